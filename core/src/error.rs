@@ -1,0 +1,166 @@
+//! What can go wrong, in one enum.
+
+use crate::sys::Errno;
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+/// Result of an ipcx call.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Where something happened and what to do about it. Its text is for people; decide by the [`Error`] variant.
+///
+/// Cloning and dropping it never allocate or free on the paths that are async-signal-safe.
+#[derive(Clone, Debug)]
+pub struct Context {
+    segment: Arc<str>,
+    detail: Cow<'static, str>,
+}
+
+impl Context {
+    pub(crate) fn new(segment: &Arc<str>, detail: impl Into<Cow<'static, str>>) -> Context {
+        Context { segment: Arc::clone(segment), detail: detail.into() }
+    }
+
+    /// The segment's name, or `anonymous`.
+    pub fn segment(&self) -> &str {
+        &self.segment
+    }
+
+    /// What happened and what to do.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+}
+
+impl fmt::Display for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (segment '{}')", self.detail, self.segment)
+    }
+}
+
+/// Every error of ipcx.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Full or empty, and the call does not wait.
+    #[error("would block: nothing to receive, or no room to send; try again or use a call that waits")]
+    WouldBlock,
+    /// The deadline passed. Nothing happened.
+    #[error("timed out")]
+    TimedOut,
+    /// A signal arrived while the call slept. Nothing happened; call again to go on.
+    #[error("interrupted by a signal; call again to go on")]
+    Interrupted,
+    /// The peer closed in good order and nothing is left.
+    #[error("closed: {0}")]
+    Closed(Context),
+    /// The peer died and nothing is left. Ends when a successor attaches.
+    #[error("peer dead: {0}")]
+    PeerDead(Context),
+    /// The name is in use.
+    #[error("exists: {0}")]
+    Exists(Context),
+    /// No segment has this name.
+    #[error("not found: {0}")]
+    NotFound(Context),
+    /// A living process holds the role.
+    #[error("role taken: {0}")]
+    RoleTaken(Context),
+    /// The segment is of another kind, or has other options or another schema.
+    #[error("mismatch: {0}")]
+    Mismatch(Context),
+    /// The segment has the layout of another version of ipcx.
+    #[error("version: {0}")]
+    Version(Context),
+    /// Shared state is not what ipcx wrote.
+    #[error("corrupt: {0}")]
+    Corrupt(Context),
+    /// The message cannot fit, or the buffer given is too small for it. Nothing is lost.
+    #[error("too big: {needed} bytes do not fit into {available}")]
+    TooBig {
+        /// Bytes of the message.
+        needed: usize,
+        /// Bytes that the buffer has, or that the largest message may have.
+        available: usize,
+    },
+    /// The file system, or the segment, lacks room.
+    #[error("no space: {0}")]
+    NoSpace(Context),
+    /// Access denied, or a segment owned by somebody who is not trusted.
+    #[error("permission: {0}")]
+    Permission(Context),
+    /// The handle was inherited over fork.
+    #[error("forked: this handle belongs to the parent process; attach again in the child")]
+    Forked,
+    /// A bad argument.
+    #[error("invalid: {0}")]
+    Invalid(Cow<'static, str>),
+    /// Anything else from the system.
+    #[error("{call} failed: {} ({errno}): {context}", std::io::Error::from_raw_os_error(*errno))]
+    Os {
+        /// The kernel's error number.
+        errno: i32,
+        /// The system call.
+        call: &'static str,
+        /// On which segment, and what to do.
+        context: Context,
+    },
+}
+
+impl Error {
+    pub(crate) fn invalid(detail: impl Into<Cow<'static, str>>) -> Error {
+        Error::Invalid(detail.into())
+    }
+
+    /// The error number that an equivalent system call would give, for interfaces that speak `errno`.
+    pub fn errno(&self) -> i32 {
+        match self {
+            Error::WouldBlock => libc::EAGAIN,
+            Error::TimedOut => libc::ETIMEDOUT,
+            Error::Interrupted => libc::EINTR,
+            Error::Closed(_) => libc::EPIPE,
+            Error::PeerDead(_) => libc::ECONNRESET,
+            Error::Exists(_) => libc::EEXIST,
+            Error::NotFound(_) => libc::ENOENT,
+            Error::RoleTaken(_) => libc::EBUSY,
+            Error::Mismatch(_) | Error::Invalid(_) => libc::EINVAL,
+            Error::Version(_) => libc::EPROTONOSUPPORT,
+            Error::Corrupt(_) => libc::EBADMSG,
+            Error::TooBig { .. } => libc::EMSGSIZE,
+            Error::NoSpace(_) => libc::ENOSPC,
+            Error::Permission(_) => libc::EACCES,
+            Error::Forked => libc::ECHILD,
+            Error::Os { errno, .. } => *errno,
+        }
+    }
+}
+
+impl From<Error> for std::io::Error {
+    fn from(error: Error) -> std::io::Error {
+        std::io::Error::new(std::io::Error::from_raw_os_error(error.errno()).kind(), error)
+    }
+}
+
+/// Gives a failed system call its meaning where it is the same for every segment.
+pub(crate) fn from_errno(segment: &Arc<str>, call: &'static str, errno: Errno) -> Error {
+    match errno {
+        Errno::EACCES | Errno::EPERM | Errno::EROFS => Error::Permission(Context::new(
+            segment,
+            format!(
+                "{call} was refused ({}); check the owner and mode of the segment and its directory",
+                errno.desc()
+            ),
+        )),
+        Errno::EEXIST => {
+            Error::Exists(Context::new(segment, "the name is in use; attach to it, or unlink it first"))
+        }
+        Errno::EINTR => Error::Interrupted,
+        Errno::EMFILE | Errno::ENFILE => Error::Os {
+            errno: errno as i32,
+            call,
+            context: Context::new(segment, "too many open files; close some or raise `ulimit -n`"),
+        },
+        _ => Error::Os { errno: errno as i32, call, context: Context::new(segment, "") },
+    }
+}

@@ -1,0 +1,81 @@
+//! Communication between processes on one Linux host, through shared memory.
+//!
+//! C, Python and Rust processes use the same segments. There is no daemon: a segment is a file in `/dev/shm` (or a
+//! sealed memfd), and everything else is in the library.
+//!
+//! ```
+//! # fn main() -> ipcx::Result<()> {
+//! # let name = format!("doc-lib-{}", std::process::id()); let name = name.as_str();
+//! # { let _keep = ipcx::Ring::open(name, &Default::default())?;
+//! // One process:
+//! let mut tx = ipcx::Ring::open(name, &Default::default())?.producer()?;
+//! tx.send(b"hello")?;
+//!
+//! // Another:
+//! let mut rx = ipcx::Ring::open(name, &Default::default())?.consumer()?;
+//! let record = rx.borrow()?;
+//! println!("{}", String::from_utf8_lossy(&record.to_vec()));
+//! record.release();
+//! # } ipcx::unlink(name) }
+//! ```
+//!
+//! | type | what it is |
+//! |---|---|
+//! | [`Ring`] | queue of variable-length records from one [`Producer`] to one [`Consumer`] |
+//!
+//! # What happens when a process dies
+//! SIGKILL at any instruction loses, doubles and hangs nothing. A record whose send returned is delivered; one that was
+//! received but not released is delivered again, at the same position. Whoever attaches next takes the dead process's
+//! role over. Liveness is a lock that the kernel holds for each process, never a PID and never a timeout.
+//!
+//! # Whom you trust
+//! Another process that may write the segment can put any bytes there. ipcx then returns data or
+//! [`Error::Corrupt`]; it does not crash, read elsewhere, or loop. It cannot keep such a process from destroying
+//! messages, holding a role, or truncating the file of a named segment (which ends its users with SIGBUS): give
+//! untrusted peers an [anonymous](Ring::anonymous) segment, which is sealed against that. Segments are made with mode
+//! 0600, and one that belongs to another user is refused unless it is root's or was shared with a group of yours.
+//!
+//! # Threads, signals, fork
+//! Handles such as [`Ring`] may be shared between threads; endpoints belong to one thread at a time. `try_*` calls are
+//! async-signal-safe. A signal handler that runs while a call sleeps ends it with [`Error::Interrupted`]. After
+//! `fork`, inherited handles and endpoints return [`Error::Forked`] in the child, which attaches anew.
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("ipcx needs Linux: futex, memfd, O_TMPFILE and open-file-description locks");
+
+mod ring;
+mod sync;
+mod wait;
+
+// The segment's body as the protocols need it under loom: layouts without the system.
+#[cfg(loom)]
+mod lease {
+    //! Stand-in for the model checker: the protocols do not touch leases.
+    #[derive(Debug, Default)]
+    pub(crate) struct RoleWord;
+}
+#[cfg(not(loom))]
+mod error;
+#[cfg(not(loom))]
+mod lease;
+#[cfg(not(loom))]
+mod name;
+#[cfg(not(loom))]
+mod segment;
+#[cfg(not(loom))]
+mod sys;
+#[cfg(not(loom))]
+mod watch;
+
+#[cfg(not(loom))]
+pub use crate::{
+    error::{Context, Error, Result},
+    lease::{Participant, RoleState},
+    ring::{Consumer, Producer, Record, Reservation, Ring, RingOptions, RingStats},
+    segment::{unlink, unlink_in, SegmentOptions},
+    wait::{Deadline, WaitStrategy},
+};
+
+/// Version of the layout of everything in shared memory; processes with different ones refuse each other.
+#[cfg(not(loom))]
+pub const LAYOUT_VERSION: u32 = segment::LAYOUT_VERSION;

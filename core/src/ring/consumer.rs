@@ -1,0 +1,423 @@
+//! The consumer: receives records.
+
+use super::endpoint::{Endpoint, PRODUCER};
+use super::memory::{Mapped, Side};
+use super::protocol::{nap_for_record, Found, Memory, Receiver};
+use crate::error::{Error, Result};
+use crate::segment::Segment;
+use crate::sync::Ordering;
+use crate::sys::clock;
+use crate::wait::{wait, Condition, Deadline, Nap, Sleeper};
+use crate::watch::{Watched, Watcher};
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The receiving end of a [`Ring`](super::Ring). One exists at a time, over all processes.
+///
+/// It belongs to one thread at a time (`Send`, not shared). A record is received when it is *released*: `recv` copies
+/// and releases in one call, a [`Record`] borrowed in place is released when you say so. What was not released
+/// when a consumer died is delivered to its successor again, at the same position.
+#[derive(Debug)]
+pub struct Consumer {
+    receiver: Receiver<Mapped>,
+    end: Endpoint,
+    borrowed: Option<Found>,
+}
+
+impl Consumer {
+    pub(super) fn take(segment: &Arc<Segment>, capacity: usize) -> Result<Consumer> {
+        let mut end = Endpoint::take(segment, capacity, Side::Consumer)?;
+        match Receiver::take_over(end.memory().clone()) {
+            Ok(receiver) => Ok(Consumer { receiver, end, borrowed: None }),
+            Err(corruption) => {
+                let error = end.corrupt(corruption);
+                end.close();
+                Err(error)
+            }
+        }
+    }
+
+    /// Stream position of the next record, or of the one borrowed: bytes since the ring was made. A record that is
+    /// delivered again, after a consumer died, has the same position again.
+    #[inline]
+    pub fn position(&self) -> u64 {
+        self.receiver.position()
+    }
+
+    /// Copies the next record to `buffer`, if there is one now, and releases it; says how long it is.
+    ///
+    /// Makes no allocation, takes no lock, and is async-signal-safe if the interrupted code was not inside a call on
+    /// this consumer.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is none, `Closed` or `PeerDead` if there is none and the producer went, `TooBig` if it does
+    /// not fit (it stays, and `needed` says its length), `Forked`, `Corrupt`, `Invalid` while a record is borrowed.
+    #[inline]
+    pub fn try_recv(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        self.recv_until(buffer, Deadline::NOW)
+    }
+
+    /// As [`Consumer::recv`], giving up after `timeout` with `TimedOut`.
+    ///
+    /// # Errors
+    /// As [`Consumer::recv_until`].
+    pub fn recv_timeout(&mut self, buffer: &mut [u8], timeout: Duration) -> Result<usize> {
+        self.recv_until(buffer, Deadline::after(timeout))
+    }
+
+    /// Copies the next record to `buffer`, waiting for it as long as it takes.
+    ///
+    /// # Errors
+    /// As [`Consumer::recv_until`], less `WouldBlock` and `TimedOut`.
+    pub fn recv(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        self.recv_until(buffer, Deadline::NEVER)
+    }
+
+    /// What the three calls above do: copies the next record to `buffer`, waiting for it until `deadline`.
+    ///
+    /// # Errors
+    /// Those of [`Consumer::try_recv`], `TimedOut`, and `Interrupted` if a signal handler ran while it slept.
+    #[inline]
+    pub fn recv_until(&mut self, buffer: &mut [u8], deadline: Deadline) -> Result<usize> {
+        let found = self.find(deadline)?;
+        let Some(part) = buffer.get_mut(..found.len) else {
+            return Err(Error::TooBig { needed: found.len, available: buffer.len() });
+        };
+        self.receiver.memory().read(found.payload(), part);
+        self.receiver.release(found.end(), 1);
+        self.after();
+        Ok(found.len)
+    }
+
+    /// Copies records one behind the other to `buffer`, as many as are there, fit, and have a place in `lens`, which
+    /// gets their lengths; says how many. Waits for the first until `deadline`, and for no other. They are released
+    /// together, by one store.
+    ///
+    /// # Errors
+    /// As [`Consumer::recv_until`]; `TooBig` if not even the first fits; `Invalid` if `lens` is empty.
+    pub fn recv_many_until(
+        &mut self,
+        buffer: &mut [u8],
+        lens: &mut [usize],
+        deadline: Deadline,
+    ) -> Result<usize> {
+        if lens.is_empty() {
+            return Err(Error::invalid("room for the length of at least one record is needed"));
+        }
+        let first = self.find(deadline)?;
+        if first.len > buffer.len() {
+            return Err(Error::TooBig { needed: first.len, available: buffer.len() });
+        }
+        let (mut next, mut count, mut used, mut end) = (Some(first), 0, 0, first.position);
+        while let (Some(found), Some(len)) = (next, lens.get_mut(count)) {
+            let Some(part) = buffer.get_mut(used..).and_then(|rest| rest.get_mut(..found.len)) else { break };
+            self.receiver.memory().read(found.payload(), part);
+            *len = found.len;
+            (used, count, end) = (used + found.len, count + 1, found.end());
+            // Corruption behind good records is reported by the next call.
+            next = self.receiver.peek_at(end).unwrap_or(None);
+        }
+        self.receiver.release(end, count as u64);
+        self.after();
+        Ok(count)
+    }
+
+    /// [`Consumer::recv_many_until`] without waiting.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_recv_many(&mut self, buffer: &mut [u8], lens: &mut [usize]) -> Result<usize> {
+        self.recv_many_until(buffer, lens, Deadline::NOW)
+    }
+
+    /// [`Consumer::recv_many_until`] as long as it takes.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn recv_many(&mut self, buffer: &mut [u8], lens: &mut [usize]) -> Result<usize> {
+        self.recv_many_until(buffer, lens, Deadline::NEVER)
+    }
+
+    /// The next record in place, waiting for it until `deadline`.
+    ///
+    /// # Errors
+    /// As [`Consumer::recv_until`], less `TooBig`.
+    #[inline]
+    pub fn borrow_until(&mut self, deadline: Deadline) -> Result<Record<'_>> {
+        let found = self.find(deadline)?;
+        Ok(Record { consumer: self, found, read: 0 })
+    }
+
+    /// [`Consumer::borrow_until`] without waiting.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_borrow(&mut self) -> Result<Record<'_>> {
+        self.borrow_until(Deadline::NOW)
+    }
+
+    /// [`Consumer::borrow_until`] as long as it takes.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn borrow(&mut self) -> Result<Record<'_>> {
+        self.borrow_until(Deadline::NEVER)
+    }
+
+    /// [`Consumer::borrow_until`] without a guard, for bindings to other languages: address and length of the record's
+    /// bytes, valid until [`Consumer::release_raw`] or drop. Borrowing again before that is `Invalid`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn borrow_raw(&mut self, deadline: Deadline) -> Result<(*const u8, usize)> {
+        let found = self.find(deadline)?;
+        self.borrowed = Some(found);
+        Ok((self.receiver.memory().address(found.payload()).as_ptr(), found.len))
+    }
+
+    /// Releases the record borrowed: it will not be delivered again.
+    ///
+    /// # Errors
+    /// `Invalid` if none is borrowed, `Forked`.
+    pub fn release_raw(&mut self) -> Result<()> {
+        if self.end.is_inherited() {
+            return Err(Error::Forked);
+        }
+        let found =
+            self.borrowed.take().ok_or_else(|| Error::invalid("release without a borrowed record"))?;
+        self.receiver.release(found.end(), 1);
+        self.after();
+        Ok(())
+    }
+
+    /// Ends the borrow without a release: the next call finds the same record.
+    pub fn return_raw(&mut self) {
+        self.borrowed = None;
+    }
+
+    /// A descriptor that is readable while there is a record, or the producer went. Level-triggered; do not read it, do
+    /// not close it; it lives as long as the consumer.
+    ///
+    /// The first call starts a thread of this process that waits on its behalf.
+    ///
+    /// # Errors
+    /// `Forked`; `Os` if the system has no descriptor or thread left.
+    pub fn poll_fd(&mut self) -> Result<BorrowedFd<'_>> {
+        if self.end.is_inherited() {
+            return Err(Error::Forked);
+        }
+        if self.end.watcher.is_none() {
+            let segment = Arc::clone(self.end.segment());
+            let watched = Arrival { memory: self.end.memory().clone(), segment };
+            self.end.watcher = Some(Watcher::start(self.end.segment().name(), Arc::new(watched))?);
+            self.after();
+        }
+        Ok(self.end.watcher.as_ref().expect("just made").fd())
+    }
+
+    /// The next record; waits for it until `deadline`.
+    #[inline(always)]
+    fn find(&mut self, deadline: Deadline) -> Result<Found> {
+        if self.end.is_inherited() || self.borrowed.is_some() {
+            return Err(self.refusal());
+        }
+        loop {
+            match self.receiver.peek() {
+                Ok(Some(found)) => return Ok(found),
+                Ok(None) => self.wait_for_record(deadline)?,
+                Err(corruption) => return Err(self.end.corrupt(corruption)),
+            }
+        }
+    }
+
+    #[cold]
+    fn refusal(&self) -> Error {
+        if self.end.is_inherited() {
+            return Error::Forked;
+        }
+        Error::invalid("a record is borrowed; release it first")
+    }
+
+    /// Waits for a record until `deadline`.
+    #[cold]
+    fn wait_for_record(&mut self, deadline: Deadline) -> Result<()> {
+        let waited = if deadline.is_now() {
+            match self.end.check_peer(clock::coarse()) {
+                Ok(()) => Err(Error::WouldBlock),
+                // What the producer committed before it went counts.
+                Err(gone) => match self.receiver.peek() {
+                    Ok(None) => Err(gone),
+                    _ => Ok(()),
+                },
+            }
+        } else {
+            self.end.note_cpu();
+            let strategy = self.end.strategy();
+            wait(&mut NextRecord { receiver: &self.receiver, end: &mut self.end }, strategy, deadline)
+        };
+        if waited.is_err() {
+            self.after();
+        }
+        waited
+    }
+
+    /// Keeps the descriptor true, if there is one.
+    #[inline(always)]
+    fn after(&mut self) {
+        if self.end.watcher.is_some() {
+            self.update_watcher();
+        }
+    }
+
+    #[cold]
+    fn update_watcher(&mut self) {
+        let ready = !matches!(self.receiver.peek(), Ok(None));
+        if let Some(watcher) = &self.end.watcher {
+            watcher.update(ready, self.receiver.position());
+        }
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        if self.end.is_inherited() {
+            return; // The parent's.
+        }
+        self.end.close();
+        self.receiver.memory().wake_for_room();
+    }
+}
+
+/// A call waits for a record.
+struct NextRecord<'a> {
+    receiver: &'a Receiver<Mapped>,
+    end: &'a mut Endpoint,
+}
+
+impl Condition for NextRecord<'_> {
+    fn ready(&mut self) -> Result<bool> {
+        self.receiver.peek().map(|found| found.is_some()).map_err(|c| self.end.corrupt(c))
+    }
+
+    fn nap(&mut self, until: u64) -> Nap {
+        nap_for_record(self.receiver.memory(), self.receiver.position(), Sleeper::Call, until)
+    }
+
+    fn peer(&mut self, now: u64) -> Result<()> {
+        self.end.check_peer(now)
+    }
+
+    fn peer_is_here(&self) -> bool {
+        self.end.peer_is_here()
+    }
+}
+
+/// A watcher waits for a record; its target is the position.
+#[derive(Debug)]
+struct Arrival {
+    memory: Mapped,
+    segment: Arc<Segment>,
+}
+
+impl Watched for Arrival {
+    fn ready(&self, target: u64) -> bool {
+        self.memory.word(target).load(Ordering::Relaxed) != 0 // the call acquires
+    }
+
+    fn nap(&self, target: u64, until: u64) {
+        nap_for_record(&self.memory, target, Sleeper::Watcher, until);
+    }
+
+    fn peer_is_gone(&self) -> bool {
+        Endpoint::peer_is_gone(&self.segment, &self.memory, PRODUCER)
+    }
+
+    fn wake(&self, target: u64) {
+        self.memory.wake_for_record(target);
+    }
+}
+
+/// A record in place. [`Record::release`] says that it is done with; dropped without that, the next call finds the
+/// same record again.
+///
+/// The bytes lie in memory that the producer's process can write. It does not while the record is borrowed, if it
+/// keeps to the protocol; where the peer is not trusted, copy first and look at the copy.
+#[derive(Debug)]
+pub struct Record<'a> {
+    consumer: &'a mut Consumer,
+    found: Found,
+    read: usize,
+}
+
+impl Record<'_> {
+    /// Length in bytes.
+    pub fn len(&self) -> usize {
+        self.found.len
+    }
+
+    /// True if it has no bytes, which is a record all the same.
+    pub fn is_empty(&self) -> bool {
+        self.found.len == 0
+    }
+
+    /// Its stream position, the same at every delivery.
+    pub fn position(&self) -> u64 {
+        self.found.position
+    }
+
+    /// Address of its bytes, aligned to 8, valid until release or drop; read-only memory.
+    pub fn as_ptr(&self) -> *const u8 {
+        self.consumer.receiver.memory().address(self.found.payload()).as_ptr()
+    }
+
+    /// The bytes as a slice.
+    ///
+    /// # Safety
+    /// No other process writes there while the slice is in use. None does that keeps to the protocol; with a peer that
+    /// is not trusted, copy with [`Record::read_at`] or [`Record::to_vec`] instead.
+    pub unsafe fn as_slice(&self) -> &[u8] {
+        // SAFETY: `len` committed bytes are mapped until release; unchanging by the caller's promise.
+        unsafe { std::slice::from_raw_parts(self.as_ptr(), self.found.len) }
+    }
+
+    /// Copies bytes from `offset` on to all of `buffer`.
+    ///
+    /// # Errors
+    /// `TooBig` if the record has not that many; nothing is copied.
+    pub fn read_at(&self, offset: usize, buffer: &mut [u8]) -> Result<()> {
+        if offset.checked_add(buffer.len()).is_none_or(|end| end > self.found.len) {
+            let needed = offset.saturating_add(buffer.len());
+            return Err(Error::TooBig { needed, available: self.found.len });
+        }
+        let from = self.found.payload().wrapping_add(offset as u64);
+        self.consumer.receiver.memory().read(from, buffer);
+        Ok(())
+    }
+
+    /// A copy.
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut copy = vec![0; self.found.len];
+        self.consumer.receiver.memory().read(self.found.payload(), &mut copy);
+        copy
+    }
+
+    /// Says that the record is done with: it will not be delivered again.
+    pub fn release(self) {
+        // In a child forked meanwhile, the record is the parent's.
+        if !self.consumer.end.is_inherited() {
+            self.consumer.receiver.release(self.found.end(), 1);
+            self.consumer.after();
+        }
+    }
+}
+
+/// Reads from the start of the record.
+impl std::io::Read for Record<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let part = buffer.len().min(self.found.len - self.read);
+        self.read_at(self.read, &mut buffer[..part])?;
+        self.read += part;
+        Ok(part)
+    }
+}

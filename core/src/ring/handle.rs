@@ -1,0 +1,235 @@
+//! The handle on a ring: opening, roles, statistics.
+
+use super::consumer::Consumer;
+use super::endpoint::{CONSUMER, PRODUCER};
+use super::layout::{body_size, rounded_capacity, CAPACITY, LARGEST, LAYOUT};
+use super::memory::{Mapped, Side};
+use super::producer::Producer;
+use super::protocol::Memory;
+use crate::error::{Error, Result};
+use crate::lease::{Participant, RoleState};
+use crate::segment::{Format, Kind, Parameters, Segment, SegmentOptions};
+use crate::sync::Ordering;
+use crate::sys::map;
+use crate::wait::WaitStrategy;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::{Arc, OnceLock};
+
+const FORMAT: Format = Format { kind: Kind::Ring, layout: LAYOUT, body_size };
+const DEFAULT_CAPACITY: u64 = 1 << 20;
+
+/// Options of a ring. Start from the defaults: `RingOptions { capacity: 1 << 16, ..Default::default() }`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RingOptions {
+    /// Bytes for records, rounded up to a power of two (at least a page, at most 2 GiB); 0 means 1 MiB. A ring that
+    /// exists must have the same, unless 0 is given. A record takes 8 bytes and its length rounded up to 8.
+    pub capacity: u64,
+    /// What every kind of segment has.
+    pub segment: SegmentOptions,
+}
+
+impl RingOptions {
+    fn parameters(&self) -> Result<Parameters> {
+        let asked = if self.capacity == 0 { DEFAULT_CAPACITY } else { self.capacity };
+        let capacity = rounded_capacity(asked, map::page_size() as u64).ok_or_else(|| {
+            Error::invalid(format!("a ring's capacity is at most {LARGEST} bytes; {asked} were asked for"))
+        })?;
+        let mut parameters = Parameters::default();
+        parameters[CAPACITY] = capacity;
+        Ok(parameters)
+    }
+
+    /// `Mismatch` if a ring that exists has another capacity than asked for.
+    fn check(&self, segment: Segment) -> Result<Ring> {
+        let actual = segment.parameters()[CAPACITY];
+        if self.capacity != 0 && self.parameters()?[CAPACITY] != actual {
+            let asked = self.capacity;
+            return Err(Error::Mismatch(segment.context(format!(
+                "its capacity is {actual} bytes, and {asked} were asked for; give 0 to take it as it is"
+            ))));
+        }
+        Ok(Ring { segment: Arc::new(segment), observer: OnceLock::new() })
+    }
+}
+
+/// A queue of variable-length records from one producer to one consumer, in shared memory.
+///
+/// The handle may be shared between threads. Dropping it does not remove the name ([`unlink`](crate::unlink) does), and
+/// endpoints taken from it go on working.
+///
+/// ```
+/// # fn main() -> ipcx::Result<()> {
+/// # let name = format!("doc-ring-{}", std::process::id());
+/// let ring = ipcx::Ring::create(&name, &ipcx::RingOptions::default())?;
+/// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+/// tx.send(b"hello")?;
+/// let mut buffer = [0; 64];
+/// let len = rx.recv(&mut buffer)?;
+/// assert_eq!(&buffer[..len], b"hello");
+/// ipcx::unlink(&name)
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Ring {
+    segment: Arc<Segment>,
+    observer: OnceLock<Mapped>,
+}
+
+impl Ring {
+    /// Creates a ring that must be new.
+    ///
+    /// # Errors
+    /// `Exists`, `NoSpace`, `Permission`, `Invalid`, `NotFound` if the directory is missing, `Os`.
+    pub fn create(name: &str, options: &RingOptions) -> Result<Ring> {
+        let segment = Segment::create(name, &options.segment, FORMAT, options.parameters()?)?;
+        Ok(Ring { segment: Arc::new(segment), observer: OnceLock::new() })
+    }
+
+    /// Attaches to a ring, or creates it if there is none.
+    ///
+    /// # Errors
+    /// Those of [`Ring::create`] (less `Exists`) and of [`Ring::attach_with`].
+    pub fn open(name: &str, options: &RingOptions) -> Result<Ring> {
+        options.check(Segment::open(name, &options.segment, FORMAT, || options.parameters())?)
+    }
+
+    /// Attaches to a ring that must exist.
+    ///
+    /// # Errors
+    /// `NotFound`, `Mismatch` if it is of another kind, `Version`, `Corrupt`, `Permission`, `NoSpace` if all participant
+    /// slots are taken, `Invalid`, `Os`.
+    pub fn attach(name: &str) -> Result<Ring> {
+        Ring::attach_with(name, &RingOptions::default())
+    }
+
+    /// As [`Ring::attach`], in the directory that the options name, and only if the ring agrees with the capacity, the
+    /// schema and the number of participants they give.
+    ///
+    /// # Errors
+    /// Those of [`Ring::attach`], and `Mismatch`.
+    pub fn attach_with(name: &str, options: &RingOptions) -> Result<Ring> {
+        options.check(Segment::attach(name, &options.segment, FORMAT)?)
+    }
+
+    /// Creates a ring without a name, in a memfd sealed against resizing. Hand [`Ring::share_fd`] to another process,
+    /// by inheritance or `SCM_RIGHTS`, which attaches with [`Ring::from_fd`].
+    ///
+    /// # Errors
+    /// `NoSpace`, `Invalid`, `Os`.
+    pub fn anonymous(options: &RingOptions) -> Result<Ring> {
+        let segment = Segment::anonymous(&options.segment, FORMAT, options.parameters()?)?;
+        Ok(Ring { segment: Arc::new(segment), observer: OnceLock::new() })
+    }
+
+    /// Attaches to the ring behind a descriptor, which stays the caller's.
+    ///
+    /// # Errors
+    /// Those of [`Ring::attach`].
+    pub fn from_fd(fd: BorrowedFd<'_>) -> Result<Ring> {
+        let options = RingOptions::default();
+        options.check(Segment::from_fd(fd, &options.segment, FORMAT)?)
+    }
+
+    /// A new descriptor of the ring to hand to another process; closed on exec until you say otherwise. It keeps the
+    /// memory, but no role and no participant's slot.
+    ///
+    /// # Errors
+    /// `Forked`, `Os`.
+    pub fn share_fd(&self) -> Result<OwnedFd> {
+        self.segment.share_fd()
+    }
+
+    /// Takes the producer's role: the first time, or after its owner closed or died.
+    ///
+    /// # Errors
+    /// `RoleTaken` if a living process has it (its text names the process), `Forked`, `Corrupt`, `Os`.
+    pub fn producer(&self) -> Result<Producer> {
+        Producer::take(&self.segment, self.capacity() as usize)
+    }
+
+    /// Takes the consumer's role: the first time, or after its owner closed or died.
+    ///
+    /// # Errors
+    /// As for [`Ring::producer`].
+    pub fn consumer(&self) -> Result<Consumer> {
+        Consumer::take(&self.segment, self.capacity() as usize)
+    }
+
+    /// Name, or `anonymous`.
+    pub fn name(&self) -> &str {
+        self.segment.name()
+    }
+
+    /// Bytes for records.
+    pub fn capacity(&self) -> u64 {
+        self.segment.parameters()[CAPACITY]
+    }
+
+    /// The schema label it was created with.
+    pub fn schema(&self) -> Option<&str> {
+        self.segment.schema()
+    }
+
+    /// How calls on it wait.
+    pub fn wait_strategy(&self) -> WaitStrategy {
+        self.segment.wait_strategy()
+    }
+
+    /// What can be seen from outside. Taken without stopping anybody, so the numbers may be apart by what was in work.
+    ///
+    /// # Errors
+    /// `Forked`, `Os`.
+    pub fn stats(&self) -> Result<RingStats> {
+        self.segment.check_not_inherited()?;
+        let memory = match self.observer.get() {
+            Some(memory) => memory,
+            None => {
+                let memory = Mapped::new(&self.segment, self.capacity() as usize, Side::Observer)?;
+                self.observer.get_or_init(|| memory)
+            }
+        };
+        let (producer, consumer) = (memory.producer(), memory.consumer());
+        let leases = self.segment.leases();
+        // Relaxed: figures for display. The position first, so that a record sent meanwhile adds and never subtracts.
+        let received_bytes = consumer.position.load(Ordering::Relaxed);
+        let sent_bytes = producer.tail.load(Ordering::Relaxed);
+        Ok(RingStats {
+            capacity: self.capacity(),
+            used: sent_bytes.saturating_sub(received_bytes).min(self.capacity()),
+            sent: producer.records.load(Ordering::Relaxed),
+            received: consumer.records.load(Ordering::Relaxed),
+            sent_bytes,
+            received_bytes,
+            producer: leases.state(PRODUCER, &producer.role),
+            consumer: leases.state(CONSUMER, &consumer.role),
+            producer_process: leases.holder(&producer.role),
+            consumer_process: leases.holder(&consumer.role),
+        })
+    }
+}
+
+/// Figures of a ring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RingStats {
+    /// Bytes for records.
+    pub capacity: u64,
+    /// Bytes taken by records not released.
+    pub used: u64,
+    /// Records committed since the ring was made; off by those in work at the death of a producer.
+    pub sent: u64,
+    /// Records released since the ring was made; off by those in work at the death of a consumer.
+    pub received: u64,
+    /// Stream position behind the last record committed, in bytes.
+    pub sent_bytes: u64,
+    /// Stream position of the first record not released, in bytes.
+    pub received_bytes: u64,
+    /// State of the producer's role.
+    pub producer: RoleState,
+    /// State of the consumer's role.
+    pub consumer: RoleState,
+    /// Who holds the producer's role, or died holding it.
+    pub producer_process: Option<Participant>,
+    /// Who holds the consumer's role, or died holding it.
+    pub consumer_process: Option<Participant>,
+}

@@ -1,0 +1,182 @@
+//! The ring's part of a segment, to the byte.
+//!
+//! ```text
+//! body                producer's page    written by the producer only
+//! body + page         consumer's page    written by the consumer only
+//! body + 2 * page     data               written by the producer only; `capacity` bytes, a power of two
+//! ```
+//!
+//! What different sides write lies on different pages, and each side maps the other's read-only. The data is mapped
+//! twice in a row, so that a record never wraps. Stream positions are bytes since the ring was made, in 64
+//! bits; position `p` lies at data offset `p % capacity`.
+//!
+//! A record is one header word and the payload, padded to a multiple of 8:
+//!
+//! | bits of the header word | meaning |
+//! |---|---|
+//! | 0-30 | payload length in bytes |
+//! | 31 | 1: committed (so the lower half, on which a consumer sleeps, is never 0) |
+//! | 32-39 | kind: 1 is data |
+//! | 40-63 | sequence: low bits of the record's position / 8 |
+//!
+//! The word at the tail is always 0.
+
+use crate::lease::RoleWord;
+use crate::segment::{fnv1a, Parameters, FNV_START};
+use crate::sync::{AtomicU32, AtomicU64};
+use crate::wait::SleepWord;
+use std::mem::offset_of;
+
+/// Bytes of a header word, and the alignment of records.
+pub(crate) const WORD: u64 = 8;
+/// Smallest and largest capacity in bytes.
+pub(crate) const SMALLEST: u64 = 4096;
+pub(crate) const LARGEST: u64 = 1 << 31;
+/// Index of the capacity in the header's parameters.
+pub(crate) const CAPACITY: usize = 0;
+
+/// On the producer's page; its only writer.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub(crate) struct ProducerPage {
+    /// Says that the producer waits for room; read by the consumer after each release.
+    pub(crate) sleep: SleepWord,
+    /// Processor on which it was last seen, for the partner's choice whether to spin.
+    pub(crate) cpu: AtomicU32,
+    /// Consumer position at which a sleeping call, and a watcher, want to be woken.
+    pub(crate) wanted: [AtomicU64; 2],
+    _line: [u64; 5],
+    /// Who produces.
+    pub(crate) role: RoleWord,
+    /// Records committed, a hint that may be off by those in work when a producer died.
+    pub(crate) records: AtomicU64,
+    /// Position after the last record committed; a hint likewise (the tail is found by walking).
+    pub(crate) tail: AtomicU64,
+}
+
+/// On the consumer's page; its only writer.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub(crate) struct ConsumerPage {
+    /// Position of the first record not released: the truth about what was received.
+    pub(crate) position: AtomicU64,
+    /// Records released, a hint that may be off by those in work when a consumer died.
+    pub(crate) records: AtomicU64,
+    _line: [u64; 6],
+    /// Says that the consumer waits for a record; read by the producer after each commit.
+    pub(crate) sleep: SleepWord,
+    /// Processor on which it was last seen.
+    pub(crate) cpu: AtomicU32,
+    /// Who consumes.
+    pub(crate) role: RoleWord,
+}
+
+const _: () = {
+    assert!(offset_of!(ProducerPage, cpu) == 4);
+    assert!(offset_of!(ProducerPage, wanted) == 8);
+    assert!(offset_of!(ProducerPage, role) == 64);
+    assert!(offset_of!(ProducerPage, tail) == 80);
+    assert!(offset_of!(ConsumerPage, position) == 0);
+    assert!(offset_of!(ConsumerPage, sleep) == 64);
+    assert!(offset_of!(ConsumerPage, role) == 72);
+    assert!(size_of::<ProducerPage>() == 128 && size_of::<ConsumerPage>() == 128);
+};
+
+/// Hash of the above: two builds that disagree about it refuse each other.
+pub(crate) const LAYOUT: u64 = fnv1a(
+    b"ring 1: producer{sleep@0 cpu@4 wanted@8 role@64 records@72 tail@80} consumer{position@0 records@8 sleep@64 \
+      cpu@68 role@72} data*2 record{length:31 committed:1 kind:8 sequence:24}",
+    FNV_START,
+);
+
+/// Bytes of the body, if the capacity is one that `rounded_capacity` gives.
+pub(crate) fn body_size(parameters: &Parameters, page: u64) -> Option<u64> {
+    let capacity = parameters[CAPACITY];
+    let sound = capacity.is_power_of_two() && capacity <= LARGEST && capacity >= page.max(SMALLEST);
+    sound.then(|| 2 * page + capacity)
+}
+
+/// The capacity that is made for one asked for, if it is not too large.
+pub(crate) fn rounded_capacity(asked: u64, page: u64) -> Option<u64> {
+    asked.max(SMALLEST).max(page).checked_next_power_of_two().filter(|capacity| *capacity <= LARGEST)
+}
+
+/// A header word that says something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RecordHeader {
+    pub(crate) len: u32,
+    pub(crate) kind: u8,
+}
+
+const COMMITTED: u64 = 1 << 31;
+/// Kind of a record that carries the user's bytes.
+pub(crate) const DATA: u8 = 1;
+
+impl RecordHeader {
+    /// The word for a record of the user's bytes at a position. `len` is below 2^31.
+    #[inline(always)]
+    pub(crate) fn data(len: usize, position: u64) -> u64 {
+        (position / WORD) << 40 | u64::from(DATA) << 32 | COMMITTED | len as u64
+    }
+
+    /// Reads a word that is not 0; `None` if ipcx cannot have written it at that position.
+    #[inline(always)]
+    pub(crate) fn read(word: u64, position: u64) -> Option<RecordHeader> {
+        let header = RecordHeader { len: (word & (COMMITTED - 1)) as u32, kind: (word >> 32) as u8 };
+        (word & COMMITTED != 0 && word >> 40 == position / WORD & 0xff_ffff && header.kind == DATA)
+            .then_some(header)
+    }
+
+    /// Bytes of the whole record.
+    #[inline(always)]
+    pub(crate) fn size(self) -> u64 {
+        record_size(self.len as usize)
+    }
+}
+
+/// Bytes that a record with a payload of `len` takes.
+#[inline(always)]
+pub(crate) fn record_size(len: usize) -> u64 {
+    WORD + (len as u64).next_multiple_of(WORD)
+}
+
+/// Largest payload: the record and the 0 behind it fill the ring.
+pub(crate) fn largest_payload(capacity: u64) -> usize {
+    (capacity - 2 * WORD) as usize
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_word_is_never_zero_and_reads_back_only_at_its_position() {
+        for position in [0, 8, 4096, 1 << 27, (1 << 40) + 64] {
+            for len in [0usize, 1, 7, 8, 64, (1 << 31) - 16] {
+                let word = RecordHeader::data(len, position);
+                assert_ne!(word as u32, 0, "the lower half tells sleepers that it is there");
+                assert_eq!(
+                    RecordHeader::read(word, position),
+                    Some(RecordHeader { len: len as u32, kind: DATA })
+                );
+                assert_eq!(RecordHeader::read(word, position + 8), None);
+                for bit in 31..64 {
+                    assert_eq!(RecordHeader::read(word ^ 1 << bit, position), None, "bit {bit}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn capacities_are_powers_of_two_in_range() {
+        assert_eq!(rounded_capacity(0, 4096), Some(4096));
+        assert_eq!(rounded_capacity(4097, 4096), Some(8192));
+        assert_eq!(rounded_capacity(100, 65536), Some(65536));
+        assert_eq!(rounded_capacity(LARGEST, 4096), Some(LARGEST));
+        assert_eq!(rounded_capacity(LARGEST + 1, 4096), None);
+        assert_eq!(rounded_capacity(u64::MAX, 4096), None);
+        for bad in [0, 1, 4095, 6144, 2048, LARGEST * 2, u64::MAX] {
+            assert_eq!(body_size(&[bad, 0, 0, 0, 0, 0, 0, 0], 4096), None);
+        }
+    }
+}

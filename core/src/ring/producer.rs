@@ -1,0 +1,496 @@
+//! The producer: sends records.
+
+use super::endpoint::{Endpoint, CONSUMER};
+use super::memory::{Mapped, Side};
+use super::protocol::{nap_for_room, Memory, Sender};
+use crate::error::{from_errno, Error, Result};
+use crate::segment::Segment;
+use crate::sys::{clock, fd};
+use crate::wait::{wait, Condition, Deadline, Nap, Sleeper};
+use crate::watch::{Watched, Watcher};
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The sending end of a [`Ring`](super::Ring). One exists at a time, over all processes.
+///
+/// It belongs to one thread at a time (`Send`, not shared). Dropping it gives the role up in good order: a consumer
+/// that has received everything gets [`Error::Closed`]. If the process dies instead, it gets [`Error::PeerDead`], and
+/// whoever takes the role next continues after the last committed record.
+///
+/// A record is sent when the call returned success: from then on it outlives this process.
+#[derive(Debug)]
+pub struct Producer {
+    sender: Sender<Mapped>,
+    end: Endpoint,
+    /// Bytes of the open reservation.
+    reserved: Option<usize>,
+    /// Length for which the watcher waits: that of the last record that did not fit.
+    watched_len: usize,
+}
+
+impl Producer {
+    pub(super) fn take(segment: &Arc<Segment>, capacity: usize) -> Result<Producer> {
+        let mut end = Endpoint::take(segment, capacity, Side::Producer)?;
+        match Sender::take_over(end.memory().clone()) {
+            Ok(sender) => Ok(Producer { sender, end, reserved: None, watched_len: 0 }),
+            Err(corruption) => {
+                let error = end.corrupt(corruption);
+                end.close();
+                Err(error)
+            }
+        }
+    }
+
+    /// Largest record that fits into the ring, in bytes: its capacity less 16.
+    pub fn max_len(&self) -> usize {
+        self.sender.largest()
+    }
+
+    /// Stream position of the next record, in bytes since the ring was made.
+    pub fn position(&self) -> u64 {
+        self.sender.tail()
+    }
+
+    /// Sends a copy of `data` as one record, if there is room now. Zero bytes are a record too.
+    ///
+    /// Makes no allocation, takes no lock, and is async-signal-safe if the interrupted code was not inside a call on
+    /// this producer.
+    ///
+    /// # Errors
+    /// `WouldBlock` if the ring is full, `Closed` or `PeerDead` if it is full and the consumer went, `TooBig`, `Forked`,
+    /// `Corrupt`, `Invalid` while a reservation is open.
+    #[inline]
+    pub fn try_send(&mut self, data: &[u8]) -> Result<()> {
+        self.send_until(data, Deadline::NOW)
+    }
+
+    /// As [`Producer::send`], giving up after `timeout` with `TimedOut`.
+    ///
+    /// # Errors
+    /// As [`Producer::send_until`].
+    pub fn send_timeout(&mut self, data: &[u8], timeout: Duration) -> Result<()> {
+        self.send_until(data, Deadline::after(timeout))
+    }
+
+    /// Sends a copy of `data` as one record, waiting for room as long as it takes.
+    ///
+    /// # Errors
+    /// As [`Producer::send_until`], less `WouldBlock` and `TimedOut`.
+    pub fn send(&mut self, data: &[u8]) -> Result<()> {
+        self.send_until(data, Deadline::NEVER)
+    }
+
+    /// What the three calls above do: sends a copy of `data` as one record, waiting for room until `deadline`.
+    ///
+    /// # Errors
+    /// Those of [`Producer::try_send`], `TimedOut`, and `Interrupted` if a signal handler ran while it slept.
+    #[inline]
+    pub fn send_until(&mut self, data: &[u8], deadline: Deadline) -> Result<()> {
+        self.check(data.len())?;
+        loop {
+            match self.sender.send(data) {
+                Ok(true) => break,
+                Ok(false) => self.wait_for_room(data.len(), deadline)?,
+                Err(corruption) => return Err(self.end.corrupt(corruption)),
+            }
+        }
+        self.after();
+        Ok(())
+    }
+
+    /// Sends each item as one record, waiting for room until `deadline`, and says how many were sent: all, unless the
+    /// deadline passed. Records that fit together are committed together, by one store.
+    ///
+    /// # Errors
+    /// As [`Producer::send_until`], if none was sent. `TooBig` if any is too big, and then none is sent.
+    pub fn send_many_until<I>(&mut self, records: I, deadline: Deadline) -> Result<usize>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<[u8]>,
+        I::IntoIter: Clone,
+    {
+        let mut rest = records.into_iter();
+        self.check(rest.clone().map(|record| record.as_ref().len()).max().unwrap_or(0))?;
+        let mut sent = 0;
+        loop {
+            let count = self.sender.send_many(rest.clone()).map_err(|c| self.end.corrupt(c))?;
+            sent += count;
+            if count > 0 {
+                rest.nth(count - 1);
+            }
+            let Some(next) = rest.clone().next().map(|record| record.as_ref().len()) else { break };
+            match self.wait_for_room(next, deadline) {
+                Ok(()) => {}
+                Err(_) if sent > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        self.after();
+        Ok(sent)
+    }
+
+    /// [`Producer::send_many_until`] without waiting.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_send_many<I>(&mut self, records: I) -> Result<usize>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<[u8]>,
+        I::IntoIter: Clone,
+    {
+        self.send_many_until(records, Deadline::NOW)
+    }
+
+    /// [`Producer::send_many_until`] as long as it takes.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn send_many<I>(&mut self, records: I) -> Result<usize>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<[u8]>,
+        I::IntoIter: Clone,
+    {
+        self.send_many_until(records, Deadline::NEVER)
+    }
+
+    /// Room for a record of up to `len` bytes, to be written in place and then committed; waits until `deadline`.
+    ///
+    /// # Errors
+    /// As [`Producer::send_until`].
+    #[inline]
+    pub fn reserve_until(&mut self, len: usize, deadline: Deadline) -> Result<Reservation<'_>> {
+        self.reserve_raw(len, deadline)?;
+        Ok(Reservation { producer: self, len, written: 0 })
+    }
+
+    /// [`Producer::reserve_until`] without waiting.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_reserve(&mut self, len: usize) -> Result<Reservation<'_>> {
+        self.reserve_until(len, Deadline::NOW)
+    }
+
+    /// [`Producer::reserve_until`] as long as it takes.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn reserve(&mut self, len: usize) -> Result<Reservation<'_>> {
+        self.reserve_until(len, Deadline::NEVER)
+    }
+
+    /// [`Producer::reserve_until`] without a guard, for bindings to other languages: the address of `len` bytes that
+    /// stay valid until [`Producer::commit_raw`], [`Producer::abort_raw`] or drop.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn reserve_raw(&mut self, len: usize, deadline: Deadline) -> Result<*mut u8> {
+        self.check(len)?;
+        while !self.sender.has_room(len).map_err(|c| self.end.corrupt(c))? {
+            self.wait_for_room(len, deadline)?;
+        }
+        self.reserved = Some(len);
+        Ok(self.sender.memory().address(self.sender.payload()).as_ptr())
+    }
+
+    /// Commits the first `len` bytes of the open reservation as one record.
+    ///
+    /// # Errors
+    /// `Invalid` if none is open, or `len` is more than was reserved (it stays open then); `Forked`.
+    pub fn commit_raw(&mut self, len: usize) -> Result<()> {
+        if self.end.is_inherited() {
+            return Err(Error::Forked);
+        }
+        match self.reserved {
+            None => Err(Error::invalid("commit without a reservation")),
+            Some(reserved) if len > reserved => {
+                Err(Error::invalid(format!("commit of {len} bytes where {reserved} are reserved")))
+            }
+            Some(_) => {
+                self.reserved = None;
+                self.sender.commit(len);
+                self.after();
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives the open reservation up: nothing is sent.
+    ///
+    /// # Errors
+    /// `Invalid` if none is open.
+    pub fn abort_raw(&mut self) -> Result<()> {
+        self.reserved.take().map(drop).ok_or_else(|| Error::invalid("abort without a reservation"))
+    }
+
+    /// Sends up to `len` bytes of a file from its current offset as one record, read straight into the ring, and says
+    /// how many: fewer at the end of the file, or if the deadline passed while a pipe or socket had no more. At the
+    /// end of the file, 0 and no record.
+    ///
+    /// # Errors
+    /// As [`Producer::send_until`]; what reading gives, and then nothing is sent (a pipe's bytes are lost).
+    pub fn send_file_until(&mut self, file: BorrowedFd<'_>, len: usize, deadline: Deadline) -> Result<usize> {
+        let to = self.reserve_raw(len, deadline)?;
+        let read = self.fill_from(file, to, len, deadline);
+        match read {
+            Ok(0) | Err(_) => self.abort_raw()?,
+            Ok(read) => self.commit_raw(read)?,
+        }
+        read
+    }
+
+    fn fill_from(&self, file: BorrowedFd<'_>, to: *mut u8, len: usize, deadline: Deadline) -> Result<usize> {
+        let failed = |call, errno| from_errno(self.end.segment().name(), call, errno);
+        let mut filled = 0;
+        while filled < len {
+            let left = if deadline.is_now() { Some(Duration::ZERO) } else { deadline.remaining() };
+            let left = left.map(|left| u64::try_from(left.as_nanos()).unwrap_or(u64::MAX));
+            match fd::wait_readable(file, left) {
+                Ok(true) => {}
+                Ok(false) if filled > 0 => break,
+                Ok(false) if deadline.is_now() => return Err(Error::WouldBlock),
+                Ok(false) => return Err(Error::TimedOut),
+                Err(_) if filled > 0 => break, // a signal: what there is goes out
+                Err(errno) => return Err(failed("poll", errno)),
+            }
+            // SAFETY: `to` is a reservation of `len` bytes, `filled` of which are done.
+            match unsafe { fd::read_to(file, to.add(filled), len - filled) } {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(_) if filled > 0 => break,
+                Err(errno) => return Err(failed("read", errno)),
+            }
+        }
+        Ok(filled)
+    }
+
+    /// A descriptor that is readable while there is room for the record that last did not fit (at first: for any), or
+    /// the consumer went. Level-triggered; do not read it, do not close it; it lives as long as the producer.
+    ///
+    /// The first call starts a thread of this process that waits on its behalf.
+    ///
+    /// # Errors
+    /// `Forked`; `Os` if the system has no descriptor or thread left.
+    pub fn poll_fd(&mut self) -> Result<BorrowedFd<'_>> {
+        if self.end.is_inherited() {
+            return Err(Error::Forked);
+        }
+        if self.end.watcher.is_none() {
+            let segment = Arc::clone(self.end.segment());
+            let watched = Room { memory: self.end.memory().clone(), segment };
+            self.end.watcher = Some(Watcher::start(self.end.segment().name(), Arc::new(watched))?);
+            self.after();
+        }
+        Ok(self.end.watcher.as_ref().expect("just made").fd())
+    }
+
+    /// `Forked`, `TooBig`, or `Invalid` while a reservation is open.
+    #[inline(always)]
+    fn check(&self, len: usize) -> Result<()> {
+        if self.end.is_inherited() || self.reserved.is_some() || len > self.max_len() {
+            return Err(self.refusal(len));
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn refusal(&self, len: usize) -> Error {
+        if self.end.is_inherited() {
+            Error::Forked
+        } else if self.reserved.is_some() {
+            Error::invalid("a reservation is open; commit or abort it first")
+        } else {
+            Error::TooBig { needed: len, available: self.max_len() }
+        }
+    }
+
+    /// Waits for room for `len` bytes until `deadline`.
+    #[cold]
+    fn wait_for_room(&mut self, len: usize, deadline: Deadline) -> Result<()> {
+        let waited = if deadline.is_now() {
+            self.end.check_peer(clock::coarse()).and(Err(Error::WouldBlock))
+        } else {
+            self.end.note_cpu();
+            let strategy = self.end.strategy();
+            wait(&mut RoomFor { sender: &mut self.sender, end: &mut self.end, len }, strategy, deadline)
+        };
+        if waited.is_err() {
+            self.watched_len = len;
+            self.after();
+        }
+        waited
+    }
+
+    /// Keeps the descriptor true, if there is one.
+    #[inline(always)]
+    fn after(&mut self) {
+        if self.end.watcher.is_some() {
+            self.update_watcher();
+        }
+    }
+
+    #[cold]
+    fn update_watcher(&mut self) {
+        let ready = self.sender.has_room(self.watched_len).unwrap_or(true);
+        let Some(watcher) = &self.end.watcher else { return };
+        watcher.update(ready, self.sender.wanted(self.watched_len));
+    }
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        if self.end.is_inherited() {
+            return; // The parent's.
+        }
+        self.end.close();
+        self.sender.memory().wake_for_record(self.sender.tail());
+    }
+}
+
+/// A call waits for room.
+struct RoomFor<'a> {
+    sender: &'a mut Sender<Mapped>,
+    end: &'a mut Endpoint,
+    len: usize,
+}
+
+impl Condition for RoomFor<'_> {
+    fn ready(&mut self) -> Result<bool> {
+        self.sender.has_room(self.len).map_err(|c| self.end.corrupt(c))
+    }
+
+    fn nap(&mut self, until: u64) -> Nap {
+        nap_for_room(self.sender.memory(), self.sender.wanted(self.len), Sleeper::Call, until)
+    }
+
+    fn peer(&mut self, now: u64) -> Result<()> {
+        self.end.check_peer(now)
+    }
+
+    fn peer_is_here(&self) -> bool {
+        self.end.peer_is_here()
+    }
+}
+
+/// A watcher waits for room; its target is the consumer position wanted.
+#[derive(Debug)]
+struct Room {
+    memory: Mapped,
+    segment: Arc<Segment>,
+}
+
+impl Watched for Room {
+    fn ready(&self, target: u64) -> bool {
+        let position = self.memory.consumer().position.load(crate::sync::Ordering::Relaxed); // the call acquires
+        position.wrapping_sub(target) as i64 >= 0
+    }
+
+    fn nap(&self, target: u64, until: u64) {
+        nap_for_room(&self.memory, target, Sleeper::Watcher, until);
+    }
+
+    fn peer_is_gone(&self) -> bool {
+        Endpoint::peer_is_gone(&self.segment, &self.memory, CONSUMER)
+    }
+
+    fn wake(&self, _target: u64) {
+        self.memory.wake_for_room();
+    }
+}
+
+/// Room for one record, in place. Dropped without a commit, it vanishes.
+#[derive(Debug)]
+pub struct Reservation<'a> {
+    producer: &'a mut Producer,
+    len: usize,
+    written: usize,
+}
+
+impl Reservation<'_> {
+    /// Bytes reserved.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True if no bytes are reserved.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Address of the bytes, aligned to 8, valid until commit or drop. What is there before it is written is whatever
+    /// was there.
+    pub fn as_mut_ptr(&mut self) -> *mut u8 {
+        let sender = &self.producer.sender;
+        sender.memory().address(sender.payload()).as_ptr()
+    }
+
+    /// The bytes as a slice.
+    ///
+    /// # Safety
+    /// No other process writes there while the slice is in use. None does that keeps to the protocol; with a peer that
+    /// is not trusted, write through [`Reservation::write_at`] or raw pointers instead.
+    pub unsafe fn as_mut_slice(&mut self) -> &mut [u8] {
+        // SAFETY: `len` bytes are reserved and mapped; exclusive by the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr(), self.len) }
+    }
+
+    /// Copies `data` to `offset`.
+    ///
+    /// # Errors
+    /// `TooBig` if that is not inside the reservation; nothing is written.
+    pub fn write_at(&mut self, offset: usize, data: &[u8]) -> Result<()> {
+        if offset.checked_add(data.len()).is_none_or(|end| end > self.len) {
+            let needed = offset.saturating_add(data.len());
+            return Err(Error::TooBig { needed, available: self.len });
+        }
+        let sender = &self.producer.sender;
+        sender.memory().write(sender.payload().wrapping_add(offset as u64), data);
+        Ok(())
+    }
+
+    /// Sends all bytes reserved as one record.
+    pub fn commit(self) {
+        let len = self.len;
+        self.finish(len);
+    }
+
+    /// Sends the first `len` bytes as one record.
+    ///
+    /// # Errors
+    /// `Invalid` if that is more than was reserved; nothing is sent.
+    pub fn commit_len(self, len: usize) -> Result<()> {
+        if len > self.len {
+            return Err(Error::invalid(format!("commit of {len} bytes where {} are reserved", self.len)));
+        }
+        self.finish(len);
+        Ok(())
+    }
+
+    fn finish(self, len: usize) {
+        // Fails only in a child forked while the reservation was open: then nothing is sent.
+        let _ = self.producer.commit_raw(len);
+    }
+}
+
+/// Writes one after the other, from the start of the reservation.
+impl std::io::Write for Reservation<'_> {
+    fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
+        let part = data.len().min(self.len - self.written);
+        self.write_at(self.written, &data[..part])?;
+        self.written += part;
+        Ok(part)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        self.producer.reserved = None;
+    }
+}

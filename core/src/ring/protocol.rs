@@ -1,0 +1,341 @@
+//! The ring's protocol, over any memory: the mapped one, and loom's.
+//!
+//! Two promises carry everything. *The word at the tail is 0*, so a consumer that has read everything reads 0, and a
+//! new producer finds the tail by walking from the consumer's position to the first 0. *One release store commits*: the
+//! header word of the (first) record makes it, and all before it, visible; killed before it, the send never
+//! happened; killed after it, it happened. Likewise the consumer's position is one release store.
+//!
+//! | store | ordering | partner |
+//! |---|---|---|
+//! | 0 at the next header's place | relaxed | ordered by the header's release |
+//! | payload, headers of records 2..n of a batch | plain | ordered by the first header's release |
+//! | header of the first record | release | consumer's acquire load of the same word |
+//! | consumer's position | release | producer's acquire load, before it overwrites what was read |
+
+use super::layout::{largest_payload, record_size, ConsumerPage, ProducerPage, RecordHeader, WORD};
+use crate::sync::{AtomicU64, Ordering};
+use crate::wait::{Nap, Sleeper, Waker};
+
+/// Shared state is not what the protocol writes; says what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Corruption(pub(crate) &'static str);
+
+/// What the protocol needs of memory. Cheap to clone; a clone is another view of the same ring.
+pub(crate) trait Memory: Clone {
+    /// Bytes of data; positions are taken modulo this.
+    fn capacity(&self) -> u64;
+    fn producer(&self) -> &ProducerPage;
+    fn consumer(&self) -> &ConsumerPage;
+    /// The word at a position that is a multiple of 8.
+    fn word(&self, position: u64) -> &AtomicU64;
+    /// Brings the line that holds `position` near for writing; a hint.
+    fn prefetch(&self, position: u64);
+    /// Copies `from` to the bytes from `position` on. At most a capacity.
+    fn write(&self, position: u64, from: &[u8]);
+    /// Copies the bytes from `position` on to `to`. At most a capacity.
+    fn read(&self, position: u64, to: &mut [u8]);
+    /// True if a sleeping partner's barrier reaches this process.
+    fn registered(&self) -> bool;
+    /// Sleeps while the record at `position` is not committed, until woken or `until`.
+    fn sleep_for_record(&self, position: u64, until: u64) -> Nap;
+    fn wake_for_record(&self, position: u64);
+    /// Sleeps while the consumer's position is `seen`, until woken or `until`.
+    fn sleep_for_room(&self, seen: u64, until: u64) -> Nap;
+    fn wake_for_room(&self);
+}
+
+/// The sending side. One at a time exists, for which the producer's role stands.
+#[derive(Debug)]
+pub(crate) struct Sender<M> {
+    memory: M,
+    /// Position of the next record. Private: the shared truth is the records themselves.
+    tail: u64,
+    /// Consumer position last seen, plus capacity: the first position that may not be written.
+    limit: u64,
+    waker: Waker,
+    records: u64,
+}
+
+impl<M: Memory> Sender<M> {
+    /// Begins or continues where the records end, whoever wrote them.
+    pub(crate) fn take_over(memory: M) -> Result<Self, Corruption> {
+        let head = memory.consumer().position.load(Ordering::Acquire); // Partner: `Receiver::release`.
+        if head % WORD != 0 {
+            return Err(Corruption("the consumer's position is not a multiple of 8"));
+        }
+        let mut tail = head;
+        loop {
+            // Acquire: partner of a dead producer's commit; its payload is not looked at here.
+            let word = memory.word(tail).load(Ordering::Acquire);
+            if word == 0 {
+                break;
+            }
+            let header = RecordHeader::read(word, tail)
+                .ok_or(Corruption("a record's header is not one that ipcx writes"))?;
+            tail = tail.wrapping_add(header.size());
+            // Each turn adds at least 8, so this also bounds the walk.
+            if tail.wrapping_sub(head) > memory.capacity() - WORD {
+                return Err(Corruption("the records are longer than the ring"));
+            }
+        }
+        memory.producer().sleep.reset();
+        // Relaxed: hints, written by this side only.
+        let records = memory.producer().records.load(Ordering::Relaxed);
+        memory.producer().tail.store(tail, Ordering::Relaxed);
+        let limit = head.wrapping_add(memory.capacity());
+        let waker = Waker::new(memory.registered());
+        Ok(Sender { memory, tail, limit, waker, records })
+    }
+
+    pub(crate) fn memory(&self) -> &M {
+        &self.memory
+    }
+
+    /// Position of the next record.
+    pub(crate) fn tail(&self) -> u64 {
+        self.tail
+    }
+
+    /// Largest payload that can ever be sent.
+    pub(crate) fn largest(&self) -> usize {
+        largest_payload(self.memory.capacity())
+    }
+
+    /// True if a record of `len` at `at`, and the 0 behind it, may be written. `at` is the tail, or follows it in a
+    /// batch that fits; `len` is at most [`Sender::largest`].
+    #[inline(always)]
+    fn fits(&mut self, at: u64, len: usize) -> Result<bool, Corruption> {
+        let end = at.wrapping_add(record_size(len) + WORD);
+        // Wrapping difference: both are within a capacity of each other.
+        if (self.limit.wrapping_sub(end) as i64) < 0 {
+            return self.fits_now(end);
+        }
+        Ok(true)
+    }
+
+    /// Looks at the consumer's position again.
+    #[inline(never)]
+    fn fits_now(&mut self, end: u64) -> Result<bool, Corruption> {
+        // Acquire: what is overwritten next was read before the partner's release (`Receiver::release`).
+        let head = self.memory.consumer().position.load(Ordering::Acquire);
+        let used = self.tail.wrapping_sub(head);
+        if used > self.memory.capacity() - WORD || head % WORD != 0 {
+            return Err(Corruption(
+                "the consumer's position is not between the oldest record and the newest",
+            ));
+        }
+        self.limit = head.wrapping_add(self.memory.capacity());
+        Ok(self.limit.wrapping_sub(end) as i64 >= 0)
+    }
+
+    /// True if there is room for a record of `len`.
+    #[inline(always)]
+    pub(crate) fn has_room(&mut self, len: usize) -> Result<bool, Corruption> {
+        self.fits(self.tail, len)
+    }
+
+    /// Position of the payload that [`Sender::commit`] will make visible.
+    #[inline(always)]
+    pub(crate) fn payload(&self) -> u64 {
+        self.tail.wrapping_add(WORD)
+    }
+
+    /// Commits the `len` bytes written at [`Sender::payload`]. There was room for them.
+    #[inline(always)]
+    pub(crate) fn commit(&mut self, len: usize) {
+        let next = self.tail.wrapping_add(record_size(len));
+        self.memory.word(next).store(0, Ordering::Relaxed);
+        self.publish(self.tail, RecordHeader::data(len, self.tail), next, 1);
+    }
+
+    /// Sends one record; false if there is no room.
+    #[inline(always)]
+    pub(crate) fn send(&mut self, data: &[u8]) -> Result<bool, Corruption> {
+        if !self.has_room(data.len())? {
+            return Ok(false);
+        }
+        // The 0 goes first: its line is then on its way while the payload is copied.
+        let next = self.tail.wrapping_add(record_size(data.len()));
+        self.memory.word(next).store(0, Ordering::Relaxed);
+        self.memory.write(self.payload(), data);
+        self.publish(self.tail, RecordHeader::data(data.len(), self.tail), next, 1);
+        Ok(true)
+    }
+
+    /// Sends as many of the records as there is room for, in one commit; says how many. Each is at most
+    /// [`Sender::largest`].
+    pub(crate) fn send_many(
+        &mut self,
+        records: impl Iterator<Item: AsRef<[u8]>>,
+    ) -> Result<usize, Corruption> {
+        let first = self.tail;
+        let (mut at, mut count, mut first_header) = (first, 0, 0);
+        for record in records {
+            let data = record.as_ref();
+            if !self.fits(at, data.len())? {
+                break;
+            }
+            let header = RecordHeader::data(data.len(), at);
+            if count == 0 {
+                first_header = header;
+            } else {
+                self.memory.word(at).store(header, Ordering::Relaxed);
+            }
+            self.memory.write(at.wrapping_add(WORD), data);
+            at = at.wrapping_add(record_size(data.len()));
+            count += 1;
+        }
+        if count > 0 {
+            self.memory.word(at).store(0, Ordering::Relaxed);
+            self.publish(first, first_header, at, count as u64);
+        }
+        Ok(count)
+    }
+
+    /// The one store that commits, and the wake-up after it.
+    #[inline(always)]
+    fn publish(&mut self, first: u64, header: u64, next: u64, records: u64) {
+        self.memory.word(first).store(header, Ordering::Release); // Partner: `Receiver::peek`.
+        self.tail = next;
+        self.records = self.records.wrapping_add(records);
+        let page = self.memory.producer();
+        page.records.store(self.records, Ordering::Relaxed); // Hints for display.
+        page.tail.store(next, Ordering::Relaxed);
+        let memory = &self.memory;
+        self.waker.notify(&memory.consumer().sleep, || true, || memory.wake_for_record(first));
+        memory.prefetch(next);
+    }
+
+    /// What [`nap_for_room`] needs to wait for a record of `len`: the consumer position that makes room.
+    pub(crate) fn wanted(&self, len: usize) -> u64 {
+        self.tail.wrapping_add(record_size(len) + WORD).wrapping_sub(self.memory.capacity())
+    }
+}
+
+/// A committed record, seen at a position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) position: u64,
+    pub(crate) len: usize,
+}
+
+impl Found {
+    /// Position of the payload.
+    #[inline(always)]
+    pub(crate) fn payload(self) -> u64 {
+        self.position.wrapping_add(WORD)
+    }
+
+    /// Position of what follows.
+    #[inline(always)]
+    pub(crate) fn end(self) -> u64 {
+        self.position.wrapping_add(record_size(self.len))
+    }
+}
+
+/// The receiving side. One at a time exists, for which the consumer's role stands.
+#[derive(Debug)]
+pub(crate) struct Receiver<M> {
+    memory: M,
+    /// Private copy of the position; the shared one is only ever stored.
+    position: u64,
+    waker: Waker,
+    records: u64,
+}
+
+impl<M: Memory> Receiver<M> {
+    /// Begins or continues where the position stands, whoever stored it.
+    pub(crate) fn take_over(memory: M) -> Result<Self, Corruption> {
+        let page = memory.consumer();
+        let position = page.position.load(Ordering::Acquire); // Partner: a dead consumer's `release`.
+        if position % WORD != 0 {
+            return Err(Corruption("the consumer's position is not a multiple of 8"));
+        }
+        page.sleep.reset();
+        let records = page.records.load(Ordering::Relaxed); // A hint, written by this side only.
+        let waker = Waker::new(memory.registered());
+        Ok(Receiver { memory, position, waker, records })
+    }
+
+    pub(crate) fn memory(&self) -> &M {
+        &self.memory
+    }
+
+    /// Position of the first record not released.
+    #[inline(always)]
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The record at the position, if it is committed.
+    #[inline(always)]
+    pub(crate) fn peek(&self) -> Result<Option<Found>, Corruption> {
+        self.peek_at(self.position)
+    }
+
+    /// The record at `at`, which is the position or follows records seen from it on.
+    #[inline(always)]
+    pub(crate) fn peek_at(&self, at: u64) -> Result<Option<Found>, Corruption> {
+        // Acquire: partner of `Sender::publish`; the one load of this word for this decision.
+        let word = self.memory.word(at).load(Ordering::Acquire);
+        if word == 0 {
+            return Ok(None);
+        }
+        let Some(header) = RecordHeader::read(word, at) else {
+            return Err(Corruption("a record's header is not one that ipcx writes"));
+        };
+        let found = Found { position: at, len: header.len as usize };
+        if found.end().wrapping_sub(self.position) > self.memory.capacity() - WORD {
+            return Err(Corruption("a record is longer than the ring"));
+        }
+        Ok(Some(found))
+    }
+
+    /// Gives `records` records up to `end` back: they will not be delivered again.
+    #[inline(always)]
+    pub(crate) fn release(&mut self, end: u64, records: u64) {
+        let page = self.memory.consumer();
+        page.position.store(end, Ordering::Release); // Partner: `Sender::fits_now`.
+        self.position = end;
+        self.records = self.records.wrapping_add(records);
+        page.records.store(self.records, Ordering::Relaxed); // A hint for display.
+        let memory = &self.memory;
+        self.waker.notify(&memory.producer().sleep, || room_concerns(memory, end), || memory.wake_for_room());
+    }
+}
+
+/// True if a producer that sleeps wants the consumer to be where it is now.
+fn room_concerns(memory: &impl Memory, position: u64) -> bool {
+    let page = memory.producer();
+    [Sleeper::Call, Sleeper::Watcher].iter().zip(&page.wanted).any(|(who, wanted)| {
+        // Relaxed: ordered by the bit that was seen.
+        page.sleep.is_asleep(*who) && position.wrapping_sub(wanted.load(Ordering::Relaxed)) as i64 >= 0
+    })
+}
+
+/// Sleeps until a record is committed at `position`, or until `until`. For the consumer's side only.
+pub(crate) fn nap_for_record(memory: &impl Memory, position: u64, who: Sleeper, until: u64) -> Nap {
+    let sleep = &memory.consumer().sleep;
+    sleep.announce(who);
+    let nap = match memory.word(position).load(Ordering::Relaxed) {
+        0 => memory.sleep_for_record(position, until),
+        _ => Nap::Over, // Relaxed is enough to stay awake; `peek` acquires.
+    };
+    sleep.withdraw(who);
+    nap
+}
+
+/// Sleeps until the consumer's position reaches `wanted`, or until `until`. For the producer's side only.
+pub(crate) fn nap_for_room(memory: &impl Memory, wanted: u64, who: Sleeper, until: u64) -> Nap {
+    let page = memory.producer();
+    page.wanted[who as usize - 1].store(wanted, Ordering::Relaxed); // Ordered by `announce`.
+    page.sleep.announce(who);
+    // Relaxed is enough to stay awake; `fits_now` acquires.
+    let seen = memory.consumer().position.load(Ordering::Relaxed);
+    let nap = match seen.wrapping_sub(wanted) as i64 {
+        0.. => Nap::Over,
+        _ => memory.sleep_for_room(seen, until),
+    };
+    page.sleep.withdraw(who);
+    nap
+}

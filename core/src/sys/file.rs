@@ -1,0 +1,151 @@
+//! Files in a directory: opened, created complete, named, measured.
+
+use super::SysResult;
+use nix::errno::Errno;
+use nix::fcntl::{self, AtFlags, OFlag};
+use nix::sys::stat::Mode;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+/// What is asked about a file before it is trusted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Facts {
+    pub(crate) size: u64,
+    pub(crate) owner: u32,
+    pub(crate) group: u32,
+    /// Permission bits.
+    pub(crate) mode: u32,
+    pub(crate) is_regular: bool,
+}
+
+const OPEN: OFlag = OFlag::O_RDWR.union(OFlag::O_CLOEXEC).union(OFlag::O_NOFOLLOW).union(OFlag::O_NONBLOCK);
+
+/// Opens a directory, as the anchor for the calls below. `int open(const char *, O_PATH | O_DIRECTORY)`
+pub(crate) fn directory(path: &Path) -> SysResult<OwnedFd> {
+    fcntl::open(path, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
+}
+
+/// Opens an existing file for reading and writing, not through a symbolic link, and without waiting for anyone
+/// if it turns out to be a FIFO. `int openat(int, const char *, int)`
+pub(crate) fn open(directory: BorrowedFd<'_>, name: &str) -> SysResult<OwnedFd> {
+    fcntl::openat(directory, name, OPEN, Mode::empty())
+}
+
+/// Creates a file that has no name. `int openat(int, ".", O_TMPFILE | O_RDWR, 0600)`
+///
+/// # Errors
+/// `EOPNOTSUPP`, `EISDIR` or `ENOENT` where the file system has no such files.
+pub(crate) fn create_unnamed(directory: BorrowedFd<'_>) -> SysResult<OwnedFd> {
+    let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
+    fcntl::openat(directory, ".", flags, Mode::S_IRUSR | Mode::S_IWUSR)
+}
+
+/// Creates a file under a name that must be new. `int openat(int, const char *, O_CREAT | O_EXCL | O_RDWR, 0600)`
+pub(crate) fn create_named(directory: BorrowedFd<'_>, name: &str) -> SysResult<OwnedFd> {
+    fcntl::openat(directory, name, OPEN | OFlag::O_CREAT | OFlag::O_EXCL, Mode::S_IRUSR | Mode::S_IWUSR)
+}
+
+/// Opens the file behind a descriptor again, for an open file description of one's own.
+/// `int open("/proc/self/fd/N", O_RDWR)`
+pub(crate) fn reopen(fd: BorrowedFd<'_>) -> SysResult<OwnedFd> {
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    fcntl::open(path.as_str(), OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK, Mode::empty())
+}
+
+/// Gives an unnamed file its name, which must be new. `int linkat(int, const char *, int, const char *, int)`
+pub(crate) fn link(fd: BorrowedFd<'_>, directory: BorrowedFd<'_>, name: &str) -> SysResult<()> {
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    nix::unistd::linkat(fcntl::AT_FDCWD, path.as_str(), directory, name, AtFlags::AT_SYMLINK_FOLLOW)
+}
+
+/// Renames a file to a name that must be new.
+/// `int renameat2(int, const char *, int, const char *, RENAME_NOREPLACE)`
+pub(crate) fn rename_new(directory: BorrowedFd<'_>, from: &str, to: &str) -> SysResult<()> {
+    let [from, to] = [from, to].map(|name| std::ffi::CString::new(name).map_err(|_| Errno::EINVAL));
+    let (from, to) = (from?, to?);
+    let at = directory.as_raw_fd();
+    // SAFETY: both names are zero-terminated and live across the call.
+    Errno::result(unsafe {
+        libc::syscall(libc::SYS_renameat2, at, from.as_ptr(), at, to.as_ptr(), libc::RENAME_NOREPLACE)
+    })
+    .map(drop)
+}
+
+/// Removes a name. `int unlinkat(int, const char *, 0)`
+pub(crate) fn unlink(directory: BorrowedFd<'_>, name: &str) -> SysResult<()> {
+    nix::unistd::unlinkat(directory, name, nix::unistd::UnlinkatFlags::NoRemoveDir)
+}
+
+/// Obtains every byte of the file now, so that no later access can fail for lack of memory.
+/// `int fallocate(int fd, 0, 0, off_t len)`; zeros are written where the file system cannot.
+pub(crate) fn allocate(fd: BorrowedFd<'_>, len: u64) -> SysResult<()> {
+    let size = libc::off_t::try_from(len).map_err(|_| Errno::EFBIG)?;
+    loop {
+        match fcntl::fallocate(fd, fcntl::FallocateFlags::empty(), 0, size) {
+            Err(Errno::EINTR) => {}
+            Err(Errno::EOPNOTSUPP) => return write_zeros(fd, len),
+            done => return done,
+        }
+    }
+}
+
+/// `ssize_t pwrite(int, const void *, size_t, off_t)` over the whole file.
+fn write_zeros(fd: BorrowedFd<'_>, len: u64) -> SysResult<()> {
+    let zeros = [0u8; 65536];
+    let mut at = 0;
+    while at < len {
+        let part = zeros.len().min((len - at) as usize);
+        match nix::sys::uio::pwrite(fd, &zeros[..part], at as libc::off_t) {
+            Ok(0) => return Err(Errno::ENOSPC),
+            Ok(n) => at += n as u64,
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+/// Sets permission bits, not subject to the umask. `int fchmod(int, mode_t)`
+pub(crate) fn set_mode(fd: BorrowedFd<'_>, mode: u32) -> SysResult<()> {
+    nix::sys::stat::fchmod(fd, Mode::from_bits_truncate(mode as libc::mode_t))
+}
+
+/// Gives the file to a group. `int fchown(int, -1, gid_t)`
+pub(crate) fn set_group(fd: BorrowedFd<'_>, group: u32) -> SysResult<()> {
+    nix::unistd::fchown(fd, None, Some(nix::unistd::Gid::from_raw(group)))
+}
+
+/// `int fstat(int, struct stat *)`
+pub(crate) fn facts(fd: BorrowedFd<'_>) -> SysResult<Facts> {
+    let stat = nix::sys::stat::fstat(fd)?;
+    Ok(Facts {
+        size: u64::try_from(stat.st_size).unwrap_or(0),
+        owner: stat.st_uid,
+        group: stat.st_gid,
+        mode: stat.st_mode & 0o7777,
+        is_regular: stat.st_mode & libc::S_IFMT == libc::S_IFREG,
+    })
+}
+
+/// Granularity of mappings of this file: the huge page size on hugetlbfs, else the processor's.
+/// `int fstatfs(int, struct statfs *)`
+pub(crate) fn mapping_granularity(fd: BorrowedFd<'_>) -> SysResult<usize> {
+    let system = nix::sys::statfs::fstatfs(fd)?;
+    if system.filesystem_type() == nix::sys::statfs::HUGETLBFS_MAGIC {
+        return usize::try_from(system.block_size()).map_err(|_| Errno::EOVERFLOW);
+    }
+    Ok(super::map::page_size())
+}
+
+/// Bytes that an unprivileged process may still allocate in the file system of `fd`.
+/// `int fstatvfs(int, struct statvfs *)`
+pub(crate) fn free_space(fd: BorrowedFd<'_>) -> SysResult<u64> {
+    let system = nix::sys::statvfs::fstatvfs(fd)?;
+    Ok((system.blocks_available() as u64).saturating_mul(system.fragment_size() as u64))
+}
+
+/// Names in a directory. Only for cleaning up, never to find a segment.
+pub(crate) fn names(path: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(path) else { return Vec::new() };
+    entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}

@@ -1,0 +1,151 @@
+//! What `fork` must not duplicate: the child closes the lease descriptors it inherited, so that the parent's
+//! leases end with the parent, and learns that its handles are not its own.
+//!
+//! Only children made by `fork` (and `vfork`, `posix_spawn` followed by exec, whose descriptors close on exec) are
+//! covered; a raw `clone` system call runs no handlers.
+
+use crate::sync::{AtomicU32, Ordering};
+use std::cell::UnsafeCell;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Once;
+
+/// How many forks lie between this process and the one that first loaded the library. Only writer: the atfork
+/// handler of a child, while it has one thread.
+static GENERATION: AtomicU32 = AtomicU32::new(0);
+
+/// The lease descriptors of this process, under a mutex that is held across every fork, so that a child never
+/// inherits one that is not listed.
+struct Registry {
+    mutex: UnsafeCell<libc::pthread_mutex_t>,
+    open: UnsafeCell<Vec<RawFd>>,
+}
+
+// SAFETY: `open` is touched only between lock() and unlock() of `mutex`, which is made for concurrent use.
+unsafe impl Sync for Registry {}
+
+static REGISTRY: Registry =
+    Registry { mutex: UnsafeCell::new(libc::PTHREAD_MUTEX_INITIALIZER), open: UnsafeCell::new(Vec::new()) };
+
+impl Registry {
+    fn lock(&self) {
+        // SAFETY: a statically initialised mutex that is never moved or destroyed.
+        unsafe { libc::pthread_mutex_lock(self.mutex.get()) };
+    }
+
+    fn unlock(&self) {
+        // SAFETY: as above; called by the thread that locked it (in a child: by its copy).
+        unsafe { libc::pthread_mutex_unlock(self.mutex.get()) };
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Vec<RawFd>) -> T) -> T {
+        self.lock();
+        // SAFETY: the mutex is held, so this is the only reference; `work` does not come back here.
+        let value = work(unsafe { &mut *self.open.get() });
+        self.unlock();
+        value
+    }
+}
+
+extern "C" fn before() {
+    REGISTRY.lock();
+}
+
+extern "C" fn in_parent() {
+    REGISTRY.unlock();
+}
+
+extern "C" fn in_child() {
+    // SAFETY: the child has one thread, which holds the mutex since before(). Closing is async-signal-safe, and
+    // truncating the list frees nothing.
+    unsafe {
+        let open = &mut *REGISTRY.open.get();
+        for fd in open.iter() {
+            libc::close(*fd);
+        }
+        open.set_len(0);
+    }
+    GENERATION.fetch_add(1, Ordering::Relaxed); // Relaxed: one thread.
+    REGISTRY.unlock();
+}
+
+/// The current fork generation: a handle made under another one is inherited.
+#[inline]
+pub(crate) fn generation() -> u32 {
+    GENERATION.load(Ordering::Relaxed) // Relaxed: changes only in a child that has one thread.
+}
+
+/// A descriptor that a forked child closes at once.
+#[derive(Debug)]
+pub(crate) struct NotInherited {
+    /// Taken out only on drop.
+    fd: Option<OwnedFd>,
+    generation: u32,
+}
+
+impl NotInherited {
+    /// Opens and lists a descriptor as one step with respect to fork.
+    pub(crate) fn open<E>(open: impl FnOnce() -> Result<OwnedFd, E>) -> Result<NotInherited, E> {
+        static HANDLERS: Once = Once::new();
+        // SAFETY: the handlers are functions without state of the caller. pthread_atfork fails only for lack of
+        // memory; a fork is then not noticed, as with a raw clone.
+        HANDLERS.call_once(|| unsafe {
+            libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child));
+        });
+        REGISTRY.with(|list| {
+            let fd = open()?;
+            list.push(fd.as_raw_fd());
+            Ok(NotInherited { fd: Some(fd), generation: generation() })
+        })
+    }
+
+    /// True in a child that inherited this: the descriptor is closed and its number may be somebody else's.
+    #[inline]
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.generation != generation()
+    }
+}
+
+impl AsFd for NotInherited {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_ref().expect("present until drop").as_fd()
+    }
+}
+
+impl Drop for NotInherited {
+    fn drop(&mut self) {
+        let fd = self.fd.take().expect("dropped once");
+        if self.is_inherited() {
+            std::mem::forget(fd);
+            return;
+        }
+        REGISTRY.with(|list| {
+            list.retain(|listed| *listed != fd.as_raw_fd());
+            drop(fd);
+        });
+    }
+}
+
+/// Tests of this file run `fork` from a process with several threads, as users do.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_has_the_descriptor_closed_and_knows_it() {
+        let held = NotInherited::open(|| std::fs::File::open("/dev/null").map(OwnedFd::from)).unwrap();
+        // SAFETY: the child calls only fcntl and _exit.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            // SAFETY: async-signal-safe calls in the child.
+            unsafe {
+                let closed = libc::fcntl(held.as_fd().as_raw_fd(), libc::F_GETFD) == -1;
+                libc::_exit(if closed && held.is_inherited() { 0 } else { 1 });
+            }
+        }
+        let mut status = 0;
+        // SAFETY: waits for the child made above.
+        unsafe { libc::waitpid(child, &mut status, 0) };
+        assert_eq!(status, 0);
+        assert!(!held.is_inherited());
+    }
+}

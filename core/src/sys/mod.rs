@@ -1,0 +1,21 @@
+//! Every system call of the crate, one small file per theme.
+//!
+//! Each wrapper makes one call, names its C signature, and returns the kernel's error number unchanged: meaning
+//! is given to it by the caller, which knows the segment. Nothing here knows what a segment is.
+
+pub(crate) mod barrier;
+pub(crate) mod clock;
+pub(crate) mod cpu;
+pub(crate) mod fd;
+pub(crate) mod file;
+pub(crate) mod fork;
+pub(crate) mod futex;
+pub(crate) mod lock;
+pub(crate) mod map;
+pub(crate) mod process;
+pub(crate) mod thread;
+
+pub(crate) use nix::errno::Errno;
+
+/// What a system call gives: its value or the kernel's error number.
+pub(crate) type SysResult<T> = std::result::Result<T, Errno>;

@@ -1,0 +1,321 @@
+//! Waiting: deadlines, strategies, and the one loop behind every call that waits.
+//!
+//! What the loop guarantees: it returns within its deadline; it notices within [`SLICE`] that the peer closed or died,
+//! and within twice that at most if the check was made a moment before; a wake-up that is lost costs a slice,
+//! never the call.
+//!
+//! How a wake-up is not lost: the sleeper sets its bit in its own [`SleepWord`], makes a barrier, looks again, and
+//! sleeps on the very word whose change it waits for. The waker changes that word, then looks at the sleep word
+//! (with a fence between, or with the sleeper's asymmetric barrier in place of it). One of the two sees the
+//! other's store, and if the waker is too early the kernel refuses to sleep on a word that has changed. Dekker's
+//! argument; the loom models in `ring/model.rs` check it.
+
+use crate::sync::{fence, AtomicU32, Ordering};
+#[cfg(not(loom))]
+use crate::{
+    error::{Error, Result},
+    sys::{barrier, clock, cpu},
+};
+use std::time::Duration;
+
+/// How a call waits. Kept in the segment at creation and used by whoever attaches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum WaitStrategy {
+    /// Spin for about as long as a wake-up costs, then sleep in the kernel. With one processor online, or with
+    /// both sides last seen on the same one, sleep at once.
+    #[default]
+    Balanced,
+    /// Never sleep: the lowest latency, at the price of a processor.
+    Spin,
+    /// Never sleep, but let other threads run between looks.
+    Yield,
+    /// Sleep at once: the least processor time.
+    Block,
+}
+
+impl WaitStrategy {
+    /// The number that stands in segments and in the C header.
+    pub const fn code(self) -> u32 {
+        match self {
+            WaitStrategy::Balanced => 0,
+            WaitStrategy::Spin => 1,
+            WaitStrategy::Yield => 2,
+            WaitStrategy::Block => 3,
+        }
+    }
+
+    /// The strategy with this number, if there is one.
+    pub const fn from_code(code: u32) -> Option<WaitStrategy> {
+        match code {
+            0 => Some(WaitStrategy::Balanced),
+            1 => Some(WaitStrategy::Spin),
+            2 => Some(WaitStrategy::Yield),
+            3 => Some(WaitStrategy::Block),
+            _ => None,
+        }
+    }
+}
+
+/// When a waiting call gives up, on the monotonic clock: wall-clock changes do not touch it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deadline(u64);
+
+impl Deadline {
+    /// Do not wait at all.
+    pub const NOW: Deadline = Deadline(0);
+    /// Wait as long as it takes.
+    pub const NEVER: Deadline = Deadline(u64::MAX);
+
+    /// This long from now. A time too long to express is for ever; zero does not wait.
+    #[cfg(not(loom))]
+    pub fn after(timeout: Duration) -> Deadline {
+        if timeout.is_zero() {
+            return Deadline::NOW;
+        }
+        let nanoseconds = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+        Deadline(clock::now().saturating_add(nanoseconds))
+    }
+
+    /// True for [`Deadline::NOW`].
+    #[inline]
+    pub fn is_now(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Time left; `None` for ever.
+    #[cfg(not(loom))]
+    pub fn remaining(self) -> Option<Duration> {
+        (self != Deadline::NEVER).then(|| Duration::from_nanos(self.0.saturating_sub(clock::now())))
+    }
+}
+
+/// Longest sleep between two looks at the peer's liveness.
+pub(crate) const SLICE: u64 = 50_000_000;
+/// How long `Balanced` spins: about what a sleep and a wake-up cost, so that in no case does it take more than
+/// twice the time of the better choice.
+#[cfg(not(loom))]
+const SPIN: u64 = 20_000;
+/// Looks between two readings of the clock.
+#[cfg(not(loom))]
+const LOOKS: u32 = 128;
+
+/// One side's sleep word in shared memory.
+///
+/// | bits | meaning |
+/// |---|---|
+/// | 0 | a call of this side sleeps |
+/// | 1 | a watcher of this side (behind `poll_fd`) sleeps |
+/// | 2 | this side cannot make the asymmetric barrier: the partner must fence |
+/// | 3.. | epoch: how often this side went to sleep |
+///
+/// Only writer: this side's process. The partner only reads it.
+#[derive(Debug)]
+#[repr(transparent)]
+pub(crate) struct SleepWord(AtomicU32);
+
+/// Who of one side sleeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sleeper {
+    Call = 1,
+    Watcher = 2,
+}
+
+const ASLEEP: u32 = Sleeper::Call as u32 | Sleeper::Watcher as u32;
+const NEEDS_FENCE: u32 = 4;
+const EPOCH: u32 = 8;
+
+impl SleepWord {
+    #[cfg(loom)]
+    pub(crate) fn new() -> SleepWord {
+        SleepWord(AtomicU32::new(0))
+    }
+
+    /// For a new owner of this side: whatever its dead predecessor left is cleared, and the epoch moves on, so that
+    /// a partner that answered the predecessor does not take this side's first sleep for the same one.
+    pub(crate) fn reset(&self) {
+        // Relaxed throughout: this side is the only writer, and the barrier in `announce` orders what matters.
+        let epoch = self.0.load(Ordering::Relaxed) & !(EPOCH - 1);
+        self.0.store(epoch.wrapping_add(EPOCH), Ordering::Relaxed);
+    }
+
+    /// Says that `who` is about to sleep. After it, look once more before sleeping.
+    pub(crate) fn announce(&self, who: Sleeper) {
+        self.0.fetch_add(EPOCH, Ordering::Relaxed);
+        // Release: who sees the bit sees what the sleeper waits for. Partner: `is_asleep`.
+        self.0.fetch_or(who as u32, Ordering::Release);
+        // Partner: `Waker::notify`. The local fence pairs with a partner that fences, the global barrier stands in
+        // for the fence of one that does not.
+        #[cfg(not(loom))]
+        if !barrier::global() {
+            self.0.fetch_or(NEEDS_FENCE, Ordering::Relaxed);
+        }
+        fence(Ordering::SeqCst);
+    }
+
+    /// Says that `who` is awake again.
+    pub(crate) fn withdraw(&self, who: Sleeper) {
+        self.0.fetch_and(!(who as u32), Ordering::Relaxed); // Relaxed: a late reader wakes nobody, harmlessly.
+    }
+
+    /// True if `who` sleeps.
+    pub(crate) fn is_asleep(&self, who: Sleeper) -> bool {
+        self.0.load(Ordering::Acquire) & who as u32 != 0 // Partner: `announce`.
+    }
+}
+
+/// The waking side's private half.
+#[derive(Debug)]
+pub(crate) struct Waker {
+    /// The sleep word that was last answered: one sleep needs one wake-up, because a sleeper that was not in the
+    /// kernel yet finds the word changed.
+    answered: u32,
+    /// This process is not registered for the asymmetric barrier and fences by itself.
+    fences: bool,
+}
+
+impl Waker {
+    /// `registered`: whether a sleeping partner's barrier reaches this process.
+    pub(crate) fn new(registered: bool) -> Waker {
+        Waker { answered: 0, fences: !registered }
+    }
+
+    /// After a publication: wakes the partner if it sleeps and the publication `concerns` it. No system call while
+    /// nobody sleeps.
+    #[inline(always)]
+    pub(crate) fn notify(
+        &mut self,
+        partner: &SleepWord,
+        concerns: impl FnOnce() -> bool,
+        wake: impl FnOnce(),
+    ) {
+        if self.fences {
+            fence(Ordering::SeqCst); // Partner: `SleepWord::announce`.
+        }
+        // Relaxed: ordered after the publication by the fence above or by the partner's global barrier.
+        if partner.0.load(Ordering::Relaxed) & (ASLEEP | NEEDS_FENCE) != 0 {
+            self.answer(partner, concerns, wake);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn answer(&mut self, partner: &SleepWord, concerns: impl FnOnce() -> bool, wake: impl FnOnce()) {
+        let mut seen = partner.0.load(Ordering::Relaxed);
+        if seen & NEEDS_FENCE != 0 && !self.fences {
+            fence(Ordering::SeqCst); // Partner: `SleepWord::announce`.
+            seen = partner.0.load(Ordering::Relaxed);
+        }
+        if seen & ASLEEP != 0 && seen != self.answered && concerns() {
+            self.answered = seen;
+            wake();
+        }
+    }
+}
+
+/// How a sleep ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Nap {
+    /// Woken, or the word changed, or the time passed: look again.
+    Over,
+    /// A signal handler ran.
+    Interrupted,
+}
+
+/// What a call waits for.
+#[cfg(not(loom))]
+pub(crate) trait Condition {
+    /// One bounded look.
+    fn ready(&mut self) -> Result<bool>;
+    /// Sleeps until the condition may have changed or `until` (monotonic nanoseconds).
+    fn nap(&mut self, until: u64) -> Nap;
+    /// An error if the peer has closed or died, looked at as of `now`; cheap enough to be asked on every turn.
+    fn peer(&mut self, now: u64) -> Result<()>;
+    /// True if the peer was last seen on this thread's processor.
+    fn peer_is_here(&self) -> bool;
+}
+
+/// Waits until `condition` is ready. The deadline is not [`Deadline::NOW`].
+///
+/// # Errors
+/// `TimedOut`, `Interrupted`, and what `condition` gives.
+#[cfg(not(loom))]
+#[cold]
+pub(crate) fn wait(condition: &mut impl Condition, strategy: WaitStrategy, deadline: Deadline) -> Result<()> {
+    let spins = match strategy {
+        WaitStrategy::Spin | WaitStrategy::Yield => true,
+        WaitStrategy::Block => false,
+        WaitStrategy::Balanced => !cpu::single() && !condition.peer_is_here(),
+    };
+    let mut spin_until = None;
+    loop {
+        for _ in 0..if spins { LOOKS } else { 1 } {
+            if condition.ready()? {
+                return Ok(());
+            }
+            if strategy == WaitStrategy::Yield {
+                cpu::give_way();
+            } else if spins {
+                std::hint::spin_loop();
+            }
+        }
+        let now = clock::now();
+        if let Err(gone) = condition.peer(now) {
+            // What the peer committed before it went counts.
+            return if condition.ready()? { Ok(()) } else { Err(gone) };
+        }
+        if now >= deadline.0 {
+            return Err(Error::TimedOut);
+        }
+        let sleeps = match strategy {
+            WaitStrategy::Spin | WaitStrategy::Yield => false,
+            WaitStrategy::Block => true,
+            WaitStrategy::Balanced => !spins || now >= *spin_until.get_or_insert(now + SPIN),
+        };
+        if sleeps && condition.nap(deadline.0.min(now + SLICE)) == Nap::Interrupted {
+            return if condition.ready()? { Ok(()) } else { Err(Error::Interrupted) };
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strategies_keep_their_numbers() {
+        for code in 0..4 {
+            assert_eq!(WaitStrategy::from_code(code).unwrap().code(), code);
+        }
+        assert_eq!(WaitStrategy::from_code(4), None);
+    }
+
+    #[test]
+    fn a_deadline_too_far_to_express_is_for_ever() {
+        assert_eq!(Deadline::after(Duration::MAX), Deadline::NEVER);
+        assert_eq!(Deadline::NEVER.remaining(), None);
+        assert!(Deadline::after(Duration::ZERO).is_now());
+        assert!(Deadline::after(Duration::from_secs(5)).remaining().unwrap() <= Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_sleep_is_answered_once_and_a_successor_is_answered_again() {
+        let word = SleepWord(AtomicU32::new(0));
+        let mut waker = Waker::new(false);
+        let mut wakes = 0;
+        waker.notify(&word, || true, || wakes += 1);
+        assert_eq!(wakes, 0, "nobody sleeps");
+        word.announce(Sleeper::Call);
+        waker.notify(&word, || false, || wakes += 1);
+        assert_eq!(wakes, 0, "it does not concern the sleeper");
+        waker.notify(&word, || true, || wakes += 1);
+        waker.notify(&word, || true, || wakes += 1);
+        assert_eq!(wakes, 1, "one sleep, one wake-up");
+        word.reset(); // the sleeper died; its successor sleeps too
+        word.announce(Sleeper::Call);
+        waker.notify(&word, || true, || wakes += 1);
+        assert_eq!(wakes, 2);
+        word.withdraw(Sleeper::Call);
+        waker.notify(&word, || true, || wakes += 1);
+        assert_eq!(wakes, 2);
+    }
+}

@@ -1,0 +1,199 @@
+//! The ring in one process: every call, its errors, its limits.
+
+use ipcx::{Error, Ring, RingOptions, SegmentOptions, WaitStrategy};
+use std::time::{Duration, Instant};
+
+fn small() -> Ring {
+    Ring::anonymous(&RingOptions { capacity: 4096, ..Default::default() }).unwrap()
+}
+
+#[test]
+fn records_of_every_size_arrive_whole_and_in_order() {
+    let ring = Ring::anonymous(&RingOptions { capacity: 1 << 16, ..Default::default() }).unwrap();
+    let (mut tx, mut rx) = (ring.producer().unwrap(), ring.consumer().unwrap());
+    let mut buffer = vec![0; 1 << 16];
+    for round in 0..3u8 {
+        for len in (0..300).chain([4096, 65536 - 16]) {
+            let data: Vec<u8> = (0..len).map(|i| (i as u8).wrapping_mul(31).wrapping_add(round)).collect();
+            tx.try_send(&data).unwrap();
+            assert_eq!(rx.try_recv(&mut buffer).unwrap(), len);
+            assert_eq!(&buffer[..len], &data[..]);
+        }
+    }
+    assert!(matches!(rx.try_recv(&mut buffer), Err(Error::WouldBlock)));
+}
+
+#[test]
+fn a_full_ring_refuses_and_loses_nothing() {
+    let ring = small();
+    let (mut tx, mut rx) = (ring.producer().unwrap(), ring.consumer().unwrap());
+    let mut sent = 0u64;
+    while tx.try_send(&sent.to_le_bytes()).is_ok() {
+        sent += 1;
+    }
+    assert_eq!(sent, (4096 - 8) / 16, "all but the 0 at the tail is used");
+    let mut buffer = [0; 8];
+    for expected in 0..sent {
+        assert_eq!(rx.try_recv(&mut buffer).unwrap(), 8);
+        assert_eq!(u64::from_le_bytes(buffer), expected);
+    }
+    assert!(matches!(rx.try_recv(&mut buffer), Err(Error::WouldBlock)));
+}
+
+#[test]
+fn the_largest_record_fills_the_ring_and_one_more_byte_is_too_big() {
+    let ring = small();
+    let (mut tx, mut rx) = (ring.producer().unwrap(), ring.consumer().unwrap());
+    assert_eq!(tx.max_len(), 4096 - 16);
+    let mut buffer = [0; 4096];
+    for at in 0..5 {
+        tx.try_send(&vec![at; 1000 + at as usize * 8]).unwrap(); // moves the wrap
+        rx.try_recv(&mut buffer).unwrap();
+        tx.try_send(&[7; 4096 - 16]).unwrap();
+        assert!(matches!(tx.try_send(&[0; 4096 - 15]), Err(Error::TooBig { needed: 4081, available: 4080 })));
+        assert_eq!(rx.try_recv(&mut buffer).unwrap(), 4080);
+    }
+}
+
+#[test]
+fn a_buffer_too_small_leaves_the_record() {
+    let ring = small();
+    let (mut tx, mut rx) = (ring.producer().unwrap(), ring.consumer().unwrap());
+    tx.try_send(b"twelve bytes").unwrap();
+    assert!(matches!(rx.try_recv(&mut [0; 11]), Err(Error::TooBig { needed: 12, available: 11 })));
+    let mut buffer = [0; 12];
+    assert_eq!(rx.try_recv(&mut buffer).unwrap(), 12);
+}
+
+#[test]
+fn a_batch_is_sent_as_far_as_it_fits_and_received_packed() {
+    let ring = small();
+    let (mut tx, mut rx) = (ring.producer().unwrap(), ring.consumer().unwrap());
+    let records: Vec<Vec<u8>> = (0..1000u16).map(|i| i.to_le_bytes().repeat(10)).collect();
+    let sent = tx.try_send_many(&records).unwrap();
+    assert_eq!(sent, (4096 - 8) / 32);
+    let (mut buffer, mut lens) = ([0; 4096], [0; 1000]);
+    assert_eq!(rx.try_recv_many(&mut buffer, &mut lens[..5]).unwrap(), 5);
+    assert_eq!(&lens[..5], &[20; 5]);
+    assert_eq!(&buffer[..100], records[..5].concat());
+    assert_eq!(rx.try_recv_many(&mut buffer[..19], &mut lens).unwrap_err().errno(), libc::EMSGSIZE);
+    assert_eq!(rx.try_recv_many(&mut buffer, &mut lens).unwrap(), sent - 5);
+    assert_eq!(&buffer[..(sent - 5) * 20], records[5..sent].concat());
+    assert!(matches!(tx.try_send_many([&[0u8; 8][..], &[0; 5000]]), Err(Error::TooBig { .. })));
+    assert!(matches!(rx.try_recv(&mut buffer), Err(Error::WouldBlock)), "nothing of that batch was sent");
+    assert_eq!(tx.try_send_many::<[&[u8]; 0]>([]).unwrap(), 0);
+    assert!(matches!(rx.try_recv_many(&mut buffer, &mut []), Err(Error::Invalid(_))));
+}
+
+#[test]
+fn a_reservation_is_sent_on_commit_and_vanishes_on_drop() {
+    use std::io::Write;
+    let ring = small();
+    let (mut tx, mut rx) = (ring.producer().unwrap(), ring.consumer().unwrap());
+    let mut buffer = [0; 64];
+    drop(tx.try_reserve(10).unwrap());
+    assert!(matches!(rx.try_recv(&mut buffer), Err(Error::WouldBlock)));
+    let mut room = tx.try_reserve(10).unwrap();
+    room.write_all(b"abc").unwrap();
+    room.write_at(3, b"def").unwrap();
+    assert!(matches!(room.write_at(9, b"xy"), Err(Error::TooBig { .. })));
+    room.commit_len(6).unwrap();
+    assert_eq!(rx.try_recv(&mut buffer).unwrap(), 6);
+    assert_eq!(&buffer[..6], b"abcdef");
+    assert!(tx.try_reserve(4).unwrap().commit_len(5).is_err());
+    assert!(matches!(tx.try_reserve(5000), Err(Error::TooBig { .. })));
+    let at = tx.reserve_raw(8, ipcx::Deadline::NOW).unwrap();
+    assert_eq!(at as usize % 8, 0);
+    assert!(matches!(tx.try_send(b"x"), Err(Error::Invalid(_))), "a reservation is open");
+    assert!(matches!(tx.commit_raw(9), Err(Error::Invalid(_))));
+    tx.abort_raw().unwrap();
+    assert!(matches!(tx.abort_raw(), Err(Error::Invalid(_))));
+    assert!(matches!(tx.commit_raw(0), Err(Error::Invalid(_))));
+}
+
+#[test]
+fn a_record_not_released_is_found_again_at_the_same_position() {
+    let ring = small();
+    let (mut tx, mut rx) = (ring.producer().unwrap(), ring.consumer().unwrap());
+    tx.try_send(b"one").unwrap();
+    tx.try_send(b"two").unwrap();
+    let record = rx.try_borrow().unwrap();
+    assert_eq!((record.to_vec(), record.position(), record.len()), (b"one".to_vec(), 0, 3));
+    drop(record);
+    drop(rx);
+    let mut rx = ring.consumer().unwrap();
+    let record = rx.try_borrow().unwrap();
+    assert_eq!((record.to_vec(), record.position()), (b"one".to_vec(), 0));
+    record.release();
+    assert_eq!(rx.position(), 16);
+    let (_, len) = rx.borrow_raw(ipcx::Deadline::NOW).unwrap();
+    assert_eq!(len, 3);
+    assert!(matches!(rx.try_recv(&mut [0; 8]), Err(Error::Invalid(_))), "a record is borrowed");
+    rx.release_raw().unwrap();
+    assert!(matches!(rx.release_raw(), Err(Error::Invalid(_))));
+    assert!(matches!(rx.try_borrow(), Err(Error::WouldBlock)));
+}
+
+#[test]
+fn roles_are_taken_once_and_the_error_names_the_holder() {
+    let name = format!("test-roles-{}", std::process::id());
+    let ring = Ring::create(&name, &RingOptions::default()).unwrap();
+    let other = Ring::attach(&name).unwrap();
+    let tx = ring.producer().unwrap();
+    for handle in [&ring, &other] {
+        let error = handle.producer().unwrap_err();
+        assert!(matches!(error, Error::RoleTaken(_)));
+        assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
+        assert!(error.to_string().contains(&name), "{error}");
+    }
+    drop(tx);
+    drop(other.producer().unwrap());
+    ipcx::unlink(&name).unwrap();
+}
+
+#[test]
+fn a_closed_peer_is_told_after_everything_was_received() {
+    let ring = small();
+    let mut rx = ring.consumer().unwrap();
+    let mut buffer = [0; 16];
+    assert!(matches!(rx.try_recv(&mut buffer), Err(Error::WouldBlock)), "nobody has produced yet");
+    let mut tx = ring.producer().unwrap();
+    tx.try_send(b"last").unwrap();
+    drop(tx);
+    assert_eq!(rx.recv(&mut buffer).unwrap(), 4);
+    assert!(matches!(rx.try_recv(&mut buffer), Err(Error::Closed(_))));
+    assert!(matches!(rx.recv(&mut buffer), Err(Error::Closed(_))));
+    let mut tx = ring.producer().unwrap();
+    assert!(matches!(rx.try_recv(&mut buffer), Err(Error::WouldBlock)), "a successor attached");
+    drop(rx);
+    while tx.try_send(&[0; 100]).is_ok() {}
+    assert!(matches!(tx.try_send(&[0; 100]), Err(Error::Closed(_))), "full, and the consumer closed");
+    assert!(matches!(tx.send(&[0; 100]), Err(Error::Closed(_))));
+}
+
+#[test]
+fn every_strategy_times_out_and_passes_messages_between_threads() {
+    for wait in [WaitStrategy::Balanced, WaitStrategy::Spin, WaitStrategy::Yield, WaitStrategy::Block] {
+        let segment = SegmentOptions { wait, ..Default::default() };
+        let ring = Ring::anonymous(&RingOptions { capacity: 4096, segment }).unwrap();
+        assert_eq!(ring.wait_strategy(), wait);
+        let (mut tx, mut rx) = (ring.producer().unwrap(), ring.consumer().unwrap());
+        let begin = Instant::now();
+        let timeout = Duration::from_millis(120);
+        assert!(matches!(rx.recv_timeout(&mut [0; 8], timeout), Err(Error::TimedOut)));
+        assert!(begin.elapsed() >= timeout);
+        let count = 20_000u64;
+        let sender = std::thread::spawn(move || {
+            for number in 0..count {
+                tx.send(&number.to_le_bytes().repeat(1 + number as usize % 40)).unwrap();
+            }
+        });
+        let mut buffer = [0; 320];
+        for number in 0..count {
+            let len = rx.recv(&mut buffer).unwrap();
+            assert_eq!(len, 8 * (1 + number as usize % 40));
+            assert!(buffer[..len].chunks(8).all(|part| part == number.to_le_bytes()));
+        }
+        sender.join().unwrap();
+    }
+}
