@@ -40,6 +40,9 @@
 //! async-signal-safe. A signal handler that runs while a call sleeps ends it with [`Error::Interrupted`]. After
 //! `fork`, inherited handles and endpoints return [`Error::Forked`] in the child, which attaches anew.
 
+// The models use a part of the crate.
+#![cfg_attr(loom, allow(dead_code, unreachable_pub, unused_imports))]
+
 #[cfg(not(target_os = "linux"))]
 compile_error!("ipcx needs Linux: futex, memfd, O_TMPFILE and open-file-description locks");
 

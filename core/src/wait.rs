@@ -4,18 +4,19 @@
 //! and within twice that at most if the check was made a moment before; a wake-up that is lost costs a slice,
 //! never the call.
 //!
-//! How a wake-up is not lost: the sleeper sets its bit in its own [`SleepWord`], makes a barrier, looks again, and
+//! How a wake-up is not lost: the sleeper sets its bit in its own [`Sleepers`] word, makes a barrier, looks again, and
 //! sleeps on the very word whose change it waits for. The waker changes that word, then looks at the sleep word
 //! (with a fence between, or with the sleeper's asymmetric barrier in place of it). One of the two sees the
 //! other's store, and if the waker is too early the kernel refuses to sleep on a word that has changed. Dekker's
 //! argument; the loom models in `ring/model.rs` check it.
 
-use crate::sync::{fence, AtomicU32, Ordering};
+use crate::sync::{fence, AtomicU32, AtomicU64, Ordering};
 #[cfg(not(loom))]
 use crate::{
     error::{Error, Result},
     sys::{barrier, clock, cpu},
 };
+#[cfg(not(loom))]
 use std::time::Duration;
 
 /// How a call waits. Kept in the segment at creation and used by whoever attaches.
@@ -99,75 +100,88 @@ const SPIN: u64 = 20_000;
 #[cfg(not(loom))]
 const LOOKS: u32 = 128;
 
-/// One side's sleep word in shared memory.
+/// One side's say about its sleeping, in shared memory. Only writer: this side's process; the partner only reads it.
 ///
-/// | bits | meaning |
+/// | bits of `word` | meaning |
 /// |---|---|
 /// | 0 | a call of this side sleeps |
 /// | 1 | a watcher of this side (behind `poll_fd`) sleeps |
 /// | 2 | this side cannot make the asymmetric barrier: the partner must fence |
 /// | 3.. | epoch: how often this side went to sleep |
-///
-/// Only writer: this side's process. The partner only reads it.
 #[derive(Debug)]
-#[repr(transparent)]
-pub(crate) struct SleepWord(AtomicU32);
+#[repr(C)]
+pub(crate) struct Sleepers {
+    word: AtomicU32,
+    /// Processor on which this side was last seen; a hint for the partner's choice whether to spin.
+    pub(crate) cpu: AtomicU32,
+    /// Position that a sleeping call, and a watcher, wait for.
+    wanted: [AtomicU64; 2],
+}
 
 /// Who of one side sleeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sleeper {
-    Call = 1,
-    Watcher = 2,
+    Call = 0,
+    Watcher = 1,
 }
 
-const ASLEEP: u32 = Sleeper::Call as u32 | Sleeper::Watcher as u32;
+impl Sleeper {
+    const ALL: [Sleeper; 2] = [Sleeper::Call, Sleeper::Watcher];
+
+    fn bit(self) -> u32 {
+        1 << self as u32
+    }
+}
+
+const ASLEEP: u32 = 3;
 const NEEDS_FENCE: u32 = 4;
 const EPOCH: u32 = 8;
 
-impl SleepWord {
-    #[cfg(loom)]
-    pub(crate) fn new() -> SleepWord {
-        SleepWord(AtomicU32::new(0))
+impl Sleepers {
+    #[cfg(any(loom, test))]
+    pub(crate) fn new() -> Sleepers {
+        Sleepers {
+            word: AtomicU32::new(0),
+            cpu: AtomicU32::new(0),
+            wanted: [AtomicU64::new(0), AtomicU64::new(0)],
+        }
     }
 
     /// For a new owner of this side: whatever its dead predecessor left is cleared, and the epoch moves on, so that
     /// a partner that answered the predecessor does not take this side's first sleep for the same one.
     pub(crate) fn reset(&self) {
         // Relaxed throughout: this side is the only writer, and the barrier in `announce` orders what matters.
-        let epoch = self.0.load(Ordering::Relaxed) & !(EPOCH - 1);
-        self.0.store(epoch.wrapping_add(EPOCH), Ordering::Relaxed);
+        let epoch = self.word.load(Ordering::Relaxed) & !(EPOCH - 1);
+        self.word.store(epoch.wrapping_add(EPOCH), Ordering::Relaxed);
     }
 
-    /// Says that `who` is about to sleep. After it, look once more before sleeping.
-    pub(crate) fn announce(&self, who: Sleeper) {
-        self.0.fetch_add(EPOCH, Ordering::Relaxed);
-        // Release: who sees the bit sees what the sleeper waits for. Partner: `is_asleep`.
-        self.0.fetch_or(who as u32, Ordering::Release);
+    /// Says that `who` is about to sleep until the partner reaches `wanted`. After it, look once more.
+    pub(crate) fn announce(&self, who: Sleeper, wanted: u64) {
+        self.wanted[who as usize].store(wanted, Ordering::Relaxed);
+        self.word.fetch_add(EPOCH, Ordering::Relaxed);
+        // Release: who sees the bit sees `wanted`. Partner: `Waker::answer`.
+        self.word.fetch_or(who.bit(), Ordering::Release);
         // Partner: `Waker::notify`. The local fence pairs with a partner that fences, the global barrier stands in
         // for the fence of one that does not.
         #[cfg(not(loom))]
         if !barrier::global() {
-            self.0.fetch_or(NEEDS_FENCE, Ordering::Relaxed);
+            self.word.fetch_or(NEEDS_FENCE, Ordering::Relaxed);
         }
         fence(Ordering::SeqCst);
     }
 
     /// Says that `who` is awake again.
     pub(crate) fn withdraw(&self, who: Sleeper) {
-        self.0.fetch_and(!(who as u32), Ordering::Relaxed); // Relaxed: a late reader wakes nobody, harmlessly.
-    }
-
-    /// True if `who` sleeps.
-    pub(crate) fn is_asleep(&self, who: Sleeper) -> bool {
-        self.0.load(Ordering::Acquire) & who as u32 != 0 // Partner: `announce`.
+        self.word.fetch_and(!who.bit(), Ordering::Relaxed); // Relaxed: a late reader wakes nobody, harmlessly.
     }
 }
 
 /// The waking side's private half.
 #[derive(Debug)]
 pub(crate) struct Waker {
-    /// The sleep word that was last answered: one sleep needs one wake-up, because a sleeper that was not in the
-    /// kernel yet finds the word changed.
+    /// The sleep word that was last answered. One sleep needs one wake-up *for what it waits for*: a sleeper that was
+    /// not in the kernel yet then finds the word changed. (A wake-up for anything else must not count: the
+    /// sleeper may have gone to sleep for the next thing between this side's store and its look.)
     answered: u32,
     /// This process is not registered for the asymmetric barrier and fences by itself.
     fences: bool,
@@ -179,33 +193,29 @@ impl Waker {
         Waker { answered: 0, fences: !registered }
     }
 
-    /// After a publication: wakes the partner if it sleeps and the publication `concerns` it. No system call while
-    /// nobody sleeps.
+    /// After a publication: wakes the partner if it sleeps for a position that the publication `reached`. No system
+    /// call while nobody sleeps.
     #[inline(always)]
-    pub(crate) fn notify(
-        &mut self,
-        partner: &SleepWord,
-        concerns: impl FnOnce() -> bool,
-        wake: impl FnOnce(),
-    ) {
+    pub(crate) fn notify(&mut self, partner: &Sleepers, reached: impl Fn(u64) -> bool, wake: impl FnOnce()) {
         if self.fences {
-            fence(Ordering::SeqCst); // Partner: `SleepWord::announce`.
+            fence(Ordering::SeqCst); // Partner: `Sleepers::announce`.
         }
         // Relaxed: ordered after the publication by the fence above or by the partner's global barrier.
-        if partner.0.load(Ordering::Relaxed) & (ASLEEP | NEEDS_FENCE) != 0 {
-            self.answer(partner, concerns, wake);
+        if partner.word.load(Ordering::Relaxed) & (ASLEEP | NEEDS_FENCE) != 0 {
+            self.answer(partner, reached, wake);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn answer(&mut self, partner: &SleepWord, concerns: impl FnOnce() -> bool, wake: impl FnOnce()) {
-        let mut seen = partner.0.load(Ordering::Relaxed);
-        if seen & NEEDS_FENCE != 0 && !self.fences {
-            fence(Ordering::SeqCst); // Partner: `SleepWord::announce`.
-            seen = partner.0.load(Ordering::Relaxed);
+    fn answer(&mut self, partner: &Sleepers, reached: impl Fn(u64) -> bool, wake: impl FnOnce()) {
+        if !self.fences && partner.word.load(Ordering::Relaxed) & NEEDS_FENCE != 0 {
+            fence(Ordering::SeqCst); // Partner: `Sleepers::announce`.
         }
-        if seen & ASLEEP != 0 && seen != self.answered && concerns() {
+        let seen = partner.word.load(Ordering::Acquire); // Partner: `announce`; `wanted` is of this epoch or a later.
+        let wanted = |who: Sleeper| partner.wanted[who as usize].load(Ordering::Relaxed);
+        let concerned = Sleeper::ALL.into_iter().any(|who| seen & who.bit() != 0 && reached(wanted(who)));
+        if concerned && seen != self.answered {
             self.answered = seen;
             wake();
         }
@@ -299,23 +309,20 @@ mod tests {
 
     #[test]
     fn a_sleep_is_answered_once_and_a_successor_is_answered_again() {
-        let word = SleepWord(AtomicU32::new(0));
+        let sleepers = Sleepers::new();
         let mut waker = Waker::new(false);
         let mut wakes = 0;
-        waker.notify(&word, || true, || wakes += 1);
-        assert_eq!(wakes, 0, "nobody sleeps");
-        word.announce(Sleeper::Call);
-        waker.notify(&word, || false, || wakes += 1);
-        assert_eq!(wakes, 0, "it does not concern the sleeper");
-        waker.notify(&word, || true, || wakes += 1);
-        waker.notify(&word, || true, || wakes += 1);
-        assert_eq!(wakes, 1, "one sleep, one wake-up");
-        word.reset(); // the sleeper died; its successor sleeps too
-        word.announce(Sleeper::Call);
-        waker.notify(&word, || true, || wakes += 1);
-        assert_eq!(wakes, 2);
-        word.withdraw(Sleeper::Call);
-        waker.notify(&word, || true, || wakes += 1);
+        let mut reach = |position| waker.notify(&sleepers, |wanted| wanted <= position, || wakes += 1);
+        reach(10); // nobody sleeps
+        sleepers.announce(Sleeper::Call, 10);
+        reach(9); // it does not concern the sleeper
+        reach(10);
+        reach(11); // one sleep, one wake-up
+        sleepers.reset(); // the sleeper died; its successor sleeps too
+        sleepers.announce(Sleeper::Call, 12);
+        reach(12);
+        sleepers.withdraw(Sleeper::Call);
+        reach(13);
         assert_eq!(wakes, 2);
     }
 }

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::segment::Segment;
 use crate::sync::Ordering;
 use crate::sys::clock;
-use crate::wait::{wait, Condition, Deadline, Nap, Sleeper};
+use crate::wait::{wait, Condition, Deadline, Nap, Sleeper, WaitStrategy};
 use crate::watch::{Watched, Watcher};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -23,13 +23,18 @@ pub struct Consumer {
     receiver: Receiver<Mapped>,
     end: Endpoint,
     borrowed: Option<Found>,
+    /// Records received when the ring was last found empty.
+    received_before: u64,
 }
+
+/// Turns of `spin_loop` by which a consumer that has drained a stream steps back before it looks again.
+const STEP_BACK: u32 = 64;
 
 impl Consumer {
     pub(super) fn take(segment: &Arc<Segment>, capacity: usize) -> Result<Consumer> {
         let mut end = Endpoint::take(segment, capacity, Side::Consumer)?;
         match Receiver::take_over(end.memory().clone()) {
-            Ok(receiver) => Ok(Consumer { receiver, end, borrowed: None }),
+            Ok(receiver) => Ok(Consumer { receiver, end, borrowed: None, received_before: 0 }),
             Err(corruption) => {
                 let error = end.corrupt(corruption);
                 end.close();
@@ -254,12 +259,24 @@ impl Consumer {
         } else {
             self.end.note_cpu();
             let strategy = self.end.strategy();
+            self.step_back(strategy);
             wait(&mut NextRecord { receiver: &self.receiver, end: &mut self.end }, strategy, deadline)
         };
         if waited.is_err() {
             self.after();
         }
         waited
+    }
+
+    /// A consumer as fast as its producer takes the line that the producer is writing away from it at every record. When
+    /// it has received several in a row and then found none, it lets the producer get ahead by a few: several times the
+    /// rate (see docs/ring-format.md). After a single record, as in a round trip, it does not.
+    fn step_back(&mut self, strategy: WaitStrategy) {
+        let received = self.receiver.records();
+        if received.wrapping_sub(self.received_before) >= 2 && strategy != WaitStrategy::Block {
+            (0..STEP_BACK).for_each(|_| std::hint::spin_loop());
+        }
+        self.received_before = received;
     }
 
     /// Keeps the descriptor true, if there is one.

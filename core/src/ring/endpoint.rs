@@ -27,9 +27,9 @@ fn role_of<'a>(memory: &'a Mapped, role: Role) -> &'a RoleWord {
 
 fn cpu_of<'a>(memory: &'a Mapped, role: Role) -> &'a AtomicU32 {
     if role.index == PRODUCER.index {
-        &memory.producer().cpu
+        &memory.producer().sleepers.cpu
     } else {
-        &memory.consumer().cpu
+        &memory.consumer().sleepers.cpu
     }
 }
 

@@ -22,29 +22,30 @@
 //! The word at the tail is always 0.
 
 use crate::lease::RoleWord;
+#[cfg(not(loom))]
 use crate::segment::{fnv1a, Parameters, FNV_START};
-use crate::sync::{AtomicU32, AtomicU64};
-use crate::wait::SleepWord;
+use crate::sync::AtomicU64;
+use crate::wait::Sleepers;
+#[cfg(not(loom))]
 use std::mem::offset_of;
 
 /// Bytes of a header word, and the alignment of records.
 pub(crate) const WORD: u64 = 8;
 /// Smallest and largest capacity in bytes.
+#[cfg(not(loom))]
 pub(crate) const SMALLEST: u64 = 4096;
+#[cfg(not(loom))]
 pub(crate) const LARGEST: u64 = 1 << 31;
 /// Index of the capacity in the header's parameters.
+#[cfg(not(loom))]
 pub(crate) const CAPACITY: usize = 0;
 
 /// On the producer's page; its only writer.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct ProducerPage {
-    /// Says that the producer waits for room; read by the consumer after each release.
-    pub(crate) sleep: SleepWord,
-    /// Processor on which it was last seen, for the partner's choice whether to spin.
-    pub(crate) cpu: AtomicU32,
-    /// Consumer position at which a sleeping call, and a watcher, want to be woken.
-    pub(crate) wanted: [AtomicU64; 2],
+    /// Whether the producer waits for room, and for which position of the consumer; read after each release.
+    pub(crate) sleepers: Sleepers,
     _line: [u64; 5],
     /// Who produces.
     pub(crate) role: RoleWord,
@@ -63,33 +64,59 @@ pub(crate) struct ConsumerPage {
     /// Records released, a hint that may be off by those in work when a consumer died.
     pub(crate) records: AtomicU64,
     _line: [u64; 6],
-    /// Says that the consumer waits for a record; read by the producer after each commit.
-    pub(crate) sleep: SleepWord,
-    /// Processor on which it was last seen.
-    pub(crate) cpu: AtomicU32,
+    /// Whether the consumer waits for a record, and at which position; read by the producer after each commit.
+    pub(crate) sleepers: Sleepers,
     /// Who consumes.
     pub(crate) role: RoleWord,
 }
 
+#[cfg(not(loom))] // loom's atomics are larger
 const _: () = {
-    assert!(offset_of!(ProducerPage, cpu) == 4);
-    assert!(offset_of!(ProducerPage, wanted) == 8);
+    assert!(offset_of!(ProducerPage, sleepers) == 0 && size_of::<Sleepers>() == 24);
     assert!(offset_of!(ProducerPage, role) == 64);
     assert!(offset_of!(ProducerPage, tail) == 80);
     assert!(offset_of!(ConsumerPage, position) == 0);
-    assert!(offset_of!(ConsumerPage, sleep) == 64);
-    assert!(offset_of!(ConsumerPage, role) == 72);
+    assert!(offset_of!(ConsumerPage, sleepers) == 64);
+    assert!(offset_of!(ConsumerPage, role) == 88);
     assert!(size_of::<ProducerPage>() == 128 && size_of::<ConsumerPage>() == 128);
 };
 
+#[cfg(loom)]
+impl ProducerPage {
+    pub(crate) fn new() -> ProducerPage {
+        ProducerPage {
+            sleepers: Sleepers::new(),
+            _line: [0; 5],
+            role: RoleWord,
+            records: AtomicU64::new(0),
+            tail: AtomicU64::new(0),
+        }
+    }
+}
+
+#[cfg(loom)]
+impl ConsumerPage {
+    pub(crate) fn new() -> ConsumerPage {
+        ConsumerPage {
+            position: AtomicU64::new(0),
+            records: AtomicU64::new(0),
+            _line: [0; 6],
+            sleepers: Sleepers::new(),
+            role: RoleWord,
+        }
+    }
+}
+
 /// Hash of the above: two builds that disagree about it refuse each other.
+#[cfg(not(loom))]
 pub(crate) const LAYOUT: u64 = fnv1a(
-    b"ring 1: producer{sleep@0 cpu@4 wanted@8 role@64 records@72 tail@80} consumer{position@0 records@8 sleep@64 \
-      cpu@68 role@72} data*2 record{length:31 committed:1 kind:8 sequence:24}",
+    b"ring 1: sleepers{word@0 cpu@4 wanted@8} producer{sleepers@0 role@64 records@72 tail@80} \
+      consumer{position@0 records@8 sleepers@64 role@88} data*2 record{length:31 committed:1 kind:8 sequence:24}",
     FNV_START,
 );
 
 /// Bytes of the body, if the capacity is one that `rounded_capacity` gives.
+#[cfg(not(loom))]
 pub(crate) fn body_size(parameters: &Parameters, page: u64) -> Option<u64> {
     let capacity = parameters[CAPACITY];
     let sound = capacity.is_power_of_two() && capacity <= LARGEST && capacity >= page.max(SMALLEST);
@@ -97,6 +124,7 @@ pub(crate) fn body_size(parameters: &Parameters, page: u64) -> Option<u64> {
 }
 
 /// The capacity that is made for one asked for, if it is not too large.
+#[cfg(not(loom))]
 pub(crate) fn rounded_capacity(asked: u64, page: u64) -> Option<u64> {
     asked.max(SMALLEST).max(page).checked_next_power_of_two().filter(|capacity| *capacity <= LARGEST)
 }

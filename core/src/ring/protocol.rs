@@ -28,8 +28,6 @@ pub(crate) trait Memory: Clone {
     fn consumer(&self) -> &ConsumerPage;
     /// The word at a position that is a multiple of 8.
     fn word(&self, position: u64) -> &AtomicU64;
-    /// Brings the line that holds `position` near for writing; a hint.
-    fn prefetch(&self, position: u64);
     /// Copies `from` to the bytes from `position` on. At most a capacity.
     fn write(&self, position: u64, from: &[u8]);
     /// Copies the bytes from `position` on to `to`. At most a capacity.
@@ -78,7 +76,7 @@ impl<M: Memory> Sender<M> {
                 return Err(Corruption("the records are longer than the ring"));
             }
         }
-        memory.producer().sleep.reset();
+        memory.producer().sleepers.reset();
         // Relaxed: hints, written by this side only.
         let records = memory.producer().records.load(Ordering::Relaxed);
         memory.producer().tail.store(tail, Ordering::Relaxed);
@@ -202,8 +200,8 @@ impl<M: Memory> Sender<M> {
         page.records.store(self.records, Ordering::Relaxed); // Hints for display.
         page.tail.store(next, Ordering::Relaxed);
         let memory = &self.memory;
-        self.waker.notify(&memory.consumer().sleep, || true, || memory.wake_for_record(first));
-        memory.prefetch(next);
+        // A consumer sleeps only at the tail, which was `first`.
+        self.waker.notify(&memory.consumer().sleepers, |at| at == first, || memory.wake_for_record(first));
     }
 
     /// What [`nap_for_room`] needs to wait for a record of `len`: the consumer position that makes room.
@@ -251,7 +249,7 @@ impl<M: Memory> Receiver<M> {
         if position % WORD != 0 {
             return Err(Corruption("the consumer's position is not a multiple of 8"));
         }
-        page.sleep.reset();
+        page.sleepers.reset();
         let records = page.records.load(Ordering::Relaxed); // A hint, written by this side only.
         let waker = Waker::new(memory.registered());
         Ok(Receiver { memory, position, waker, records })
@@ -265,6 +263,11 @@ impl<M: Memory> Receiver<M> {
     #[inline(always)]
     pub(crate) fn position(&self) -> u64 {
         self.position
+    }
+
+    /// Records released since the ring was made, as far as is known.
+    pub(crate) fn records(&self) -> u64 {
+        self.records
     }
 
     /// The record at the position, if it is committed.
@@ -300,42 +303,33 @@ impl<M: Memory> Receiver<M> {
         self.records = self.records.wrapping_add(records);
         page.records.store(self.records, Ordering::Relaxed); // A hint for display.
         let memory = &self.memory;
-        self.waker.notify(&memory.producer().sleep, || room_concerns(memory, end), || memory.wake_for_room());
+        let reached = |wanted| end.wrapping_sub(wanted) as i64 >= 0;
+        self.waker.notify(&memory.producer().sleepers, reached, || memory.wake_for_room());
     }
-}
-
-/// True if a producer that sleeps wants the consumer to be where it is now.
-fn room_concerns(memory: &impl Memory, position: u64) -> bool {
-    let page = memory.producer();
-    [Sleeper::Call, Sleeper::Watcher].iter().zip(&page.wanted).any(|(who, wanted)| {
-        // Relaxed: ordered by the bit that was seen.
-        page.sleep.is_asleep(*who) && position.wrapping_sub(wanted.load(Ordering::Relaxed)) as i64 >= 0
-    })
 }
 
 /// Sleeps until a record is committed at `position`, or until `until`. For the consumer's side only.
 pub(crate) fn nap_for_record(memory: &impl Memory, position: u64, who: Sleeper, until: u64) -> Nap {
-    let sleep = &memory.consumer().sleep;
-    sleep.announce(who);
+    let sleepers = &memory.consumer().sleepers;
+    sleepers.announce(who, position);
     let nap = match memory.word(position).load(Ordering::Relaxed) {
         0 => memory.sleep_for_record(position, until),
         _ => Nap::Over, // Relaxed is enough to stay awake; `peek` acquires.
     };
-    sleep.withdraw(who);
+    sleepers.withdraw(who);
     nap
 }
 
 /// Sleeps until the consumer's position reaches `wanted`, or until `until`. For the producer's side only.
 pub(crate) fn nap_for_room(memory: &impl Memory, wanted: u64, who: Sleeper, until: u64) -> Nap {
-    let page = memory.producer();
-    page.wanted[who as usize - 1].store(wanted, Ordering::Relaxed); // Ordered by `announce`.
-    page.sleep.announce(who);
+    let sleepers = &memory.producer().sleepers;
+    sleepers.announce(who, wanted);
     // Relaxed is enough to stay awake; `fits_now` acquires.
     let seen = memory.consumer().position.load(Ordering::Relaxed);
     let nap = match seen.wrapping_sub(wanted) as i64 {
         0.. => Nap::Over,
         _ => memory.sleep_for_room(seen, until),
     };
-    page.sleep.withdraw(who);
+    sleepers.withdraw(who);
     nap
 }
