@@ -1,0 +1,68 @@
+//! A directory of the test's own in memory, removed whatever happens.
+#![allow(dead_code, unreachable_pub, missing_docs, clippy::disallowed_methods, clippy::disallowed_types)]
+
+use ipcx::{RingOptions, SegmentOptions};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    pub fn new() -> Scratch {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = PathBuf::from(format!("/dev/shm/ipcx-test-{}-{number}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        Scratch(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.join(format!("ipcx.{name}"))
+    }
+
+    pub fn options(&self) -> RingOptions {
+        RingOptions { capacity: 4096, segment: self.segment() }
+    }
+
+    pub fn segment(&self) -> SegmentOptions {
+        SegmentOptions { directory: Some(self.0.clone()), ..Default::default() }
+    }
+
+    /// Names in it.
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> = std::fs::read_dir(&self.0)
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// For a test that is also its own child: what the parent handed over.
+pub fn child_argument() -> Option<String> {
+    std::env::var("IPCX_TEST_CHILD").ok()
+}
+
+/// A command that runs one test of this binary as a child.
+pub fn child(test: &str, argument: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env("IPCX_TEST_CHILD", argument);
+    command
+}
+
+pub fn is_root() -> bool {
+    // SAFETY: geteuid touches nothing.
+    unsafe { libc::geteuid() == 0 }
+}
