@@ -6,7 +6,7 @@ use super::protocol::{nap_for_record, Found, Memory, Receiver};
 use crate::error::{Error, Result};
 use crate::segment::Segment;
 use crate::sync::Ordering;
-use crate::sys::clock;
+use crate::sys::{clock, cpu};
 use crate::wait::{wait, Condition, Deadline, Nap, Sleeper, WaitStrategy};
 use crate::watch::{Watched, Watcher};
 use std::os::fd::BorrowedFd;
@@ -27,9 +27,6 @@ pub struct Consumer {
     received_before: u64,
 }
 
-/// Turns of `spin_loop` by which a consumer that has drained a stream steps back before it looks again.
-const STEP_BACK: u32 = 64;
-
 impl Consumer {
     pub(super) fn take(segment: &Arc<Segment>, capacity: usize) -> Result<Consumer> {
         let mut end = Endpoint::take(segment, capacity, Side::Consumer)?;
@@ -45,7 +42,7 @@ impl Consumer {
 
     /// Stream position of the next record, or of the one borrowed: bytes since the ring was made. A record that is
     /// delivered again, after a consumer died, has the same position again.
-    #[inline]
+    #[inline(always)]
     pub fn position(&self) -> u64 {
         self.receiver.position()
     }
@@ -58,7 +55,7 @@ impl Consumer {
     /// # Errors
     /// `WouldBlock` if there is none, `Closed` or `PeerDead` if there is none and the producer went, `TooBig` if it does
     /// not fit (it stays, and `needed` says its length), `Forked`, `Corrupt`, `Invalid` while a record is borrowed.
-    #[inline]
+    #[inline(always)]
     pub fn try_recv(&mut self, buffer: &mut [u8]) -> Result<usize> {
         self.recv_until(buffer, Deadline::NOW)
     }
@@ -67,6 +64,7 @@ impl Consumer {
     ///
     /// # Errors
     /// As [`Consumer::recv_until`].
+    #[inline(always)]
     pub fn recv_timeout(&mut self, buffer: &mut [u8], timeout: Duration) -> Result<usize> {
         self.recv_until(buffer, Deadline::after(timeout))
     }
@@ -75,6 +73,7 @@ impl Consumer {
     ///
     /// # Errors
     /// As [`Consumer::recv_until`], less `WouldBlock` and `TimedOut`.
+    #[inline(always)]
     pub fn recv(&mut self, buffer: &mut [u8]) -> Result<usize> {
         self.recv_until(buffer, Deadline::NEVER)
     }
@@ -83,7 +82,7 @@ impl Consumer {
     ///
     /// # Errors
     /// Those of [`Consumer::try_recv`], `TimedOut`, and `Interrupted` if a signal handler ran while it slept.
-    #[inline]
+    #[inline(always)]
     pub fn recv_until(&mut self, buffer: &mut [u8], deadline: Deadline) -> Result<usize> {
         let found = self.find(deadline)?;
         let Some(part) = buffer.get_mut(..found.len) else {
@@ -148,7 +147,7 @@ impl Consumer {
     ///
     /// # Errors
     /// As [`Consumer::recv_until`], less `TooBig`.
-    #[inline]
+    #[inline(always)]
     pub fn borrow_until(&mut self, deadline: Deadline) -> Result<Record<'_>> {
         let found = self.find(deadline)?;
         Ok(Record { consumer: self, found, read: 0 })
@@ -158,6 +157,7 @@ impl Consumer {
     ///
     /// # Errors
     /// As there.
+    #[inline(always)]
     pub fn try_borrow(&mut self) -> Result<Record<'_>> {
         self.borrow_until(Deadline::NOW)
     }
@@ -166,6 +166,7 @@ impl Consumer {
     ///
     /// # Errors
     /// As there.
+    #[inline(always)]
     pub fn borrow(&mut self) -> Result<Record<'_>> {
         self.borrow_until(Deadline::NEVER)
     }
@@ -274,7 +275,7 @@ impl Consumer {
     fn step_back(&mut self, strategy: WaitStrategy) {
         let received = self.receiver.records();
         if received.wrapping_sub(self.received_before) >= 2 && strategy != WaitStrategy::Block {
-            (0..STEP_BACK).for_each(|_| std::hint::spin_loop());
+            cpu::pause();
         }
         self.received_before = received;
     }

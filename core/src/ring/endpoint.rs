@@ -16,7 +16,7 @@ pub(crate) const PRODUCER: Role = Role { index: 0, name: "producer" };
 pub(crate) const CONSUMER: Role = Role { index: 1, name: "consumer" };
 
 /// The role's word on its owner's page.
-fn role_of<'a>(memory: &'a Mapped, role: Role) -> &'a RoleWord {
+fn role_of(memory: &Mapped, role: Role) -> &RoleWord {
     let (producer, consumer): (&ProducerPage, &ConsumerPage) = (memory.producer(), memory.consumer());
     if role.index == PRODUCER.index {
         &producer.role
@@ -25,7 +25,7 @@ fn role_of<'a>(memory: &'a Mapped, role: Role) -> &'a RoleWord {
     }
 }
 
-fn cpu_of<'a>(memory: &'a Mapped, role: Role) -> &'a AtomicU32 {
+fn cpu_of(memory: &Mapped, role: Role) -> &AtomicU32 {
     if role.index == PRODUCER.index {
         &memory.producer().sleepers.cpu
     } else {

@@ -151,7 +151,7 @@ impl RecordHeader {
     #[inline(always)]
     pub(crate) fn read(word: u64, position: u64) -> Option<RecordHeader> {
         let header = RecordHeader { len: (word & (COMMITTED - 1)) as u32, kind: (word >> 32) as u8 };
-        (word & COMMITTED != 0 && word >> 40 == position / WORD & 0xff_ffff && header.kind == DATA)
+        (word & COMMITTED != 0 && word >> 40 == (position / WORD) & 0xff_ffff && header.kind == DATA)
             .then_some(header)
     }
 

@@ -100,6 +100,7 @@ impl Memory for Shared {
     fn word(&self, position: u64) -> &AtomicU64 {
         &self.data[self.index(position)]
     }
+    fn prefetch(&self, _position: u64) {}
     fn write(&self, position: u64, from: &[u8]) {
         for (i, word) in from.chunks(8).enumerate() {
             let (at, value) = (position + i as u64 * WORD, u64::from_le_bytes(word.try_into().unwrap()));

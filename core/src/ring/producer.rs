@@ -60,7 +60,7 @@ impl Producer {
     /// # Errors
     /// `WouldBlock` if the ring is full, `Closed` or `PeerDead` if it is full and the consumer went, `TooBig`, `Forked`,
     /// `Corrupt`, `Invalid` while a reservation is open.
-    #[inline]
+    #[inline(always)]
     pub fn try_send(&mut self, data: &[u8]) -> Result<()> {
         self.send_until(data, Deadline::NOW)
     }
@@ -69,6 +69,7 @@ impl Producer {
     ///
     /// # Errors
     /// As [`Producer::send_until`].
+    #[inline]
     pub fn send_timeout(&mut self, data: &[u8], timeout: Duration) -> Result<()> {
         self.send_until(data, Deadline::after(timeout))
     }
@@ -77,6 +78,7 @@ impl Producer {
     ///
     /// # Errors
     /// As [`Producer::send_until`], less `WouldBlock` and `TimedOut`.
+    #[inline]
     pub fn send(&mut self, data: &[u8]) -> Result<()> {
         self.send_until(data, Deadline::NEVER)
     }
@@ -85,7 +87,7 @@ impl Producer {
     ///
     /// # Errors
     /// Those of [`Producer::try_send`], `TimedOut`, and `Interrupted` if a signal handler ran while it slept.
-    #[inline]
+    #[inline(always)]
     pub fn send_until(&mut self, data: &[u8], deadline: Deadline) -> Result<()> {
         self.check(data.len())?;
         loop {
@@ -160,7 +162,7 @@ impl Producer {
     ///
     /// # Errors
     /// As [`Producer::send_until`].
-    #[inline]
+    #[inline(always)]
     pub fn reserve_until(&mut self, len: usize, deadline: Deadline) -> Result<Reservation<'_>> {
         self.reserve_raw(len, deadline)?;
         Ok(Reservation { producer: self, len, written: 0 })
@@ -170,6 +172,7 @@ impl Producer {
     ///
     /// # Errors
     /// As there.
+    #[inline]
     pub fn try_reserve(&mut self, len: usize) -> Result<Reservation<'_>> {
         self.reserve_until(len, Deadline::NOW)
     }
@@ -178,6 +181,7 @@ impl Producer {
     ///
     /// # Errors
     /// As there.
+    #[inline]
     pub fn reserve(&mut self, len: usize) -> Result<Reservation<'_>> {
         self.reserve_until(len, Deadline::NEVER)
     }
@@ -187,6 +191,7 @@ impl Producer {
     ///
     /// # Errors
     /// As there.
+    #[inline]
     pub fn reserve_raw(&mut self, len: usize, deadline: Deadline) -> Result<*mut u8> {
         self.check(len)?;
         while !self.sender.has_room(len).map_err(|c| self.end.corrupt(c))? {
@@ -200,6 +205,7 @@ impl Producer {
     ///
     /// # Errors
     /// `Invalid` if none is open, or `len` is more than was reserved (it stays open then); `Forked`.
+    #[inline]
     pub fn commit_raw(&mut self, len: usize) -> Result<()> {
         if self.end.is_inherited() {
             return Err(Error::Forked);

@@ -16,6 +16,9 @@ use super::layout::{largest_payload, record_size, ConsumerPage, ProducerPage, Re
 use crate::sync::{AtomicU64, Ordering};
 use crate::wait::{Nap, Sleeper, Waker};
 
+/// How far ahead of the tail a producer asks for the line it will write: measured, see docs/ring-format.md.
+const PREFETCH: u64 = 256;
+
 /// Shared state is not what the protocol writes; says what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Corruption(pub(crate) &'static str);
@@ -28,6 +31,8 @@ pub(crate) trait Memory: Clone {
     fn consumer(&self) -> &ConsumerPage;
     /// The word at a position that is a multiple of 8.
     fn word(&self, position: u64) -> &AtomicU64;
+    /// Brings the line that holds `position` near for writing; a hint.
+    fn prefetch(&self, position: u64);
     /// Copies `from` to the bytes from `position` on. At most a capacity.
     fn write(&self, position: u64, from: &[u8]);
     /// Copies the bytes from `position` on to `to`. At most a capacity.
@@ -152,11 +157,8 @@ impl<M: Memory> Sender<M> {
         if !self.has_room(data.len())? {
             return Ok(false);
         }
-        // The 0 goes first: its line is then on its way while the payload is copied.
-        let next = self.tail.wrapping_add(record_size(data.len()));
-        self.memory.word(next).store(0, Ordering::Relaxed);
         self.memory.write(self.payload(), data);
-        self.publish(self.tail, RecordHeader::data(data.len(), self.tail), next, 1);
+        self.commit(data.len());
         Ok(true)
     }
 
@@ -166,26 +168,27 @@ impl<M: Memory> Sender<M> {
         &mut self,
         records: impl Iterator<Item: AsRef<[u8]>>,
     ) -> Result<usize, Corruption> {
-        let first = self.tail;
-        let (mut at, mut count, mut first_header) = (first, 0, 0);
+        let tail = self.tail;
+        let (mut at, mut count, mut first) = (tail, 0, None);
         for record in records {
-            let data = record.as_ref();
-            if !self.fits(at, data.len())? {
+            let len = record.as_ref().len();
+            if !self.fits(at, len)? {
                 break;
             }
-            let header = RecordHeader::data(data.len(), at);
             if count == 0 {
-                first_header = header;
+                first = Some(record); // Written last, so that its line is the partner's for as long as possible.
             } else {
-                self.memory.word(at).store(header, Ordering::Relaxed);
+                self.memory.word(at).store(RecordHeader::data(len, at), Ordering::Relaxed);
+                self.memory.write(at.wrapping_add(WORD), record.as_ref());
             }
-            self.memory.write(at.wrapping_add(WORD), data);
-            at = at.wrapping_add(record_size(data.len()));
+            at = at.wrapping_add(record_size(len));
             count += 1;
         }
-        if count > 0 {
+        if let Some(first) = first {
+            let data = first.as_ref();
             self.memory.word(at).store(0, Ordering::Relaxed);
-            self.publish(first, first_header, at, count as u64);
+            self.memory.write(self.payload(), data);
+            self.publish(tail, RecordHeader::data(data.len(), tail), at, count as u64);
         }
         Ok(count)
     }
@@ -202,6 +205,7 @@ impl<M: Memory> Sender<M> {
         let memory = &self.memory;
         // A consumer sleeps only at the tail, which was `first`.
         self.waker.notify(&memory.consumer().sleepers, |at| at == first, || memory.wake_for_record(first));
+        memory.prefetch(next.wrapping_add(PREFETCH));
     }
 
     /// What [`nap_for_room`] needs to wait for a record of `len`: the consumer position that makes room.

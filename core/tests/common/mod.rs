@@ -1,5 +1,5 @@
 //! A directory of the test's own in memory, removed whatever happens.
-#![allow(dead_code, unreachable_pub, missing_docs, clippy::disallowed_methods, clippy::disallowed_types)]
+#![allow(dead_code, unreachable_pub, missing_docs)]
 
 use ipcx::{RingOptions, SegmentOptions};
 use std::path::{Path, PathBuf};
