@@ -75,6 +75,13 @@ impl RoleWord {
         (word >> 8) as u16 as u32
     }
 
+    /// The word, if it says that the owner closed: one load. A later owner's is another.
+    #[inline]
+    pub(crate) fn closed(&self) -> Option<u64> {
+        Some(self.0.load(Ordering::Acquire)).filter(|word| RoleWord::state(*word) == CLOSED)
+        // Partner: `give_up`.
+    }
+
     fn successor(word: u64, slot: u32) -> u64 {
         let taken = (word >> 32).wrapping_add(1) & 0xffff_ffff;
         taken << 32 | u64::from(slot) << 8 | OPEN
@@ -277,12 +284,6 @@ impl Leases {
                 _ => RoleState::Alive,
             },
         }
-    }
-
-    /// True if the role's word says that its owner closed: one load.
-    #[inline]
-    pub(crate) fn is_closed(word: &RoleWord) -> bool {
-        RoleWord::state(word.0.load(Ordering::Acquire)) == CLOSED // Partner: the store in `give_up`.
     }
 
     /// The participant that holds or last held a role.

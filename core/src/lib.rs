@@ -37,7 +37,7 @@
 //!
 //! # Threads, signals, fork
 //! Handles such as [`Ring`] may be shared between threads; endpoints belong to one thread at a time. `try_*` calls are
-//! async-signal-safe. A signal handler that runs while a call sleeps ends it with [`Error::Interrupted`]. After
+//! async-signal-safe unless `poll_fd` is in use. A signal handler that runs while a call sleeps ends it with [`Error::Interrupted`]. After
 //! `fork`, inherited handles and endpoints return [`Error::Forked`] in the child, which attaches anew.
 
 // The models use a part of the crate.

@@ -61,7 +61,8 @@ fn use_everything(ring: &Ring, mut old: Option<(ipcx::Producer, ipcx::Consumer)>
 fn every_flipped_bit_of_a_control_word_gives_data_or_an_error() {
     let dir = Scratch::new();
     let slots = PAGE..PAGE + 128;
-    let words = (PRODUCER..PRODUCER + 128).chain(CONSUMER..CONSUMER + 128).chain(DATA..DATA + 80);
+    let words =
+        [PRODUCER, PRODUCER + 128, CONSUMER, CONSUMER + 128, DATA].into_iter().flat_map(|at| at..at + 80);
     for attached in [false, true] {
         for bit in slots.clone().chain(words.clone()).flat_map(|byte| (0..8).map(move |bit| byte * 8 + bit)) {
             let ring = Ring::create("a", &dir.options()).unwrap();

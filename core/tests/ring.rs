@@ -174,6 +174,29 @@ fn a_closed_peer_is_told_after_everything_was_received() {
     assert!(matches!(tx.send(&[0; 100]), Err(Error::Closed(_))));
 }
 
+/// A receiver started before its sender, on a ring that was used before, waits; one that finds records is told their end.
+#[test]
+fn a_peer_that_closed_before_one_attached_counts_only_with_what_it_left() {
+    let ring = small();
+    drop(ring.producer().unwrap());
+    let mut rx = ring.consumer().unwrap();
+    let timeout = Duration::from_millis(1);
+    assert!(matches!(rx.try_recv(&mut [0; 8]), Err(Error::WouldBlock)));
+    assert!(matches!(rx.recv_timeout(&mut [0; 8], timeout), Err(Error::TimedOut)));
+    drop(ring.producer().unwrap());
+    assert!(matches!(rx.try_recv(&mut [0; 8]), Err(Error::Closed(_))), "this one closed while attached");
+    drop(rx);
+    ring.producer().unwrap().try_send(b"left").unwrap();
+    let mut rx = ring.consumer().unwrap();
+    assert_eq!(rx.recv(&mut [0; 8]).unwrap(), 4);
+    assert!(matches!(rx.recv(&mut [0; 8]), Err(Error::Closed(_))));
+    drop(rx);
+    let mut tx = ring.producer().unwrap();
+    while tx.try_send(&[0; 100]).is_ok() {}
+    assert!(matches!(tx.try_send(&[0; 100]), Err(Error::WouldBlock)), "a next consumer may come");
+    assert!(matches!(tx.send_timeout(&[0; 100], timeout), Err(Error::TimedOut)));
+}
+
 #[test]
 fn every_strategy_times_out_and_passes_messages_between_threads() {
     for wait in [WaitStrategy::Balanced, WaitStrategy::Spin, WaitStrategy::Yield, WaitStrategy::Block] {

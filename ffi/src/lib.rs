@@ -1,1 +1,30 @@
-//! ffi
+//! The C interface: libipcx.so and libipcx.a. `include/ipcx.h` is generated from these sources and is the manual.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `handles` | every cast between a handle of C and the value behind it |
+//! | `boundary` | the panic boundary, and the one place where a result becomes a code |
+//! | `error` | codes, the thread's last error |
+//! | `arguments` | strings, buffers, outputs and timeouts of C |
+//! | `options` | structs that begin with their size |
+//! | `common` | version, names |
+//! | `ring`, `producer`, `consumer` | one type each |
+//!
+//! Each function does three things: it casts its handle, converts its arguments, and makes one call of the core.
+//! Outputs are written last and only on success.
+
+// The types are named as C names them.
+#![allow(non_camel_case_types)]
+// What C has to keep to is in each function's contract, and what holds for all of them in the header's introduction.
+#![allow(clippy::missing_safety_doc)]
+
+mod arguments;
+mod boundary;
+mod handles;
+
+pub mod common;
+pub mod consumer;
+pub mod error;
+pub mod options;
+pub mod producer;
+pub mod ring;

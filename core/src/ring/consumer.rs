@@ -1,6 +1,6 @@
 //! The consumer: receives records.
 
-use super::endpoint::{Endpoint, PRODUCER};
+use super::endpoint::{Endpoint, Peer};
 use super::memory::{Mapped, Side};
 use super::protocol::{nap_for_record, Found, Memory, Receiver};
 use crate::error::{Error, Result};
@@ -50,7 +50,7 @@ impl Consumer {
     /// Copies the next record to `buffer`, if there is one now, and releases it; says how long it is.
     ///
     /// Makes no allocation, takes no lock, and is async-signal-safe if the interrupted code was not inside a call on
-    /// this consumer.
+    /// this consumer and its descriptor is not in use.
     ///
     /// # Errors
     /// `WouldBlock` if there is none, `Closed` or `PeerDead` if there is none and the producer went, `TooBig` if it does
@@ -214,8 +214,7 @@ impl Consumer {
             return Err(Error::Forked);
         }
         if self.end.watcher.is_none() {
-            let segment = Arc::clone(self.end.segment());
-            let watched = Arrival { memory: self.end.memory().clone(), segment };
+            let watched = Arrival { memory: self.end.memory().clone(), peer: self.end.peer().clone() };
             self.end.watcher = Some(Watcher::start(self.end.segment().name(), Arc::new(watched))?);
             self.after();
         }
@@ -335,7 +334,7 @@ impl Condition for NextRecord<'_> {
 #[derive(Debug)]
 struct Arrival {
     memory: Mapped,
-    segment: Arc<Segment>,
+    peer: Peer,
 }
 
 impl Watched for Arrival {
@@ -348,7 +347,7 @@ impl Watched for Arrival {
     }
 
     fn peer_is_gone(&self) -> bool {
-        Endpoint::peer_is_gone(&self.segment, &self.memory, PRODUCER)
+        self.peer.is_gone()
     }
 
     fn wake(&self, target: u64) {

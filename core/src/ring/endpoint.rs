@@ -4,7 +4,7 @@ use super::layout::{ConsumerPage, ProducerPage};
 use super::memory::{Mapped, Side};
 use super::protocol::{Corruption, Memory};
 use crate::error::{Error, Result};
-use crate::lease::{Leases, Role, RoleState, RoleWord};
+use crate::lease::{Role, RoleState, RoleWord};
 use crate::segment::Segment;
 use crate::sync::{AtomicU32, Ordering};
 use crate::sys::{cpu, fork};
@@ -33,13 +33,49 @@ fn cpu_of(memory: &Mapped, role: Role) -> &AtomicU32 {
     }
 }
 
+/// The other end, as one end sees it.
+///
+/// A peer that closed before this end attached is not its peer: this end waits for the next one. With one exception: a
+/// consumer that finds records is told, after the last, that their producer closed.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    segment: Arc<Segment>,
+    memory: Mapped,
+    role: Role,
+    /// Role word of a peer that closed before, and does not count.
+    before: Option<u64>,
+}
+
+impl Peer {
+    fn word(&self) -> &RoleWord {
+        role_of(&self.memory, self.role)
+    }
+
+    /// True if the peer's word says that it closed: one load.
+    #[inline]
+    fn has_closed(&self) -> bool {
+        self.word().closed().is_some_and(|word| self.before != Some(word))
+    }
+
+    /// Its state now; at most one system call.
+    fn state(&self) -> RoleState {
+        match self.segment.leases().state(self.role, self.word()) {
+            RoleState::Closed if !self.has_closed() => RoleState::Never,
+            state => state,
+        }
+    }
+
+    /// True if it closed or died.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self.state(), RoleState::Closed | RoleState::Dead)
+    }
+}
+
 /// A role held, and what its holder knows of the other one.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
-    segment: Arc<Segment>,
-    memory: Mapped,
     own: Role,
-    peer: Role,
+    peer: Peer,
     strategy: WaitStrategy,
     /// Fork generation of the process it was made in.
     generation: u32,
@@ -58,11 +94,12 @@ impl Endpoint {
         };
         let memory = Mapped::new(segment, capacity, side)?;
         segment.leases().take(own, role_of(&memory, own))?;
+        let empty =
+            memory.word(memory.consumer().position.load(Ordering::Acquire) & !7).load(Ordering::Relaxed) == 0;
+        let before = role_of(&memory, peer).closed().filter(|_| side == Side::Producer || empty);
         let endpoint = Endpoint {
-            segment: Arc::clone(segment),
-            memory,
             own,
-            peer,
+            peer: Peer { segment: Arc::clone(segment), memory, role: peer, before },
             strategy: segment.wait_strategy(),
             generation: fork::generation(),
             asked: 0,
@@ -73,11 +110,15 @@ impl Endpoint {
     }
 
     pub(crate) fn memory(&self) -> &Mapped {
-        &self.memory
+        &self.peer.memory
     }
 
     pub(crate) fn segment(&self) -> &Arc<Segment> {
-        &self.segment
+        &self.peer.segment
+    }
+
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.peer
     }
 
     pub(crate) fn strategy(&self) -> WaitStrategy {
@@ -92,28 +133,27 @@ impl Endpoint {
 
     /// Publishes on which processor this side runs, as of now. Relaxed: a hint for the partner's waiting.
     pub(crate) fn note_cpu(&self) {
-        cpu_of(&self.memory, self.own).store(cpu::current(), Ordering::Relaxed);
+        cpu_of(self.memory(), self.own).store(cpu::current(), Ordering::Relaxed);
     }
 
     /// True if the peer was last seen on this thread's processor.
     pub(crate) fn peer_is_here(&self) -> bool {
-        cpu_of(&self.memory, self.peer).load(Ordering::Relaxed) == cpu::current()
+        cpu_of(self.memory(), self.peer.role).load(Ordering::Relaxed) == cpu::current()
     }
 
     /// An error if the peer closed or died. Its word is looked at each time, its lease once a slice (`now` is
     /// monotonic nanoseconds).
     pub(crate) fn check_peer(&mut self, now: u64) -> Result<()> {
-        let word = role_of(&self.memory, self.peer);
-        let state = if Leases::is_closed(word) {
+        let state = if self.peer.has_closed() {
             RoleState::Closed
         } else if self.asked == 0 || now.saturating_sub(self.asked) >= SLICE {
-            self.segment.leases().state(self.peer, word)
+            self.peer.state()
         } else {
             return Ok(());
         };
         self.asked = if state == RoleState::Dead { 0 } else { now };
-        let context = |detail: &'static str| self.segment.context(detail);
-        let producer = self.peer.index == PRODUCER.index;
+        let context = |detail: &'static str| self.segment().context(detail);
+        let producer = self.peer.role.index == PRODUCER.index;
         match state {
             RoleState::Closed if producer => {
                 Err(Error::Closed(context("the producer closed and nothing is left to receive")))
@@ -129,19 +169,15 @@ impl Endpoint {
         }
     }
 
-    /// As [`Endpoint::check_peer`], for a watcher: the state now, in at most one system call.
-    pub(crate) fn peer_is_gone(segment: &Segment, memory: &Mapped, peer: Role) -> bool {
-        matches!(segment.leases().state(peer, role_of(memory, peer)), RoleState::Closed | RoleState::Dead)
-    }
-
     #[cold]
     pub(crate) fn corrupt(&self, Corruption(what): Corruption) -> Error {
-        Error::Corrupt(self.segment.context(what))
+        Error::Corrupt(self.segment().context(what))
     }
 
     /// Gives the role up in good order. Wake the peer after it.
     pub(crate) fn close(&mut self) {
         self.watcher = None;
-        self.segment.leases().give_up(self.own, role_of(&self.memory, self.own));
+        let peer = &self.peer;
+        peer.segment.leases().give_up(self.own, role_of(&peer.memory, self.own));
     }
 }

@@ -40,13 +40,14 @@ pub(crate) const LARGEST: u64 = 1 << 31;
 #[cfg(not(loom))]
 pub(crate) const CAPACITY: usize = 0;
 
-/// On the producer's page; its only writer.
+/// On the producer's page; its only writer. What it stores at every record lies 128 bytes from what the partner reads at
+/// every record: processors fetch lines in pairs.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct ProducerPage {
     /// Whether the producer waits for room, and for which position of the consumer; read after each release.
     pub(crate) sleepers: Sleepers,
-    _line: [u64; 5],
+    _apart: [u64; 13],
     /// Who produces.
     pub(crate) role: RoleWord,
     /// Records committed, a hint that may be off by those in work when a producer died.
@@ -55,7 +56,7 @@ pub(crate) struct ProducerPage {
     pub(crate) tail: AtomicU64,
 }
 
-/// On the consumer's page; its only writer.
+/// On the consumer's page; its only writer. Laid out likewise.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct ConsumerPage {
@@ -63,7 +64,7 @@ pub(crate) struct ConsumerPage {
     pub(crate) position: AtomicU64,
     /// Records released, a hint that may be off by those in work when a consumer died.
     pub(crate) records: AtomicU64,
-    _line: [u64; 6],
+    _apart: [u64; 14],
     /// Whether the consumer waits for a record, and at which position; read by the producer after each commit.
     pub(crate) sleepers: Sleepers,
     /// Who consumes.
@@ -73,12 +74,12 @@ pub(crate) struct ConsumerPage {
 #[cfg(not(loom))] // loom's atomics are larger
 const _: () = {
     assert!(offset_of!(ProducerPage, sleepers) == 0 && size_of::<Sleepers>() == 24);
-    assert!(offset_of!(ProducerPage, role) == 64);
-    assert!(offset_of!(ProducerPage, tail) == 80);
+    assert!(offset_of!(ProducerPage, role) == 128);
+    assert!(offset_of!(ProducerPage, tail) == 144);
     assert!(offset_of!(ConsumerPage, position) == 0);
-    assert!(offset_of!(ConsumerPage, sleepers) == 64);
-    assert!(offset_of!(ConsumerPage, role) == 88);
-    assert!(size_of::<ProducerPage>() == 128 && size_of::<ConsumerPage>() == 128);
+    assert!(offset_of!(ConsumerPage, sleepers) == 128);
+    assert!(offset_of!(ConsumerPage, role) == 152);
+    assert!(size_of::<ProducerPage>() == 192 && size_of::<ConsumerPage>() == 192);
 };
 
 #[cfg(loom)]
@@ -86,7 +87,7 @@ impl ProducerPage {
     pub(crate) fn new() -> ProducerPage {
         ProducerPage {
             sleepers: Sleepers::new(),
-            _line: [0; 5],
+            _apart: [0; 13],
             role: RoleWord,
             records: AtomicU64::new(0),
             tail: AtomicU64::new(0),
@@ -100,7 +101,7 @@ impl ConsumerPage {
         ConsumerPage {
             position: AtomicU64::new(0),
             records: AtomicU64::new(0),
-            _line: [0; 6],
+            _apart: [0; 14],
             sleepers: Sleepers::new(),
             role: RoleWord,
         }
@@ -110,8 +111,8 @@ impl ConsumerPage {
 /// Hash of the above: two builds that disagree about it refuse each other.
 #[cfg(not(loom))]
 pub(crate) const LAYOUT: u64 = fnv1a(
-    b"ring 1: sleepers{word@0 cpu@4 wanted@8} producer{sleepers@0 role@64 records@72 tail@80} \
-      consumer{position@0 records@8 sleepers@64 role@88} data*2 record{length:31 committed:1 kind:8 sequence:24}",
+    b"ring 1: sleepers{word@0 cpu@4 wanted@8} producer{sleepers@0 role@128 records@136 tail@144} \
+      consumer{position@0 records@8 sleepers@128 role@152} data*2 record{length:31 committed:1 kind:8 sequence:24}",
     FNV_START,
 );
 

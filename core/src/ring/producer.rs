@@ -1,6 +1,6 @@
 //! The producer: sends records.
 
-use super::endpoint::{Endpoint, CONSUMER};
+use super::endpoint::{Endpoint, Peer};
 use super::memory::{Mapped, Side};
 use super::protocol::{nap_for_room, Memory, Sender};
 use crate::error::{from_errno, Error, Result};
@@ -55,7 +55,7 @@ impl Producer {
     /// Sends a copy of `data` as one record, if there is room now. Zero bytes are a record too.
     ///
     /// Makes no allocation, takes no lock, and is async-signal-safe if the interrupted code was not inside a call on
-    /// this producer.
+    /// this producer and its descriptor is not in use.
     ///
     /// # Errors
     /// `WouldBlock` if the ring is full, `Closed` or `PeerDead` if it is full and the consumer went, `TooBig`, `Forked`,
@@ -285,8 +285,7 @@ impl Producer {
             return Err(Error::Forked);
         }
         if self.end.watcher.is_none() {
-            let segment = Arc::clone(self.end.segment());
-            let watched = Room { memory: self.end.memory().clone(), segment };
+            let watched = Room { memory: self.end.memory().clone(), peer: self.end.peer().clone() };
             self.end.watcher = Some(Watcher::start(self.end.segment().name(), Arc::new(watched))?);
             self.after();
         }
@@ -385,7 +384,7 @@ impl Condition for RoomFor<'_> {
 #[derive(Debug)]
 struct Room {
     memory: Mapped,
-    segment: Arc<Segment>,
+    peer: Peer,
 }
 
 impl Watched for Room {
@@ -399,7 +398,7 @@ impl Watched for Room {
     }
 
     fn peer_is_gone(&self) -> bool {
-        Endpoint::peer_is_gone(&self.segment, &self.memory, CONSUMER)
+        self.peer.is_gone()
     }
 
     fn wake(&self, _target: u64) {

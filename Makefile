@@ -1,0 +1,92 @@
+# ipcx: everything that people and CI run. `make help` lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+VPY := $(VENV)/bin/python
+LIB := target/release/libipcx.so
+MINUTES ?= 30
+
+export IPCX_PYTHON := $(CURDIR)/$(VPY)
+
+.PHONY: help
+help: ## this list
+	@echo "ipcx needs Rust, gcc, make and Python 3.11 or later; everything else goes into this folder."
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+$(VENV)/ready: requirements.txt
+	@echo "== making a virtual environment in $(VENV)"
+	$(PYTHON) -m venv $(VENV)
+	$(VPY) -m pip install --quiet --upgrade pip
+	$(VPY) -m pip install --quiet -r requirements.txt
+	@touch $@
+
+.PHONY: build
+build: ## libipcx.so and libipcx.a (release), the header's library
+	cargo build --release --locked -p ipcx-ffi
+
+.PHONY: python
+python: $(VENV)/ready ## the Python package, installed into .venv
+	env -u CONDA_PREFIX VIRTUAL_ENV=$(CURDIR)/$(VENV) $(VENV)/bin/maturin develop --release --locked --quiet
+
+.PHONY: demo
+demo: build python ## C producer -> Rust stage, killed half-way -> Python consumer, on FILE= (default: libipcx.so)
+	cargo build --release --locked -p ipcx --examples
+	scripts/demo $(or $(FILE),$(LIB))
+
+.PHONY: test
+test: test-rust test-c test-python test-cross loom ## all tests of all languages
+	@left=$$(ls -A /dev/shm | grep -E '^(ipcx[.-]|\.ipcx)' || true); \
+	if [ -n "$$left" ]; then echo "left in /dev/shm: $$left" >&2; exit 1; fi; \
+	echo "nothing left in /dev/shm"
+
+.PHONY: test-rust test-c test-python test-cross
+test-rust: ## core: unit, integration and documentation tests
+	cargo test --locked -p ipcx
+
+test-c: build ## the C library, against the header, shared and static
+	tests/c/run
+
+test-python: python ## the Python package
+	$(VPY) -m pytest -q python/tests
+
+test-cross: build python ## C, Python and Rust on one segment; kills; liveness
+	cargo test --locked --release -p ipcx-tests
+
+.PHONY: loom
+loom: ## models of the protocols under the loom checker
+	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --locked --release -p ipcx --lib model
+
+.PHONY: check
+check: build python ## formatting, lints, header and stub drift, licences, ABI
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps -p ipcx --quiet
+	scripts/check-rooms
+	scripts/check-header
+	scripts/check-abi
+	$(VPY) scripts/check-licences
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" scripts/check-python
+
+.PHONY: bench
+bench: build ## the benchmark table, with floors, rtrb and iceoryx2 beside the ring (BENCH= options)
+	cargo build --release --locked -p ipcx-bench --features peers
+	target/release/ipcx-bench $(BENCH)
+
+.PHONY: soak
+soak: build python ## the long proofs, for MINUTES= minutes
+	cargo build --release --locked -p ipcx-tests --tests
+	scripts/soak $(MINUTES)
+
+.PHONY: format
+format: ## formats everything
+	cargo fmt --all
+
+.PHONY: clean
+clean: ## removes what was built
+	cargo clean
+	rm -rf $(VENV) build dist

@@ -1,0 +1,120 @@
+//! Arguments of C: strings, buffers, outputs and timeouts.
+
+use ipcx_core::{Deadline, Error, Result};
+use std::borrow::Cow;
+use std::ffi::{c_char, c_void, CStr, OsStr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::ptr::NonNull;
+use std::time::Duration;
+
+/// `IPCX_E_INVALID` with this text.
+#[cold]
+pub(crate) fn invalid(text: &'static str) -> Error {
+    Error::Invalid(Cow::Borrowed(text))
+}
+
+/// A place for an output. Checked before anything is done, written after everything succeeded.
+pub(crate) struct Out<T>(NonNull<T>);
+
+impl<T> Out<T> {
+    /// # Safety `place` is NULL, or writable until [`Out::set`].
+    #[inline(always)]
+    pub(crate) unsafe fn new(place: *mut T) -> Result<Out<T>> {
+        NonNull::new(place).map(Out).ok_or_else(|| invalid("an output pointer is NULL"))
+    }
+
+    #[inline(always)]
+    pub(crate) fn set(self, value: T) {
+        // SAFETY: writable by the promise made to `new`; `T` is a number or a pointer, so nothing old is dropped.
+        unsafe { self.0.as_ptr().write(value) };
+    }
+}
+
+/// A string that must be given.
+///
+/// # Safety `string` is NULL, or zero-terminated and unchanged for as long as `'a`.
+pub(crate) unsafe fn text<'a>(string: *const c_char, what: &'static str) -> Result<&'a str> {
+    if string.is_null() {
+        return Err(Error::Invalid(Cow::Owned(format!("{what} is NULL"))));
+    }
+    // SAFETY: zero-terminated by the caller's promise.
+    let bytes = unsafe { CStr::from_ptr(string) };
+    bytes.to_str().map_err(|_| Error::Invalid(Cow::Owned(format!("{what} is not UTF-8"))))
+}
+
+/// A path, or `None` for NULL.
+///
+/// # Safety As for [`text`].
+pub(crate) unsafe fn path(string: *const c_char) -> Option<PathBuf> {
+    // SAFETY: zero-terminated by the caller's promise.
+    let bytes = (!string.is_null()).then(|| unsafe { CStr::from_ptr(string) })?;
+    Some(PathBuf::from(OsStr::from_bytes(bytes.to_bytes())))
+}
+
+/// The bytes to send; NULL is none.
+///
+/// # Safety `len` bytes at `data` are readable for as long as `'a` and nobody writes them meanwhile.
+#[inline(always)]
+pub(crate) unsafe fn bytes<'a>(data: *const c_void, len: usize) -> Result<&'a [u8]> {
+    if data.is_null() {
+        return if len == 0 { Ok(&[]) } else { Err(invalid("data is NULL and its length is not 0")) };
+    }
+    if len > isize::MAX as usize {
+        return Err(too_big(len));
+    }
+    // SAFETY: readable by the caller's promise, not NULL, and not longer than a slice may be.
+    Ok(unsafe { std::slice::from_raw_parts(data.cast(), len) })
+}
+
+#[cold]
+fn too_big(needed: usize) -> Error {
+    Error::TooBig { needed, available: isize::MAX as usize }
+}
+
+/// A place for `count` items; NULL is one for none.
+///
+/// # Safety `count` items at `place` are writable for as long as `'a` and nobody else uses them meanwhile.
+/// They may be uninitialised if the slice is only written, never read.
+#[inline(always)]
+pub(crate) unsafe fn buffer<'a, T>(place: *mut T, count: usize) -> Result<&'a mut [T]> {
+    if place.is_null() {
+        return if count == 0 { Ok(&mut []) } else { Err(invalid("a buffer is NULL and its size is not 0")) };
+    }
+    // No object is larger than this, so what a caller claims beyond it is not there.
+    let count = count.min(isize::MAX as usize / size_of::<T>());
+    // SAFETY: writable by the caller's promise, not NULL, and not longer than a slice may be.
+    Ok(unsafe { std::slice::from_raw_parts_mut(place, count) })
+}
+
+/// The deadline of a timeout. Reads the clock, so it stays out of the fast paths.
+#[inline(never)]
+pub(crate) fn deadline(timeout_ns: i64) -> Result<Deadline> {
+    match timeout_ns {
+        -1 => Ok(Deadline::NEVER),
+        0.. => Ok(Deadline::after(Duration::from_nanos(timeout_ns as u64))),
+        _ => Err(bad_timeout()),
+    }
+}
+
+/// Makes a call that waits for one thing. A limited wait tries without waiting first, so that the clock is
+/// read only when there is something to wait for.
+#[inline(always)]
+pub(crate) fn waiting<T>(timeout_ns: i64, mut call: impl FnMut(Deadline) -> Result<T>) -> Result<T> {
+    let mut limit = match timeout_ns {
+        -1 => Deadline::NEVER,
+        0.. => Deadline::NOW,
+        _ => return Err(bad_timeout()),
+    };
+    loop {
+        match call(limit) {
+            Err(Error::WouldBlock) if timeout_ns > 0 && limit.is_now() => limit = deadline(timeout_ns)?,
+            done => return done,
+        }
+    }
+}
+
+#[cold]
+fn bad_timeout() -> Error {
+    invalid("a timeout is IPCX_NOWAIT, IPCX_FOREVER, or nanoseconds; this one is below -1")
+}

@@ -1,0 +1,186 @@
+//! The receiving end of a ring.
+
+use crate::arguments::{buffer, waiting, Out};
+use crate::boundary;
+use crate::handles::{self, exclusive, handle};
+use ipcx_core::{Consumer, Error};
+use std::ffi::{c_int, c_void};
+use std::os::fd::AsRawFd;
+
+/// The receiving end of a ring. It belongs to one thread at a time.
+pub struct ipcx_consumer {
+    _private: [u8; 0],
+}
+handle!(ipcx_consumer => Consumer, b"ipcxRECV", "not an open ipcx_consumer (NULL, closed, or something else)");
+
+/// Copies the next record to `buf`, which has `cap` bytes, releases it, and says its length in `*len`; waits
+/// for it up to `timeout_ns`.
+///
+/// If it does not fit, the code is IPCX_E_TOO_BIG, `*len` is its length, and it stays: call again with a
+/// larger buffer.
+///
+/// One thread at a time. Blocks up to `timeout_ns`. With IPCX_NOWAIT it is async-signal-safe, unless the
+/// interrupted code is inside a call on this consumer, or ipcx_consumer_poll_fd() was asked of it.
+/// Ownership: `buf` stays yours. `buf` may be NULL if `cap` is 0.
+/// Errors: IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_CLOSED and IPCX_E_PEER_DEAD (there is none and
+/// the producer went), IPCX_E_TOO_BIG, IPCX_E_FORKED, IPCX_E_CORRUPT, IPCX_E_INVALID (also while a record is
+/// borrowed).
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_consumer_recv(
+    consumer: *mut ipcx_consumer,
+    buf: *mut c_void,
+    cap: usize,
+    len: *mut usize,
+    timeout_ns: i64,
+) -> c_int {
+    boundary::code(|| {
+        // SAFETY: an open handle of one thread; NULL or writable. By the contract.
+        let (consumer, len) = unsafe { (exclusive(consumer)?, Out::new(len)?) };
+        // SAFETY: `cap` writable bytes, by the contract; the core only writes there.
+        let to = unsafe { buffer(buf.cast(), cap) }?;
+        match waiting(timeout_ns, |deadline| consumer.recv_until(to, deadline)) {
+            Ok(received) => len.set(received),
+            Err(failure) => return Err(tell_size(failure, len)),
+        }
+        Ok(())
+    })
+}
+
+/// The one output that is written on failure: the size that a buffer must have.
+#[cold]
+fn tell_size(failure: Error, len: Out<usize>) -> Error {
+    if let Error::TooBig { needed, .. } = failure {
+        len.set(needed);
+    }
+    failure
+}
+
+/// Copies records one behind the other to `buf`, as many as are there, fit into `cap` bytes and into `max`
+/// lengths, and releases them together. `lens[i]` gets the length of record i, and `*n` their number, at
+/// least 1.
+///
+/// Waits up to `timeout_ns` for the first, and for no other. If not even the first fits, the code is
+/// IPCX_E_TOO_BIG, `lens[0]` is its length, and it stays.
+///
+/// One thread at a time. Blocks up to `timeout_ns`. Async-signal-safe as ipcx_consumer_recv().
+/// Ownership: `buf` and `lens` stay yours. Their contents are undefined beyond what was received.
+/// Errors: those of ipcx_consumer_recv(); IPCX_E_INVALID if `max` is 0.
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_consumer_recv_many(
+    consumer: *mut ipcx_consumer,
+    buf: *mut c_void,
+    cap: usize,
+    lens: *mut usize,
+    max: usize,
+    n: *mut usize,
+    timeout_ns: i64,
+) -> c_int {
+    boundary::code(|| {
+        // SAFETY: an open handle of one thread; NULL or writable. By the contract.
+        let (consumer, n) = unsafe { (exclusive(consumer)?, Out::new(n)?) };
+        // SAFETY: `cap` writable bytes and `max` writable lengths, by the contract; the core only writes there.
+        let (to, lens) = unsafe { (buffer(buf.cast(), cap)?, buffer(lens, max)?) };
+        match waiting(timeout_ns, |deadline| consumer.recv_many_until(to, lens, deadline)) {
+            Ok(received) => n.set(received),
+            Err(failure) => {
+                if let (Error::TooBig { needed, .. }, Some(first)) = (&failure, lens.first_mut()) {
+                    *first = *needed;
+                }
+                return Err(failure);
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The next record in place: its address in `*data`, its length in `*len`; waits for it up to `timeout_ns`.
+///
+/// Read it there, then call ipcx_consumer_release(), or ipcx_consumer_return() to leave it. The address is
+/// aligned to 8, in memory that the producer's process can write: it does not while the record is borrowed,
+/// if it keeps to the protocol. Where the peer is not trusted, copy first and look at the copy.
+///
+/// One thread at a time. Blocks up to `timeout_ns`. Async-signal-safe as ipcx_consumer_recv().
+/// Ownership: the bytes may be read until release, return or close. Writing there ends the process.
+/// Errors: those of ipcx_consumer_recv() less IPCX_E_TOO_BIG.
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_consumer_borrow(
+    consumer: *mut ipcx_consumer,
+    data: *mut *const c_void,
+    len: *mut usize,
+    timeout_ns: i64,
+) -> c_int {
+    boundary::code(|| {
+        // SAFETY: an open handle of one thread; NULL or writable. By the contract.
+        let (consumer, data, len) = unsafe { (exclusive(consumer)?, Out::new(data)?, Out::new(len)?) };
+        let (address, length) = waiting(timeout_ns, |deadline| consumer.borrow_raw(deadline))?;
+        data.set(address.cast());
+        len.set(length);
+        Ok(())
+    })
+}
+
+/// Releases the record borrowed: it will not be delivered again.
+///
+/// One thread at a time. Does not block. Async-signal-safe as ipcx_consumer_recv().
+/// Errors: IPCX_E_INVALID (none is borrowed), IPCX_E_FORKED.
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_consumer_release(consumer: *mut ipcx_consumer) -> c_int {
+    boundary::code(|| {
+        // SAFETY: an open handle of one thread, by the contract.
+        unsafe { exclusive(consumer) }?.release_raw()
+    })
+}
+
+/// Ends a borrow without a release: the next call finds the same record, at the same position. Nothing
+/// happens if none is borrowed.
+///
+/// One thread at a time. Does not block. Async-signal-safe.
+/// Errors: IPCX_E_INVALID.
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_consumer_return(consumer: *mut ipcx_consumer) -> c_int {
+    boundary::code(|| {
+        // SAFETY: an open handle of one thread, by the contract.
+        unsafe { exclusive(consumer) }?.return_raw();
+        Ok(())
+    })
+}
+
+/// Stream position of the next record, or of the one borrowed: bytes since the ring was made. UINT64_MAX for
+/// what is not an open consumer.
+///
+/// A record that is delivered again, after a consumer died, has the same position again.
+///
+/// One thread at a time. Does not block. Async-signal-safe.
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_consumer_position(consumer: *mut ipcx_consumer) -> u64 {
+    // SAFETY: an open handle of one thread, by the contract.
+    boundary::value(u64::MAX, || unsafe { exclusive(consumer) }.map_or(u64::MAX, |c| c.position()))
+}
+
+/// A descriptor for poll(), select() and epoll that is readable (POLLIN) while there is a record, or the
+/// producer went; or a negative code.
+///
+/// It is level-triggered: do not read it. Once it is readable, receive with IPCX_NOWAIT until IPCX_E_AGAIN.
+/// The first call starts a thread that waits on the consumer's behalf.
+///
+/// Ownership: it stays ipcx's and lives as long as the consumer; do not close it.
+/// One thread at a time. Does not block. Not async-signal-safe, nor are other calls on this consumer after
+/// it.
+/// Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_consumer_poll_fd(consumer: *mut ipcx_consumer) -> c_int {
+    boundary::number(|| {
+        // SAFETY: an open handle of one thread, by the contract.
+        Ok(unsafe { exclusive(consumer) }?.poll_fd()?.as_raw_fd())
+    })
+}
+
+/// Gives the consumer's role up in good order. NULL is allowed. What was not released is delivered to the
+/// next consumer.
+///
+/// One thread at a time. Does not block. Not async-signal-safe.
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_consumer_close(consumer: *mut ipcx_consumer) {
+    // SAFETY: NULL or an open handle that is not used again, by the contract.
+    boundary::value((), || unsafe { handles::close(consumer) });
+}

@@ -1,0 +1,219 @@
+//! The sending end of a ring.
+
+use crate::arguments::{bytes, deadline, invalid, waiting, Out};
+use crate::boundary;
+use crate::handles::{self, exclusive, handle};
+use ipcx_core::{Producer, Result};
+use std::ffi::{c_int, c_void};
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// The sending end of a ring. It belongs to one thread at a time.
+pub struct ipcx_producer {
+    _private: [u8; 0],
+}
+handle!(ipcx_producer => Producer, b"ipcxSEND", "not an open ipcx_producer (NULL, closed, or something else)");
+
+/// Sends a copy of `len` bytes at `data` as one record, waiting for room up to `timeout_ns`.
+///
+/// Zero bytes are a record too, and then `data` may be NULL. Once this has returned IPCX_OK the record
+/// outlives this process.
+///
+/// One thread at a time. Blocks up to `timeout_ns`. With IPCX_NOWAIT it is async-signal-safe, unless the
+/// interrupted code is inside a call on this producer, or ipcx_producer_poll_fd() was asked of it.
+/// Ownership: `data` stays yours.
+/// Errors: IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_CLOSED and IPCX_E_PEER_DEAD (the ring is full
+/// and the consumer went), IPCX_E_TOO_BIG (more than ipcx_producer_max_len()), IPCX_E_FORKED, IPCX_E_CORRUPT,
+/// IPCX_E_INVALID (also while a reservation is open).
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_producer_send(
+    producer: *mut ipcx_producer,
+    data: *const c_void,
+    len: usize,
+    timeout_ns: i64,
+) -> c_int {
+    boundary::code(|| {
+        // SAFETY: an open handle of one thread; `len` readable bytes. By the contract.
+        let (producer, data) = unsafe { (exclusive(producer)?, bytes(data, len)?) };
+        waiting(timeout_ns, |deadline| producer.send_until(data, deadline))
+    })
+}
+
+/// One buffer of an array of them, already checked by [`parts`].
+#[derive(Clone, Copy)]
+struct Part<'a>(&'a libc::iovec);
+
+impl AsRef<[u8]> for Part<'_> {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: the same call succeeded in `parts`; readable by the contract.
+        unsafe { bytes(self.0.iov_base, self.0.iov_len) }.unwrap_or(&[])
+    }
+}
+
+/// The buffers of an array, each checked.
+///
+/// # Safety `n` items at `iov` are readable, and so is each buffer, for as long as `'a`; nobody writes them
+/// meanwhile.
+unsafe fn parts<'a>(iov: *const libc::iovec, n: usize) -> Result<impl Iterator<Item = Part<'a>> + Clone> {
+    if n > isize::MAX as usize / size_of::<libc::iovec>() || (iov.is_null() && n > 0) {
+        return Err(invalid("the array of buffers is NULL, or longer than an array can be"));
+    }
+    let iov: &'a [libc::iovec] = match n {
+        0 => &[],
+        // SAFETY: readable by the caller's promise, not NULL, and not longer than a slice may be.
+        _ => unsafe { std::slice::from_raw_parts(iov, n) },
+    };
+    for part in iov {
+        // SAFETY: as the caller promises.
+        unsafe { bytes(part.iov_base, part.iov_len) }?;
+    }
+    Ok(iov.iter().map(Part))
+}
+
+/// Sends each of `n` buffers as one record, waiting for room up to `timeout_ns`, and says in `*sent` how many
+/// were sent.
+///
+/// Records that fit together are committed together, by one store. On IPCX_OK `*sent` is `n` unless the wait
+/// ended early (deadline, signal, peer gone): then the records behind were not sent, and calling again with
+/// them says why.
+///
+/// One thread at a time. Blocks up to `timeout_ns`. Async-signal-safe as ipcx_producer_send().
+/// Ownership: the buffers stay yours.
+/// Errors: those of ipcx_producer_send(), if none was sent; IPCX_E_TOO_BIG if any is too big, and then none
+/// is sent.
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_producer_send_many(
+    producer: *mut ipcx_producer,
+    iov: *const libc::iovec,
+    n: usize,
+    timeout_ns: i64,
+    sent: *mut usize,
+) -> c_int {
+    boundary::code(|| {
+        // SAFETY: an open handle of one thread; NULL or writable. By the contract.
+        let (producer, sent) = unsafe { (exclusive(producer)?, Out::new(sent)?) };
+        // SAFETY: `n` readable buffers, by the contract.
+        let parts = unsafe { parts(iov, n) }?;
+        sent.set(producer.send_many_until(parts, deadline(timeout_ns)?)?);
+        Ok(())
+    })
+}
+
+/// Room for a record of up to `len` bytes, to be written in place, in `*data`; waits for it up to
+/// `timeout_ns`.
+///
+/// Write there, then call ipcx_producer_commit() or ipcx_producer_abort(). The address is aligned to 8; what
+/// is there before you write is whatever was there. Nothing is sent before the commit: if the process dies,
+/// it never happened.
+///
+/// One thread at a time. Blocks up to `timeout_ns`. Async-signal-safe as ipcx_producer_send().
+/// Ownership: the `len` bytes are yours to write until commit, abort or close.
+/// Errors: those of ipcx_producer_send().
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_producer_reserve(
+    producer: *mut ipcx_producer,
+    len: usize,
+    timeout_ns: i64,
+    data: *mut *mut c_void,
+) -> c_int {
+    boundary::code(|| {
+        // SAFETY: an open handle of one thread; NULL or writable. By the contract.
+        let (producer, data) = unsafe { (exclusive(producer)?, Out::new(data)?) };
+        let address = waiting(timeout_ns, |deadline| producer.reserve_raw(len, deadline))?;
+        data.set(address.cast());
+        Ok(())
+    })
+}
+
+/// Sends the first `len` bytes of the open reservation as one record.
+///
+/// One thread at a time. Does not block. Async-signal-safe as ipcx_producer_send(), unless it fails.
+/// Errors: IPCX_E_INVALID (none is open; or `len` is more than was reserved, and then it stays open),
+/// IPCX_E_FORKED.
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_producer_commit(producer: *mut ipcx_producer, len: usize) -> c_int {
+    boundary::code(|| {
+        // SAFETY: an open handle of one thread, by the contract.
+        unsafe { exclusive(producer) }?.commit_raw(len)
+    })
+}
+
+/// Gives the open reservation up: nothing is sent.
+///
+/// One thread at a time. Does not block. Async-signal-safe.
+/// Errors: IPCX_E_INVALID (none is open).
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_producer_abort(producer: *mut ipcx_producer) -> c_int {
+    boundary::code(|| {
+        // SAFETY: an open handle of one thread, by the contract.
+        unsafe { exclusive(producer) }?.abort_raw()
+    })
+}
+
+/// Sends up to `len` bytes of a file from its current offset as one record, read straight into the ring, and
+/// says in `*sent` how many.
+///
+/// They are fewer at the end of the file, or if the deadline passed while a pipe or socket had no more. At
+/// the end of the file `*sent` is 0 and there is no record.
+///
+/// One thread at a time. Blocks up to `timeout_ns` for room and for data; reading a file on disk may take as
+/// long as it takes. Not async-signal-safe.
+/// Ownership: the descriptor stays yours.
+/// Errors: those of ipcx_producer_send(); what reading gives as IPCX_E_OS, and then nothing is sent.
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_producer_send_file(
+    producer: *mut ipcx_producer,
+    fd: c_int,
+    len: usize,
+    timeout_ns: i64,
+    sent: *mut usize,
+) -> c_int {
+    boundary::code(|| {
+        // SAFETY: an open handle of one thread; NULL or writable. By the contract.
+        let (producer, sent) = unsafe { (exclusive(producer)?, Out::new(sent)?) };
+        if fd < 0 {
+            return Err(invalid("fd is negative"));
+        }
+        // SAFETY: not -1; the contract says that it stays open during the call, and if not, the system says EBADF.
+        let file = unsafe { BorrowedFd::borrow_raw(fd) };
+        sent.set(producer.send_file_until(file, len, deadline(timeout_ns)?)?);
+        Ok(())
+    })
+}
+
+/// Largest record that fits into the ring, in bytes: its capacity less 16. 0 for what is not an open
+/// producer.
+///
+/// One thread at a time. Does not block. Async-signal-safe.
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_producer_max_len(producer: *mut ipcx_producer) -> usize {
+    // SAFETY: an open handle of one thread, by the contract.
+    boundary::value(0, || unsafe { exclusive(producer) }.map_or(0, |producer| producer.max_len()))
+}
+
+/// A descriptor for poll(), select() and epoll that is readable (POLLIN) while there is room for the record
+/// that last did not fit (at first: for any), or the consumer went; or a negative code.
+///
+/// It is level-triggered: do not read it. Once it is readable, send with IPCX_NOWAIT until IPCX_E_AGAIN. The
+/// first call starts a thread that waits on the producer's behalf.
+///
+/// Ownership: it stays ipcx's and lives as long as the producer; do not close it.
+/// One thread at a time. Does not block. Not async-signal-safe, nor are other calls on this producer after
+/// it.
+/// Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_producer_poll_fd(producer: *mut ipcx_producer) -> c_int {
+    boundary::number(|| {
+        // SAFETY: an open handle of one thread, by the contract.
+        Ok(unsafe { exclusive(producer) }?.poll_fd()?.as_raw_fd())
+    })
+}
+
+/// Gives the producer's role up in good order. NULL is allowed. What was committed stays; an open reservation
+/// vanishes. A consumer that has received everything gets IPCX_E_CLOSED.
+///
+/// One thread at a time. Does not block. Not async-signal-safe.
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_producer_close(producer: *mut ipcx_producer) {
+    // SAFETY: NULL or an open handle that is not used again, by the contract.
+    boundary::value((), || unsafe { handles::close(producer) });
+}

@@ -1,0 +1,679 @@
+/*
+ * ipcx: communication between processes on one Linux host, through shared memory.
+ *
+ * C, Python and Rust processes use the same segments. There is no daemon: a segment is a file in
+ * /dev/shm (or a sealed memfd), and everything else is in this library. Link with -lipcx.
+ *
+ *     ipcx_ring *ring;                                   ipcx_ring *ring;
+ *     ipcx_producer *tx;                                 ipcx_consumer *rx;
+ *     ipcx_ring_open("feed", NULL, &ring);               ipcx_ring_open("feed", NULL, &ring);
+ *     ipcx_ring_producer(ring, &tx);                     ipcx_ring_consumer(ring, &rx);
+ *     ipcx_producer_send(tx, "hi", 2, IPCX_FOREVER);     ipcx_consumer_recv(rx, b, 64, &len, IPCX_FOREVER);
+ *
+ * Caveats
+ *
+ * - A ring has one producer and one consumer at a time, over all processes. A second one gets
+ *   IPCX_E_BUSY.
+ *
+ * - Segment handles (ipcx_ring) may be shared between threads. Endpoints (ipcx_producer,
+ *   ipcx_consumer) belong to one thread at a time: pass them on as you like, but do not use one in
+ *   two threads at once. A signal handler counts as another thread; what "async-signal-safe" allows
+ *   it is said with each function.
+ *
+ * - A handle is a pointer to memory of this library. NULL, a handle of another type, and most other
+ *   wrong pointers are answered with IPCX_E_INVALID. A handle used after its close is undefined, as
+ *   after free(): it is often noticed, and cannot always be. A pointer into memory that is not
+ *   there ends the process.
+ *
+ * - After fork() the child's inherited handles return IPCX_E_FORKED; it attaches anew. It may close
+ *   them, which does nothing to the parent's. Children of exec() inherit nothing.
+ *
+ * - Closing never removes a name. A segment stays in /dev/shm until ipcx_unlink(), or a reboot.
+ *
+ * - Another process that may write a segment can put any bytes there. This library then returns
+ *   data or IPCX_E_CORRUPT; it does not crash, read elsewhere, or loop. It cannot keep such a
+ *   process from destroying messages, holding a role, or truncating the file of a named segment
+ *   (which ends its users with SIGBUS): give untrusted peers an anonymous segment, which is sealed
+ *   against that.
+ *
+ * - Named segments have mode 0600 unless the options say otherwise. One that belongs to another
+ *   user is refused unless it is root's or was shared with a group of yours.
+ *
+ * When a process dies
+ *
+ * SIGKILL at any instruction loses, doubles and hangs nothing. A record whose send returned IPCX_OK
+ * is delivered; one that was received but not released is delivered again, at the same position.
+ * Whoever attaches next takes the dead process's role over. A call that waits for it returns
+ * IPCX_E_PEER_DEAD within 250 ms, once nothing is left to do; calling again after the successor
+ * came goes on. Liveness is a lock that the kernel holds for each process, never a PID and never a
+ * timeout: a process that is stopped, or under a debugger, is alive.
+ *
+ * Names
+ *
+ * A name has 1 to 200 letters, digits, '.', '_' and '-', and begins with a letter or digit. All
+ * kinds share one name space. The segment NAME is the file ipcx.NAME in the options' directory,
+ * else in $IPCX_DIR, else in /dev/shm.
+ *
+ * Time
+ *
+ * A timeout is in nanoseconds, on the monotonic clock. IPCX_NOWAIT (0) does not wait and makes the
+ * call return IPCX_E_AGAIN, IPCX_FOREVER (-1) waits as long as it takes, anything below is
+ * IPCX_E_INVALID. A signal handler that runs while a call sleeps ends it with IPCX_E_INTR.
+ *
+ * Errors
+ *
+ * Functions return IPCX_OK (0) or a negative IPCX_E_ code; those that return a descriptor give it
+ * or a negative code. A number is never reused. ipcx_strerror() has words for a code,
+ * ipcx_last_error() for what went wrong in this thread: on which segment, and what to do. errno is
+ * set to the code's nearest relative (and is undefined after success). Outputs are written only on
+ * success; the exception is the size needed, which comes with IPCX_E_TOO_BIG. Any output pointer
+ * that is NULL is IPCX_E_INVALID, and then nothing was done. Every function that takes a handle may
+ * return IPCX_E_INVALID for a wrong one and IPCX_E_PANIC for a bug in this library, which is
+ * caught; a handle that gave IPCX_E_PANIC can only be closed.
+ *
+ * Signal handlers
+ *
+ * What is async-signal-safe makes no allocation and takes no lock. The error of a thread is kept in
+ * its thread-local memory; where this library was loaded by dlopen(), the system may allocate that
+ * memory at the first error of a thread, so let a thread call ipcx_last_error() once before its
+ * handlers rely on it. Handlers must save and restore errno.
+ *
+ * Structs
+ *
+ * Options and figures begin with their own size, so that programs and libraries of different age go
+ * together. Start from the _INIT macro and set fields by name:
+ *
+ *     ipcx_ring_options options = IPCX_RING_OPTIONS_INIT;
+ *     options.capacity = 1 << 24;
+ *
+ * Every other field that is 0 means its default. A field that the library is too old to know is
+ * refused unless it is 0.
+ *
+ * Generated from the sources in ffi/src; edit those.
+ */
+
+#ifndef IPCX_H
+#define IPCX_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+/** Version of this header; that of the library that runs is ipcx_version(). */
+#define IPCX_VERSION "0.1.0"
+#define IPCX_VERSION_MAJOR 0
+#define IPCX_VERSION_MINOR 1
+#define IPCX_VERSION_PATCH 0
+
+/** Success. */
+#define IPCX_OK 0
+
+/** Full or empty, and the call does not wait. */
+#define IPCX_E_AGAIN (-1)
+/** The deadline passed. Nothing happened. */
+#define IPCX_E_TIMEDOUT (-2)
+/** A signal handler ran while the call slept. Nothing happened; call again to go on. */
+#define IPCX_E_INTR (-3)
+/** The peer closed in good order and nothing is left. */
+#define IPCX_E_CLOSED (-4)
+/** The peer died and nothing is left. Ends when a successor attaches. */
+#define IPCX_E_PEER_DEAD (-5)
+/** The name is in use. */
+#define IPCX_E_EXISTS (-6)
+/** No segment has this name. */
+#define IPCX_E_NOT_FOUND (-7)
+/** A living process holds the role; ipcx_last_error() names it. */
+#define IPCX_E_BUSY (-8)
+/** The segment is of another kind, or has other options or another schema. */
+#define IPCX_E_MISMATCH (-9)
+/** The segment has the layout of another version of ipcx. */
+#define IPCX_E_VERSION (-10)
+/** Shared state is not what ipcx wrote. */
+#define IPCX_E_CORRUPT (-11)
+/** The message cannot fit, or the buffer is too small for it. Nothing is lost. */
+#define IPCX_E_TOO_BIG (-12)
+/** The file system, or the segment, lacks room. */
+#define IPCX_E_NO_SPACE (-13)
+/** Access denied, or the segment belongs to somebody who is not trusted. */
+#define IPCX_E_PERMISSION (-14)
+/** The handle was inherited over fork; attach anew in the child. */
+#define IPCX_E_FORKED (-15)
+/** A bad argument: NULL, a bad name, a bad option, a call out of order. */
+#define IPCX_E_INVALID (-16)
+/** Anything else from the system; errno says what. */
+#define IPCX_E_OS (-17)
+/** A bug in ipcx, caught. Close the handle, which is good for nothing else. */
+#define IPCX_E_PANIC (-18)
+
+/** Timeout: do not wait. */
+#define IPCX_NOWAIT 0
+
+/** Timeout: wait as long as it takes. */
+#define IPCX_FOREVER (-1)
+
+/** Wait: spin for about as long as a wake-up costs, then sleep. The default. */
+#define IPCX_WAIT_BALANCED 0
+/** Wait: never sleep. The lowest latency, at the price of a processor. */
+#define IPCX_WAIT_SPIN 1
+/** Wait: never sleep, but let other threads run between looks. */
+#define IPCX_WAIT_YIELD 2
+/** Wait: sleep at once. The least processor time. */
+#define IPCX_WAIT_BLOCK 3
+
+/** Backing: a file in a directory. The default. */
+#define IPCX_BACKING_DIRECTORY 0
+
+/** Flag of options: give a new segment to `group`. */
+#define IPCX_OPT_GROUP 1
+
+/** Kind of a segment: a ring. */
+#define IPCX_KIND_RING 1
+
+/** State of a role: nobody has taken it yet. */
+#define IPCX_ROLE_NEVER 0
+/** State of a role: its owner lives (it may be stopped, or sleep). */
+#define IPCX_ROLE_ALIVE 1
+/** State of a role: its owner closed in good order. */
+#define IPCX_ROLE_CLOSED 2
+/** State of a role: its owner died. */
+#define IPCX_ROLE_DEAD 3
+
+/** The receiving end of a ring. It belongs to one thread at a time. */
+typedef struct ipcx_consumer ipcx_consumer;
+
+/** The sending end of a ring. It belongs to one thread at a time. */
+typedef struct ipcx_producer ipcx_producer;
+
+/**
+ * A handle on a ring: a queue of variable-length records from one producer to one consumer.
+ *
+ * It may be shared between threads. It is one participant of the segment and keeps it mapped.
+ */
+typedef struct ipcx_ring ipcx_ring;
+
+/**
+ * Options of a ring. Start from IPCX_RING_OPTIONS_INIT; every field that is 0 or NULL means its default.
+ *
+ * The strings are copied. The fields up to `schema` are the same for all kinds of segment.
+ */
+typedef struct ipcx_ring_options {
+    /** Set by IPCX_RING_OPTIONS_INIT. */
+    uint32_t struct_size;
+    /** Permission bits of a new segment, not subject to the umask; 0 means 0600. The values are octal. */
+    uint32_t mode;
+    /**
+     * Most handles open on it at once, 1 to 4096; 0 means 32. One that exists must have the same, unless 0
+     * is given.
+     */
+    uint32_t max_participants;
+    /** IPCX_BACKING_DIRECTORY. */
+    uint32_t backing;
+    /**
+     * How calls on a new segment wait: IPCX_WAIT_BALANCED, _SPIN, _YIELD or _BLOCK. It is kept in the
+     * segment and used by whoever attaches.
+     */
+    uint32_t wait;
+    /** IPCX_OPT_GROUP, or 0. */
+    uint32_t flags;
+    /** Group that a new segment is given to if `flags` has IPCX_OPT_GROUP. Give it a mode of 0660 as well. */
+    uint32_t group;
+    /** 0. */
+    uint32_t reserved;
+    /**
+     * Directory of the segment; NULL means $IPCX_DIR, else /dev/shm. A path on disk keeps the segment over a
+     * reboot.
+     */
+    const char *directory;
+    /** Label of what the messages are, up to 63 bytes of UTF-8. Both sides' must be equal when both give one. */
+    const char *schema;
+    /**
+     * Bytes for records, rounded up to a power of two (at least a page, at most 2 GiB); 0 means 1 MiB. A
+     * ring that exists must have the same, unless 0 is given. A record takes 8 bytes and its length rounded
+     * up to 8.
+     */
+    uint64_t capacity;
+} ipcx_ring_options;
+
+/** Figures of a segment. Start from IPCX_STATS_INIT. Only the fields inside `struct_size` are written. */
+typedef struct ipcx_stats {
+    /** Set by IPCX_STATS_INIT. */
+    uint32_t struct_size;
+    /** IPCX_KIND_RING. */
+    uint32_t kind;
+    /** Bytes for records. */
+    uint64_t capacity;
+    /** Bytes taken by records not released. */
+    uint64_t used;
+    /** Records committed since the segment was made; off by those in work at the death of a producer. */
+    uint64_t sent;
+    /** Records released since the segment was made; off by those in work at the death of a consumer. */
+    uint64_t received;
+    /** Stream position behind the last record committed, in bytes; their length words and padding count. */
+    uint64_t sent_bytes;
+    /** Stream position of the first record not released, in bytes. */
+    uint64_t received_bytes;
+    /** State of the producer's role: IPCX_ROLE_NEVER, _ALIVE, _CLOSED or _DEAD. */
+    uint32_t producer_state;
+    /** State of the consumer's role. */
+    uint32_t consumer_state;
+    /**
+     * Who holds the producer's role, or died holding it, in its own PID namespace; 0 for nobody. For display
+     * only.
+     */
+    uint32_t producer_pid;
+    /** Who holds the consumer's role, or died holding it; 0 for nobody. */
+    uint32_t consumer_pid;
+} ipcx_stats;
+
+/** Options with every default. */
+#define IPCX_RING_OPTIONS_INIT { sizeof(ipcx_ring_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0 }
+
+/** Figures to be filled. */
+#define IPCX_STATS_INIT { sizeof(ipcx_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/* ---- Errors ------------------------------------------------------------------------------------------ */
+
+/**
+ * What a code means, in a few words.
+ *
+ * The text is static and never NULL, also for a number that is no code.
+ *
+ * Thread-safe, does not block, async-signal-safe.
+ */
+const char *ipcx_strerror(int code);
+
+/**
+ * What went wrong in this thread's last call that failed: what, on which segment, and what to do about it.
+ *
+ * Never NULL; empty before the first failure. A call that succeeds leaves it as it is. The text belongs to
+ * ipcx and stays until this thread's next failing call; another thread must not be given the pointer.
+ *
+ * Thread-safe, does not block. Not async-signal-safe (it finds words); what a handler's calls report
+ * replaces what the interrupted code would have read.
+ */
+const char *ipcx_last_error(void);
+
+/* ---- Version and names ------------------------------------------------------------------------------- */
+
+/**
+ * Version of the library that is running, such as "0.1.0". The header's is IPCX_VERSION.
+ *
+ * The text is static. Thread-safe, does not block, async-signal-safe.
+ */
+const char *ipcx_version(void);
+
+/**
+ * Version of the layout of everything in shared memory. Processes whose libraries differ in it refuse each
+ * other with IPCX_E_VERSION.
+ *
+ * Thread-safe, does not block, async-signal-safe.
+ */
+uint32_t ipcx_layout_version(void);
+
+/**
+ * Removes a segment's name from the default directory. Who is attached stays attached; the memory goes with
+ * the last of them.
+ *
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_NOT_FOUND, IPCX_E_PERMISSION, IPCX_E_INVALID (bad name), IPCX_E_OS.
+ */
+int ipcx_unlink(const char *name);
+
+/**
+ * As ipcx_unlink(), in a directory; NULL means the default one.
+ *
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: those of ipcx_unlink().
+ */
+int ipcx_unlink_in(const char *directory, const char *name);
+
+/* ---- Ring: opening, roles, figures ------------------------------------------------------------------- */
+
+/**
+ * Creates a ring that must be new, and gives a handle on it in `*ring`.
+ *
+ * `opts` may be NULL. The ring appears under its name complete or not at all. Its memory is taken now, so
+ * that using it never fails for lack of memory.
+ *
+ * Ownership: the handle is yours; give it back with ipcx_ring_close(), which does not remove the name.
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_EXISTS, IPCX_E_NO_SPACE, IPCX_E_PERMISSION, IPCX_E_NOT_FOUND (no such directory),
+ * IPCX_E_INVALID (name, options), IPCX_E_OS.
+ */
+int ipcx_ring_create(const char *name, const ipcx_ring_options *opts, ipcx_ring **ring);
+
+/**
+ * Attaches to a ring, or creates it if there is none, and gives a handle on it in `*ring`.
+ *
+ * `opts` may be NULL. If the ring exists, its capacity, number of participants and schema must be those of
+ * the options where these give any; mode, group and wait are only for a new one.
+ *
+ * Ownership: the handle is yours; give it back with ipcx_ring_close().
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: those of ipcx_ring_create() less IPCX_E_EXISTS, and those of ipcx_ring_attach_with().
+ */
+int ipcx_ring_open(const char *name, const ipcx_ring_options *opts, ipcx_ring **ring);
+
+/**
+ * Attaches to a ring that must exist, and gives a handle on it in `*ring`.
+ *
+ * Ownership: the handle is yours; give it back with ipcx_ring_close().
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_NOT_FOUND, IPCX_E_MISMATCH (of another kind), IPCX_E_VERSION, IPCX_E_CORRUPT,
+ * IPCX_E_PERMISSION, IPCX_E_NO_SPACE (all participant slots are taken), IPCX_E_INVALID (name), IPCX_E_OS.
+ */
+int ipcx_ring_attach(const char *name, ipcx_ring **ring);
+
+/**
+ * As ipcx_ring_attach(), in the directory that the options name, and only if the ring agrees with the
+ * capacity, the number of participants and the schema that they give.
+ *
+ * Ownership: the handle is yours; give it back with ipcx_ring_close().
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: those of ipcx_ring_attach(), IPCX_E_MISMATCH (other options) and IPCX_E_INVALID (options).
+ */
+int ipcx_ring_attach_with(const char *name, const ipcx_ring_options *opts, ipcx_ring **ring);
+
+/**
+ * Creates a ring without a name, in a memfd sealed against resizing, and gives a handle on it in `*ring`.
+ *
+ * Hand ipcx_ring_share_fd() to another process, by inheritance or SCM_RIGHTS; it attaches with
+ * ipcx_ring_from_fd(). The options' directory, mode and group mean nothing here.
+ *
+ * Ownership: the handle is yours; give it back with ipcx_ring_close(). The memory goes with the last
+ * descriptor and handle.
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_NO_SPACE, IPCX_E_INVALID (options), IPCX_E_OS.
+ */
+int ipcx_ring_anonymous(const ipcx_ring_options *opts, ipcx_ring **ring);
+
+/**
+ * Attaches to the ring behind a descriptor, and gives a handle on it in `*ring`.
+ *
+ * Ownership: the descriptor stays yours and may be closed at once; the handle is yours, give it back with
+ * ipcx_ring_close().
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: those of ipcx_ring_attach(); IPCX_E_OS or IPCX_E_CORRUPT for a descriptor of something else.
+ */
+int ipcx_ring_from_fd(int fd, ipcx_ring **ring);
+
+/**
+ * A new descriptor of the ring to hand to another process; or a negative code.
+ *
+ * It is closed on exec until you say otherwise. It keeps the memory, but no role and no participant's slot.
+ *
+ * Ownership: the descriptor is yours; close it with close().
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
+ */
+int ipcx_ring_share_fd(ipcx_ring *ring);
+
+/**
+ * Takes the producer's role, the first time or after its owner closed or died, and gives the sending end in
+ * `*producer`. There is one at a time, over all processes. A successor goes on behind the last committed
+ * record.
+ *
+ * Ownership: the producer is yours; give it back with ipcx_producer_close(). It outlives `ring`.
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_BUSY (a living process has it; ipcx_last_error() names it), IPCX_E_FORKED, IPCX_E_CORRUPT,
+ * IPCX_E_INVALID, IPCX_E_OS.
+ */
+int ipcx_ring_producer(ipcx_ring *ring, ipcx_producer **producer);
+
+/**
+ * Takes the consumer's role, the first time or after its owner closed or died, and gives the receiving end
+ * in `*consumer`. There is one at a time, over all processes. A successor gets first what its predecessor
+ * did not release.
+ *
+ * Ownership: the consumer is yours; give it back with ipcx_consumer_close(). It outlives `ring`.
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: those of ipcx_ring_producer().
+ */
+int ipcx_ring_consumer(ipcx_ring *ring, ipcx_consumer **consumer);
+
+/**
+ * What can be seen of the ring from outside, into `*stats`, which IPCX_STATS_INIT has prepared.
+ *
+ * Nobody is stopped for it, so the figures may be apart by what was in work.
+ *
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_FORKED, IPCX_E_INVALID (also for a struct_size that cannot be), IPCX_E_OS.
+ */
+int ipcx_ring_stats(ipcx_ring *ring, ipcx_stats *stats);
+
+/**
+ * Gives a handle on a ring back. NULL is allowed. The name stays (see ipcx_unlink()), and endpoints taken
+ * from it go on working.
+ *
+ * Not while another thread uses the handle. Does not block. Not async-signal-safe.
+ */
+void ipcx_ring_close(ipcx_ring *ring);
+
+/* ---- Producer: sending ------------------------------------------------------------------------------- */
+
+/**
+ * Sends a copy of `len` bytes at `data` as one record, waiting for room up to `timeout_ns`.
+ *
+ * Zero bytes are a record too, and then `data` may be NULL. Once this has returned IPCX_OK the record
+ * outlives this process.
+ *
+ * One thread at a time. Blocks up to `timeout_ns`. With IPCX_NOWAIT it is async-signal-safe, unless the
+ * interrupted code is inside a call on this producer, or ipcx_producer_poll_fd() was asked of it.
+ * Ownership: `data` stays yours.
+ * Errors: IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_CLOSED and IPCX_E_PEER_DEAD (the ring is full
+ * and the consumer went), IPCX_E_TOO_BIG (more than ipcx_producer_max_len()), IPCX_E_FORKED, IPCX_E_CORRUPT,
+ * IPCX_E_INVALID (also while a reservation is open).
+ */
+int ipcx_producer_send(ipcx_producer *producer, const void *data, size_t len, int64_t timeout_ns);
+
+/**
+ * Sends each of `n` buffers as one record, waiting for room up to `timeout_ns`, and says in `*sent` how many
+ * were sent.
+ *
+ * Records that fit together are committed together, by one store. On IPCX_OK `*sent` is `n` unless the wait
+ * ended early (deadline, signal, peer gone): then the records behind were not sent, and calling again with
+ * them says why.
+ *
+ * One thread at a time. Blocks up to `timeout_ns`. Async-signal-safe as ipcx_producer_send().
+ * Ownership: the buffers stay yours.
+ * Errors: those of ipcx_producer_send(), if none was sent; IPCX_E_TOO_BIG if any is too big, and then none
+ * is sent.
+ */
+int ipcx_producer_send_many(ipcx_producer *producer,
+                            const struct iovec *iov,
+                            size_t n,
+                            int64_t timeout_ns,
+                            size_t *sent);
+
+/**
+ * Room for a record of up to `len` bytes, to be written in place, in `*data`; waits for it up to
+ * `timeout_ns`.
+ *
+ * Write there, then call ipcx_producer_commit() or ipcx_producer_abort(). The address is aligned to 8; what
+ * is there before you write is whatever was there. Nothing is sent before the commit: if the process dies,
+ * it never happened.
+ *
+ * One thread at a time. Blocks up to `timeout_ns`. Async-signal-safe as ipcx_producer_send().
+ * Ownership: the `len` bytes are yours to write until commit, abort or close.
+ * Errors: those of ipcx_producer_send().
+ */
+int ipcx_producer_reserve(ipcx_producer *producer, size_t len, int64_t timeout_ns, void **data);
+
+/**
+ * Sends the first `len` bytes of the open reservation as one record.
+ *
+ * One thread at a time. Does not block. Async-signal-safe as ipcx_producer_send(), unless it fails.
+ * Errors: IPCX_E_INVALID (none is open; or `len` is more than was reserved, and then it stays open),
+ * IPCX_E_FORKED.
+ */
+int ipcx_producer_commit(ipcx_producer *producer, size_t len);
+
+/**
+ * Gives the open reservation up: nothing is sent.
+ *
+ * One thread at a time. Does not block. Async-signal-safe.
+ * Errors: IPCX_E_INVALID (none is open).
+ */
+int ipcx_producer_abort(ipcx_producer *producer);
+
+/**
+ * Sends up to `len` bytes of a file from its current offset as one record, read straight into the ring, and
+ * says in `*sent` how many.
+ *
+ * They are fewer at the end of the file, or if the deadline passed while a pipe or socket had no more. At
+ * the end of the file `*sent` is 0 and there is no record.
+ *
+ * One thread at a time. Blocks up to `timeout_ns` for room and for data; reading a file on disk may take as
+ * long as it takes. Not async-signal-safe.
+ * Ownership: the descriptor stays yours.
+ * Errors: those of ipcx_producer_send(); what reading gives as IPCX_E_OS, and then nothing is sent.
+ */
+int ipcx_producer_send_file(ipcx_producer *producer,
+                            int fd,
+                            size_t len,
+                            int64_t timeout_ns,
+                            size_t *sent);
+
+/**
+ * Largest record that fits into the ring, in bytes: its capacity less 16. 0 for what is not an open
+ * producer.
+ *
+ * One thread at a time. Does not block. Async-signal-safe.
+ */
+size_t ipcx_producer_max_len(ipcx_producer *producer);
+
+/**
+ * A descriptor for poll(), select() and epoll that is readable (POLLIN) while there is room for the record
+ * that last did not fit (at first: for any), or the consumer went; or a negative code.
+ *
+ * It is level-triggered: do not read it. Once it is readable, send with IPCX_NOWAIT until IPCX_E_AGAIN. The
+ * first call starts a thread that waits on the producer's behalf.
+ *
+ * Ownership: it stays ipcx's and lives as long as the producer; do not close it.
+ * One thread at a time. Does not block. Not async-signal-safe, nor are other calls on this producer after
+ * it.
+ * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
+ */
+int ipcx_producer_poll_fd(ipcx_producer *producer);
+
+/**
+ * Gives the producer's role up in good order. NULL is allowed. What was committed stays; an open reservation
+ * vanishes. A consumer that has received everything gets IPCX_E_CLOSED.
+ *
+ * One thread at a time. Does not block. Not async-signal-safe.
+ */
+void ipcx_producer_close(ipcx_producer *producer);
+
+/* ---- Consumer: receiving ----------------------------------------------------------------------------- */
+
+/**
+ * Copies the next record to `buf`, which has `cap` bytes, releases it, and says its length in `*len`; waits
+ * for it up to `timeout_ns`.
+ *
+ * If it does not fit, the code is IPCX_E_TOO_BIG, `*len` is its length, and it stays: call again with a
+ * larger buffer.
+ *
+ * One thread at a time. Blocks up to `timeout_ns`. With IPCX_NOWAIT it is async-signal-safe, unless the
+ * interrupted code is inside a call on this consumer, or ipcx_consumer_poll_fd() was asked of it.
+ * Ownership: `buf` stays yours. `buf` may be NULL if `cap` is 0.
+ * Errors: IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_CLOSED and IPCX_E_PEER_DEAD (there is none and
+ * the producer went), IPCX_E_TOO_BIG, IPCX_E_FORKED, IPCX_E_CORRUPT, IPCX_E_INVALID (also while a record is
+ * borrowed).
+ */
+int ipcx_consumer_recv(ipcx_consumer *consumer,
+                       void *buf,
+                       size_t cap,
+                       size_t *len,
+                       int64_t timeout_ns);
+
+/**
+ * Copies records one behind the other to `buf`, as many as are there, fit into `cap` bytes and into `max`
+ * lengths, and releases them together. `lens[i]` gets the length of record i, and `*n` their number, at
+ * least 1.
+ *
+ * Waits up to `timeout_ns` for the first, and for no other. If not even the first fits, the code is
+ * IPCX_E_TOO_BIG, `lens[0]` is its length, and it stays.
+ *
+ * One thread at a time. Blocks up to `timeout_ns`. Async-signal-safe as ipcx_consumer_recv().
+ * Ownership: `buf` and `lens` stay yours. Their contents are undefined beyond what was received.
+ * Errors: those of ipcx_consumer_recv(); IPCX_E_INVALID if `max` is 0.
+ */
+int ipcx_consumer_recv_many(ipcx_consumer *consumer,
+                            void *buf,
+                            size_t cap,
+                            size_t *lens,
+                            size_t max,
+                            size_t *n,
+                            int64_t timeout_ns);
+
+/**
+ * The next record in place: its address in `*data`, its length in `*len`; waits for it up to `timeout_ns`.
+ *
+ * Read it there, then call ipcx_consumer_release(), or ipcx_consumer_return() to leave it. The address is
+ * aligned to 8, in memory that the producer's process can write: it does not while the record is borrowed,
+ * if it keeps to the protocol. Where the peer is not trusted, copy first and look at the copy.
+ *
+ * One thread at a time. Blocks up to `timeout_ns`. Async-signal-safe as ipcx_consumer_recv().
+ * Ownership: the bytes may be read until release, return or close. Writing there ends the process.
+ * Errors: those of ipcx_consumer_recv() less IPCX_E_TOO_BIG.
+ */
+int ipcx_consumer_borrow(ipcx_consumer *consumer, const void **data, size_t *len, int64_t timeout_ns);
+
+/**
+ * Releases the record borrowed: it will not be delivered again.
+ *
+ * One thread at a time. Does not block. Async-signal-safe as ipcx_consumer_recv().
+ * Errors: IPCX_E_INVALID (none is borrowed), IPCX_E_FORKED.
+ */
+int ipcx_consumer_release(ipcx_consumer *consumer);
+
+/**
+ * Ends a borrow without a release: the next call finds the same record, at the same position. Nothing
+ * happens if none is borrowed.
+ *
+ * One thread at a time. Does not block. Async-signal-safe.
+ * Errors: IPCX_E_INVALID.
+ */
+int ipcx_consumer_return(ipcx_consumer *consumer);
+
+/**
+ * Stream position of the next record, or of the one borrowed: bytes since the ring was made. UINT64_MAX for
+ * what is not an open consumer.
+ *
+ * A record that is delivered again, after a consumer died, has the same position again.
+ *
+ * One thread at a time. Does not block. Async-signal-safe.
+ */
+uint64_t ipcx_consumer_position(ipcx_consumer *consumer);
+
+/**
+ * A descriptor for poll(), select() and epoll that is readable (POLLIN) while there is a record, or the
+ * producer went; or a negative code.
+ *
+ * It is level-triggered: do not read it. Once it is readable, receive with IPCX_NOWAIT until IPCX_E_AGAIN.
+ * The first call starts a thread that waits on the consumer's behalf.
+ *
+ * Ownership: it stays ipcx's and lives as long as the consumer; do not close it.
+ * One thread at a time. Does not block. Not async-signal-safe, nor are other calls on this consumer after
+ * it.
+ * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
+ */
+int ipcx_consumer_poll_fd(ipcx_consumer *consumer);
+
+/**
+ * Gives the consumer's role up in good order. NULL is allowed. What was not released is delivered to the
+ * next consumer.
+ *
+ * One thread at a time. Does not block. Not async-signal-safe.
+ */
+void ipcx_consumer_close(ipcx_consumer *consumer);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* IPCX_H */

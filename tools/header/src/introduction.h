@@ -1,0 +1,93 @@
+/*
+ * ipcx: communication between processes on one Linux host, through shared memory.
+ *
+ * C, Python and Rust processes use the same segments. There is no daemon: a segment is a file in
+ * /dev/shm (or a sealed memfd), and everything else is in this library. Link with -lipcx.
+ *
+ *     ipcx_ring *ring;                                   ipcx_ring *ring;
+ *     ipcx_producer *tx;                                 ipcx_consumer *rx;
+ *     ipcx_ring_open("feed", NULL, &ring);               ipcx_ring_open("feed", NULL, &ring);
+ *     ipcx_ring_producer(ring, &tx);                     ipcx_ring_consumer(ring, &rx);
+ *     ipcx_producer_send(tx, "hi", 2, IPCX_FOREVER);     ipcx_consumer_recv(rx, b, 64, &len, IPCX_FOREVER);
+ *
+ * Caveats
+ *
+ * - A ring has one producer and one consumer at a time, over all processes. A second one gets
+ *   IPCX_E_BUSY.
+ *
+ * - Segment handles (ipcx_ring) may be shared between threads. Endpoints (ipcx_producer,
+ *   ipcx_consumer) belong to one thread at a time: pass them on as you like, but do not use one in
+ *   two threads at once. A signal handler counts as another thread; what "async-signal-safe" allows
+ *   it is said with each function.
+ *
+ * - A handle is a pointer to memory of this library. NULL, a handle of another type, and most other
+ *   wrong pointers are answered with IPCX_E_INVALID. A handle used after its close is undefined, as
+ *   after free(): it is often noticed, and cannot always be. A pointer into memory that is not
+ *   there ends the process.
+ *
+ * - After fork() the child's inherited handles return IPCX_E_FORKED; it attaches anew. It may close
+ *   them, which does nothing to the parent's. Children of exec() inherit nothing.
+ *
+ * - Closing never removes a name. A segment stays in /dev/shm until ipcx_unlink(), or a reboot.
+ *
+ * - Another process that may write a segment can put any bytes there. This library then returns
+ *   data or IPCX_E_CORRUPT; it does not crash, read elsewhere, or loop. It cannot keep such a
+ *   process from destroying messages, holding a role, or truncating the file of a named segment
+ *   (which ends its users with SIGBUS): give untrusted peers an anonymous segment, which is sealed
+ *   against that.
+ *
+ * - Named segments have mode 0600 unless the options say otherwise. One that belongs to another
+ *   user is refused unless it is root's or was shared with a group of yours.
+ *
+ * When a process dies
+ *
+ * SIGKILL at any instruction loses, doubles and hangs nothing. A record whose send returned IPCX_OK
+ * is delivered; one that was received but not released is delivered again, at the same position.
+ * Whoever attaches next takes the dead process's role over. A call that waits for it returns
+ * IPCX_E_PEER_DEAD within 250 ms, once nothing is left to do; calling again after the successor
+ * came goes on. Liveness is a lock that the kernel holds for each process, never a PID and never a
+ * timeout: a process that is stopped, or under a debugger, is alive.
+ *
+ * Names
+ *
+ * A name has 1 to 200 letters, digits, '.', '_' and '-', and begins with a letter or digit. All
+ * kinds share one name space. The segment NAME is the file ipcx.NAME in the options' directory,
+ * else in $IPCX_DIR, else in /dev/shm.
+ *
+ * Time
+ *
+ * A timeout is in nanoseconds, on the monotonic clock. IPCX_NOWAIT (0) does not wait and makes the
+ * call return IPCX_E_AGAIN, IPCX_FOREVER (-1) waits as long as it takes, anything below is
+ * IPCX_E_INVALID. A signal handler that runs while a call sleeps ends it with IPCX_E_INTR.
+ *
+ * Errors
+ *
+ * Functions return IPCX_OK (0) or a negative IPCX_E_ code; those that return a descriptor give it
+ * or a negative code. A number is never reused. ipcx_strerror() has words for a code,
+ * ipcx_last_error() for what went wrong in this thread: on which segment, and what to do. errno is
+ * set to the code's nearest relative (and is undefined after success). Outputs are written only on
+ * success; the exception is the size needed, which comes with IPCX_E_TOO_BIG. Any output pointer
+ * that is NULL is IPCX_E_INVALID, and then nothing was done. Every function that takes a handle may
+ * return IPCX_E_INVALID for a wrong one and IPCX_E_PANIC for a bug in this library, which is
+ * caught; a handle that gave IPCX_E_PANIC can only be closed.
+ *
+ * Signal handlers
+ *
+ * What is async-signal-safe makes no allocation and takes no lock. The error of a thread is kept in
+ * its thread-local memory; where this library was loaded by dlopen(), the system may allocate that
+ * memory at the first error of a thread, so let a thread call ipcx_last_error() once before its
+ * handlers rely on it. Handlers must save and restore errno.
+ *
+ * Structs
+ *
+ * Options and figures begin with their own size, so that programs and libraries of different age go
+ * together. Start from the _INIT macro and set fields by name:
+ *
+ *     ipcx_ring_options options = IPCX_RING_OPTIONS_INIT;
+ *     options.capacity = 1 << 24;
+ *
+ * Every other field that is 0 means its default. A field that the library is too old to know is
+ * refused unless it is 0.
+ *
+ * Generated from the sources in ffi/src; edit those.
+ */
