@@ -1,6 +1,6 @@
 //! What producer and consumer have in common: a role, a peer, and a watcher if the descriptor was asked for.
 
-use super::layout::{ConsumerPage, ProducerPage};
+use super::layout::{ConsumerPage, ProducerPage, WORD};
 use super::memory::{Mapped, Side};
 use super::protocol::{Corruption, Memory};
 use crate::error::{Error, Result};
@@ -94,9 +94,11 @@ impl Endpoint {
         };
         let memory = Mapped::new(segment, capacity, side)?;
         segment.leases().take(own, role_of(&memory, own))?;
-        let empty =
-            memory.word(memory.consumer().position.load(Ordering::Acquire) & !7).load(Ordering::Relaxed) == 0;
-        let before = role_of(&memory, peer).closed().filter(|_| side == Side::Producer || empty);
+        // In this order: what a producer sent before it closed is then seen.
+        let closed = role_of(&memory, peer).closed();
+        let position = memory.consumer().position.load(Ordering::Acquire) & !(WORD - 1);
+        let empty = memory.word(position).load(Ordering::Acquire) == 0;
+        let before = closed.filter(|_| side == Side::Producer || empty);
         let endpoint = Endpoint {
             own,
             peer: Peer { segment: Arc::clone(segment), memory, role: peer, before },
