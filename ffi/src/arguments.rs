@@ -87,30 +87,13 @@ pub(crate) unsafe fn buffer<'a, T>(place: *mut T, count: usize) -> Result<&'a mu
     Ok(unsafe { std::slice::from_raw_parts_mut(place, count) })
 }
 
-/// The deadline of a timeout. Reads the clock, so it stays out of the fast paths.
-#[inline(never)]
+/// The deadline of a timeout. The clock is read only by a call that waits.
+#[inline(always)]
 pub(crate) fn deadline(timeout_ns: i64) -> Result<Deadline> {
     match timeout_ns {
         -1 => Ok(Deadline::NEVER),
-        0.. => Ok(Deadline::after(Duration::from_nanos(timeout_ns as u64))),
+        0.. => Ok(Deadline::within(Duration::from_nanos(timeout_ns as u64))),
         _ => Err(bad_timeout()),
-    }
-}
-
-/// Makes a call that waits for one thing. A limited wait tries without waiting first, so that the clock is
-/// read only when there is something to wait for.
-#[inline(always)]
-pub(crate) fn waiting<T>(timeout_ns: i64, mut call: impl FnMut(Deadline) -> Result<T>) -> Result<T> {
-    let mut limit = match timeout_ns {
-        -1 => Deadline::NEVER,
-        0.. => Deadline::NOW,
-        _ => return Err(bad_timeout()),
-    };
-    loop {
-        match call(limit) {
-            Err(Error::WouldBlock) if timeout_ns > 0 && limit.is_now() => limit = deadline(timeout_ns)?,
-            done => return done,
-        }
     }
 }
 

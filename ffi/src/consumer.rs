@@ -1,6 +1,6 @@
 //! The receiving end of a ring.
 
-use crate::arguments::{buffer, waiting, Out};
+use crate::arguments::{buffer, deadline, Out};
 use crate::boundary;
 use crate::handles::{self, exclusive, handle};
 use ipcx_core::{Consumer, Error};
@@ -38,7 +38,7 @@ pub unsafe extern "C" fn ipcx_consumer_recv(
         let (consumer, len) = unsafe { (exclusive(consumer)?, Out::new(len)?) };
         // SAFETY: `cap` writable bytes, by the contract; the core only writes there.
         let to = unsafe { buffer(buf.cast(), cap) }?;
-        match waiting(timeout_ns, |deadline| consumer.recv_until(to, deadline)) {
+        match consumer.recv_until(to, deadline(timeout_ns)?) {
             Ok(received) => len.set(received),
             Err(failure) => return Err(tell_size(failure, len)),
         }
@@ -80,7 +80,7 @@ pub unsafe extern "C" fn ipcx_consumer_recv_many(
         let (consumer, n) = unsafe { (exclusive(consumer)?, Out::new(n)?) };
         // SAFETY: `cap` writable bytes and `max` writable lengths, by the contract; the core only writes there.
         let (to, lens) = unsafe { (buffer(buf.cast(), cap)?, buffer(lens, max)?) };
-        match waiting(timeout_ns, |deadline| consumer.recv_many_until(to, lens, deadline)) {
+        match consumer.recv_many_until(to, lens, deadline(timeout_ns)?) {
             Ok(received) => n.set(received),
             Err(failure) => {
                 if let (Error::TooBig { needed, .. }, Some(first)) = (&failure, lens.first_mut()) {
@@ -112,7 +112,7 @@ pub unsafe extern "C" fn ipcx_consumer_borrow(
     boundary::code(|| {
         // SAFETY: an open handle of one thread; NULL or writable. By the contract.
         let (consumer, data, len) = unsafe { (exclusive(consumer)?, Out::new(data)?, Out::new(len)?) };
-        let (address, length) = waiting(timeout_ns, |deadline| consumer.borrow_raw(deadline))?;
+        let (address, length) = consumer.borrow_raw(deadline(timeout_ns)?)?;
         data.set(address.cast());
         len.set(length);
         Ok(())

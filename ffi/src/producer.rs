@@ -1,6 +1,6 @@
 //! The sending end of a ring.
 
-use crate::arguments::{bytes, deadline, invalid, waiting, Out};
+use crate::arguments::{bytes, deadline, invalid, Out};
 use crate::boundary;
 use crate::handles::{self, exclusive, handle};
 use ipcx_core::{Producer, Result};
@@ -34,7 +34,7 @@ pub unsafe extern "C" fn ipcx_producer_send(
     boundary::code(|| {
         // SAFETY: an open handle of one thread; `len` readable bytes. By the contract.
         let (producer, data) = unsafe { (exclusive(producer)?, bytes(data, len)?) };
-        waiting(timeout_ns, |deadline| producer.send_until(data, deadline))
+        producer.send_until(data, deadline(timeout_ns)?)
     })
 }
 
@@ -118,7 +118,7 @@ pub unsafe extern "C" fn ipcx_producer_reserve(
     boundary::code(|| {
         // SAFETY: an open handle of one thread; NULL or writable. By the contract.
         let (producer, data) = unsafe { (exclusive(producer)?, Out::new(data)?) };
-        let address = waiting(timeout_ns, |deadline| producer.reserve_raw(len, deadline))?;
+        let address = producer.reserve_raw(len, deadline(timeout_ns)?)?;
         data.set(address.cast());
         Ok(())
     })

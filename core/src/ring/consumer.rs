@@ -66,7 +66,7 @@ impl Consumer {
     /// As [`Consumer::recv_until`].
     #[inline(always)]
     pub fn recv_timeout(&mut self, buffer: &mut [u8], timeout: Duration) -> Result<usize> {
-        self.recv_until(buffer, Deadline::after(timeout))
+        self.recv_until(buffer, Deadline::within(timeout))
     }
 
     /// Copies the next record to `buffer`, waiting for it as long as it takes.
@@ -84,6 +84,22 @@ impl Consumer {
     /// Those of [`Consumer::try_recv`], `TimedOut`, and `Interrupted` if a signal handler ran while it slept.
     #[inline(always)]
     pub fn recv_until(&mut self, buffer: &mut [u8], deadline: Deadline) -> Result<usize> {
+        // What is refused, waits, does not fit, or has a descriptor to keep true goes the long way.
+        if self.is_plain() {
+            if let Some(found) = self.receiver.peek_fast() {
+                if let Some(part) = buffer.get_mut(..found.len) {
+                    self.receiver.memory().read(found.payload(), part);
+                    self.receiver.release(found.end(), 1);
+                    return Ok(found.len);
+                }
+            }
+        }
+        self.recv_the_long_way(buffer, deadline)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn recv_the_long_way(&mut self, buffer: &mut [u8], deadline: Deadline) -> Result<usize> {
         let found = self.find(deadline)?;
         let Some(part) = buffer.get_mut(..found.len) else {
             return Err(Error::TooBig { needed: found.len, available: buffer.len() });
@@ -221,12 +237,19 @@ impl Consumer {
         Ok(self.end.watcher.as_ref().expect("just made").fd())
     }
 
+    /// True if nothing but the ring's own state decides about a receive.
+    #[inline(always)]
+    fn is_plain(&self) -> bool {
+        !self.end.is_inherited() && self.borrowed.is_none() && self.end.watcher.is_none()
+    }
+
     /// The next record; waits for it until `deadline`.
     #[inline(always)]
     fn find(&mut self, deadline: Deadline) -> Result<Found> {
         if self.end.is_inherited() || self.borrowed.is_some() {
             return Err(self.refusal());
         }
+        let deadline = deadline.started();
         loop {
             match self.receiver.peek() {
                 Ok(Some(found)) => return Ok(found),

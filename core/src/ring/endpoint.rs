@@ -135,7 +135,11 @@ impl Endpoint {
 
     /// Publishes on which processor this side runs, as of now. Relaxed: a hint for the partner's waiting.
     pub(crate) fn note_cpu(&self) {
-        cpu_of(self.memory(), self.own).store(cpu::current(), Ordering::Relaxed);
+        let (shown, now) = (cpu_of(self.memory(), self.own), cpu::current());
+        // Stored only when it changes: the partner reads this line at every message.
+        if shown.load(Ordering::Relaxed) != now {
+            shown.store(now, Ordering::Relaxed);
+        }
     }
 
     /// True if the peer was last seen on this thread's processor.

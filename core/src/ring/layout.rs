@@ -40,16 +40,18 @@ pub(crate) const LARGEST: u64 = 1 << 31;
 #[cfg(not(loom))]
 pub(crate) const CAPACITY: usize = 0;
 
-/// On the producer's page; its only writer. What it stores at every record lies 128 bytes from what the partner reads at
-/// every record: processors fetch lines in pairs.
+/// On the producer's page; its only writer.
+///
+/// What it stores at every record lies 128 bytes (processors fetch lines in pairs) from what the partner looks at while
+/// it waits: otherwise each of them takes the line from the other at every message.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct ProducerPage {
     /// Whether the producer waits for room, and for which position of the consumer; read after each release.
     pub(crate) sleepers: Sleepers,
-    _apart: [u64; 13],
-    /// Who produces.
+    /// Who produces; read by a consumer that waits.
     pub(crate) role: RoleWord,
+    _apart: [u64; 12],
     /// Records committed, a hint that may be off by those in work when a producer died.
     pub(crate) records: AtomicU64,
     /// Position after the last record committed; a hint likewise (the tail is found by walking).
@@ -74,8 +76,8 @@ pub(crate) struct ConsumerPage {
 #[cfg(not(loom))] // loom's atomics are larger
 const _: () = {
     assert!(offset_of!(ProducerPage, sleepers) == 0 && size_of::<Sleepers>() == 24);
-    assert!(offset_of!(ProducerPage, role) == 128);
-    assert!(offset_of!(ProducerPage, tail) == 144);
+    assert!(offset_of!(ProducerPage, role) == 24);
+    assert!(offset_of!(ProducerPage, tail) == 136);
     assert!(offset_of!(ConsumerPage, position) == 0);
     assert!(offset_of!(ConsumerPage, sleepers) == 128);
     assert!(offset_of!(ConsumerPage, role) == 152);
@@ -87,8 +89,8 @@ impl ProducerPage {
     pub(crate) fn new() -> ProducerPage {
         ProducerPage {
             sleepers: Sleepers::new(),
-            _apart: [0; 13],
             role: RoleWord,
+            _apart: [0; 12],
             records: AtomicU64::new(0),
             tail: AtomicU64::new(0),
         }
@@ -111,7 +113,7 @@ impl ConsumerPage {
 /// Hash of the above: two builds that disagree about it refuse each other.
 #[cfg(not(loom))]
 pub(crate) const LAYOUT: u64 = fnv1a(
-    b"ring 1: sleepers{word@0 cpu@4 wanted@8} producer{sleepers@0 role@128 records@136 tail@144} \
+    b"ring 1: sleepers{word@0 cpu@4 wanted@8} producer{sleepers@0 role@24 records@128 tail@136} \
       consumer{position@0 records@8 sleepers@128 role@152} data*2 record{length:31 committed:1 kind:8 sequence:24}",
     FNV_START,
 );
@@ -130,37 +132,28 @@ pub(crate) fn rounded_capacity(asked: u64, page: u64) -> Option<u64> {
     asked.max(SMALLEST).max(page).checked_next_power_of_two().filter(|capacity| *capacity <= LARGEST)
 }
 
-/// A header word that says something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RecordHeader {
-    pub(crate) len: u32,
-    pub(crate) kind: u8,
-}
-
 const COMMITTED: u64 = 1 << 31;
 /// Kind of a record that carries the user's bytes.
-pub(crate) const DATA: u8 = 1;
+const DATA: u64 = 1;
 
-impl RecordHeader {
-    /// The word for a record of the user's bytes at a position. `len` is below 2^31.
-    #[inline(always)]
-    pub(crate) fn data(len: usize, position: u64) -> u64 {
-        (position / WORD) << 40 | u64::from(DATA) << 32 | COMMITTED | len as u64
-    }
+/// What a record's word at a position is, but for the length.
+#[inline(always)]
+fn stamp(position: u64) -> u64 {
+    (position / WORD) << 40 | DATA << 32 | COMMITTED
+}
 
-    /// Reads a word that is not 0; `None` if ipcx cannot have written it at that position.
-    #[inline(always)]
-    pub(crate) fn read(word: u64, position: u64) -> Option<RecordHeader> {
-        let header = RecordHeader { len: (word & (COMMITTED - 1)) as u32, kind: (word >> 32) as u8 };
-        (word & COMMITTED != 0 && word >> 40 == (position / WORD) & 0xff_ffff && header.kind == DATA)
-            .then_some(header)
-    }
+/// The word of a record of the user's bytes at a position. `len` is below 2^31.
+#[inline(always)]
+pub(crate) fn record_word(len: usize, position: u64) -> u64 {
+    stamp(position) | len as u64
+}
 
-    /// Bytes of the whole record.
-    #[inline(always)]
-    pub(crate) fn size(self) -> u64 {
-        record_size(self.len as usize)
-    }
+/// The length that a word tells; `None` if ipcx cannot have written it at that position, or has not yet (0).
+#[inline(always)]
+pub(crate) fn record_len(word: u64, position: u64) -> Option<usize> {
+    // Whatever bit of the stamp is wrong makes this at least 2^31.
+    let len = word ^ stamp(position);
+    (len < COMMITTED).then_some(len as usize)
 }
 
 /// Bytes that a record with a payload of `len` takes.
@@ -179,18 +172,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_header_word_is_never_zero_and_reads_back_only_at_its_position() {
+    fn a_record_word_is_never_zero_and_reads_back_only_at_its_position() {
         for position in [0, 8, 4096, 1 << 27, (1 << 40) + 64] {
+            assert_eq!(record_len(0, position), None);
             for len in [0usize, 1, 7, 8, 64, (1 << 31) - 16] {
-                let word = RecordHeader::data(len, position);
+                let word = record_word(len, position);
                 assert_ne!(word as u32, 0, "the lower half tells sleepers that it is there");
-                assert_eq!(
-                    RecordHeader::read(word, position),
-                    Some(RecordHeader { len: len as u32, kind: DATA })
-                );
-                assert_eq!(RecordHeader::read(word, position + 8), None);
+                assert_eq!(record_len(word, position), Some(len));
+                assert_eq!(record_len(word, position + 8), None);
                 for bit in 31..64 {
-                    assert_eq!(RecordHeader::read(word ^ 1 << bit, position), None, "bit {bit}");
+                    assert_eq!(record_len(word ^ 1 << bit, position), None, "bit {bit}");
                 }
             }
         }

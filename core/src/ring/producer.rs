@@ -71,7 +71,7 @@ impl Producer {
     /// As [`Producer::send_until`].
     #[inline]
     pub fn send_timeout(&mut self, data: &[u8], timeout: Duration) -> Result<()> {
-        self.send_until(data, Deadline::after(timeout))
+        self.send_until(data, Deadline::within(timeout))
     }
 
     /// Sends a copy of `data` as one record, waiting for room as long as it takes.
@@ -89,13 +89,20 @@ impl Producer {
     /// Those of [`Producer::try_send`], `TimedOut`, and `Interrupted` if a signal handler ran while it slept.
     #[inline(always)]
     pub fn send_until(&mut self, data: &[u8], deadline: Deadline) -> Result<()> {
+        // What is refused, waits, or has a descriptor to keep true goes the long way.
+        if self.is_plain() && self.sender.send_fast(data) {
+            return Ok(());
+        }
+        self.send_the_long_way(data, deadline)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn send_the_long_way(&mut self, data: &[u8], deadline: Deadline) -> Result<()> {
         self.check(data.len())?;
-        loop {
-            match self.sender.send(data) {
-                Ok(true) => break,
-                Ok(false) => self.wait_for_room(data.len(), deadline)?,
-                Err(corruption) => return Err(self.end.corrupt(corruption)),
-            }
+        let deadline = deadline.started();
+        while !self.sender.send(data).map_err(|c| self.end.corrupt(c))? {
+            self.wait_for_room(data.len(), deadline)?;
         }
         self.after();
         Ok(())
@@ -112,7 +119,7 @@ impl Producer {
         I::Item: AsRef<[u8]>,
         I::IntoIter: Clone,
     {
-        let mut rest = records.into_iter();
+        let (mut rest, deadline) = (records.into_iter(), deadline.started());
         self.check(rest.clone().map(|record| record.as_ref().len()).max().unwrap_or(0))?;
         let mut sent = 0;
         loop {
@@ -194,6 +201,7 @@ impl Producer {
     #[inline]
     pub fn reserve_raw(&mut self, len: usize, deadline: Deadline) -> Result<*mut u8> {
         self.check(len)?;
+        let deadline = deadline.started();
         while !self.sender.has_room(len).map_err(|c| self.end.corrupt(c))? {
             self.wait_for_room(len, deadline)?;
         }
@@ -239,6 +247,7 @@ impl Producer {
     /// # Errors
     /// As [`Producer::send_until`]; what reading gives, and then nothing is sent (a pipe's bytes are lost).
     pub fn send_file_until(&mut self, file: BorrowedFd<'_>, len: usize, deadline: Deadline) -> Result<usize> {
+        let deadline = deadline.started();
         let to = self.reserve_raw(len, deadline)?;
         let read = self.fill_from(file, to, len, deadline);
         match read {
@@ -290,6 +299,12 @@ impl Producer {
             self.after();
         }
         Ok(self.end.watcher.as_ref().expect("just made").fd())
+    }
+
+    /// True if nothing but the ring's own state decides about a send.
+    #[inline(always)]
+    fn is_plain(&self) -> bool {
+        !self.end.is_inherited() && self.reserved.is_none() && self.end.watcher.is_none()
     }
 
     /// `Forked`, `TooBig`, or `Invalid` while a reservation is open.

@@ -12,7 +12,9 @@
 //! | header of the first record | release | consumer's acquire load of the same word |
 //! | consumer's position | release | producer's acquire load, before it overwrites what was read |
 
-use super::layout::{largest_payload, record_size, ConsumerPage, ProducerPage, RecordHeader, WORD};
+use super::layout::{
+    largest_payload, record_len, record_size, record_word, ConsumerPage, ProducerPage, WORD,
+};
 use crate::sync::{AtomicU64, Ordering};
 use crate::wait::{Nap, Sleeper, Waker};
 
@@ -22,6 +24,8 @@ const PREFETCH: u64 = 256;
 /// Shared state is not what the protocol writes; says what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Corruption(pub(crate) &'static str);
+
+const NOT_A_RECORD: Corruption = Corruption("a record's word is not one that ipcx writes there");
 
 /// What the protocol needs of memory. Cheap to clone; a clone is another view of the same ring.
 pub(crate) trait Memory: Clone {
@@ -73,9 +77,8 @@ impl<M: Memory> Sender<M> {
             if word == 0 {
                 break;
             }
-            let header = RecordHeader::read(word, tail)
-                .ok_or(Corruption("a record's header is not one that ipcx writes"))?;
-            tail = tail.wrapping_add(header.size());
+            let len = record_len(word, tail).ok_or(NOT_A_RECORD)?;
+            tail = tail.wrapping_add(record_size(len));
             // Each turn adds at least 8, so this also bounds the walk.
             if tail.wrapping_sub(head) > memory.capacity() - WORD {
                 return Err(Corruption("the records are longer than the ring"));
@@ -104,21 +107,27 @@ impl<M: Memory> Sender<M> {
         largest_payload(self.memory.capacity())
     }
 
-    /// True if a record of `len` at `at`, and the 0 behind it, may be written. `at` is the tail, or follows it in a
-    /// batch that fits; `len` is at most [`Sender::largest`].
+    /// True if a record of `len` at `at`, and the 0 behind it, fit as far as is known. `at` is the tail, or follows it in
+    /// a batch that fits. Any length is answered.
+    #[inline(always)]
+    fn had_room(&self, at: u64, len: usize) -> bool {
+        // Wrapping difference: tail and limit are within a capacity of each other, and no slice is 2^63 long.
+        self.limit.wrapping_sub(at.wrapping_add(record_size(len) + WORD)) as i64 >= 0
+    }
+
+    /// The same after another look, if needed.
     #[inline(always)]
     fn fits(&mut self, at: u64, len: usize) -> Result<bool, Corruption> {
-        let end = at.wrapping_add(record_size(len) + WORD);
-        // Wrapping difference: both are within a capacity of each other.
-        if (self.limit.wrapping_sub(end) as i64) < 0 {
-            return self.fits_now(end);
+        if self.had_room(at, len) {
+            return Ok(true);
         }
-        Ok(true)
+        self.look()?;
+        Ok(self.had_room(at, len))
     }
 
     /// Looks at the consumer's position again.
     #[inline(never)]
-    fn fits_now(&mut self, end: u64) -> Result<bool, Corruption> {
+    fn look(&mut self) -> Result<(), Corruption> {
         // Acquire: what is overwritten next was read before the partner's release (`Receiver::release`).
         let head = self.memory.consumer().position.load(Ordering::Acquire);
         let used = self.tail.wrapping_sub(head);
@@ -128,7 +137,7 @@ impl<M: Memory> Sender<M> {
             ));
         }
         self.limit = head.wrapping_add(self.memory.capacity());
-        Ok(self.limit.wrapping_sub(end) as i64 >= 0)
+        Ok(())
     }
 
     /// True if there is room for a record of `len`.
@@ -148,18 +157,23 @@ impl<M: Memory> Sender<M> {
     pub(crate) fn commit(&mut self, len: usize) {
         let next = self.tail.wrapping_add(record_size(len));
         self.memory.word(next).store(0, Ordering::Relaxed);
-        self.publish(self.tail, RecordHeader::data(len, self.tail), next, 1);
+        self.publish(self.tail, record_word(len, self.tail), next, 1);
+    }
+
+    /// Sends one record, if there was room for it at the last look at the consumer's position.
+    #[inline(always)]
+    pub(crate) fn send_fast(&mut self, data: &[u8]) -> bool {
+        let fits = self.had_room(self.tail, data.len());
+        if fits {
+            self.memory.write(self.payload(), data);
+            self.commit(data.len());
+        }
+        fits
     }
 
     /// Sends one record; false if there is no room.
-    #[inline(always)]
     pub(crate) fn send(&mut self, data: &[u8]) -> Result<bool, Corruption> {
-        if !self.has_room(data.len())? {
-            return Ok(false);
-        }
-        self.memory.write(self.payload(), data);
-        self.commit(data.len());
-        Ok(true)
+        Ok(self.has_room(data.len())? && self.send_fast(data))
     }
 
     /// Sends as many of the records as there is room for, in one commit; says how many. Each is at most
@@ -178,7 +192,7 @@ impl<M: Memory> Sender<M> {
             if count == 0 {
                 first = Some(record); // Written last, so that its line is the partner's for as long as possible.
             } else {
-                self.memory.word(at).store(RecordHeader::data(len, at), Ordering::Relaxed);
+                self.memory.word(at).store(record_word(len, at), Ordering::Relaxed);
                 self.memory.write(at.wrapping_add(WORD), record.as_ref());
             }
             at = at.wrapping_add(record_size(len));
@@ -188,7 +202,7 @@ impl<M: Memory> Sender<M> {
             let data = first.as_ref();
             self.memory.word(at).store(0, Ordering::Relaxed);
             self.memory.write(self.payload(), data);
-            self.publish(tail, RecordHeader::data(data.len(), tail), at, count as u64);
+            self.publish(tail, record_word(data.len(), tail), at, count as u64);
         }
         Ok(count)
     }
@@ -283,26 +297,37 @@ impl<M: Memory> Receiver<M> {
     /// The record at `at`, which is the position or follows records seen from it on.
     #[inline(always)]
     pub(crate) fn peek_at(&self, at: u64) -> Result<Option<Found>, Corruption> {
+        match self.found_at(at) {
+            Ok(found) => Ok(Some(found)),
+            Err(0) => Ok(None),
+            Err(_) => Err(NOT_A_RECORD),
+        }
+    }
+
+    /// As [`Receiver::peek`], without saying why there is none.
+    #[inline(always)]
+    pub(crate) fn peek_fast(&self) -> Option<Found> {
+        self.found_at(self.position).ok()
+    }
+
+    /// The record whose word is at `at`, or the word, if ipcx does not write that for a record that fits there.
+    #[inline(always)]
+    fn found_at(&self, at: u64) -> Result<Found, u64> {
         // Acquire: partner of `Sender::publish`; the one load of this word for this decision.
         let word = self.memory.word(at).load(Ordering::Acquire);
-        if word == 0 {
-            return Ok(None);
-        }
-        let Some(header) = RecordHeader::read(word, at) else {
-            return Err(Corruption("a record's header is not one that ipcx writes"));
-        };
-        let found = Found { position: at, len: header.len as usize };
+        let len = record_len(word, at).ok_or(word)?;
+        let found = Found { position: at, len };
         if found.end().wrapping_sub(self.position) > self.memory.capacity() - WORD {
-            return Err(Corruption("a record is longer than the ring"));
+            return Err(word);
         }
-        Ok(Some(found))
+        Ok(found)
     }
 
     /// Gives `records` records up to `end` back: they will not be delivered again.
     #[inline(always)]
     pub(crate) fn release(&mut self, end: u64, records: u64) {
         let page = self.memory.consumer();
-        page.position.store(end, Ordering::Release); // Partner: `Sender::fits_now`.
+        page.position.store(end, Ordering::Release); // Partner: `Sender::look`.
         self.position = end;
         self.records = self.records.wrapping_add(records);
         page.records.store(self.records, Ordering::Relaxed); // A hint for display.
@@ -328,7 +353,7 @@ pub(crate) fn nap_for_record(memory: &impl Memory, position: u64, who: Sleeper, 
 pub(crate) fn nap_for_room(memory: &impl Memory, wanted: u64, who: Sleeper, until: u64) -> Nap {
     let sleepers = &memory.producer().sleepers;
     sleepers.announce(who, wanted);
-    // Relaxed is enough to stay awake; `fits_now` acquires.
+    // Relaxed is enough to stay awake; `Sender::look` acquires.
     let seen = memory.consumer().position.load(Ordering::Relaxed);
     let nap = match seen.wrapping_sub(wanted) as i64 {
         0.. => Nap::Over,
