@@ -1,1 +1,42 @@
-//! py
+//! The extension module `ipcx._ipcx`: thin frozen classes around the crate `ipcx`.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `errors` | how an error of the core becomes a Python exception |
+//! | `exclusive` | state that one thread at a time may use |
+//! | `wait` | timeouts, letting go of the interpreter, signals |
+//! | `payload` | bytes in and out of Python objects |
+//! | `views` | memory of the ring behind the buffer protocol |
+//! | `ring`, `producer`, `consumer` | the classes |
+
+mod consumer;
+mod errors;
+mod exclusive;
+mod payload;
+mod producer;
+mod ring;
+mod views;
+mod wait;
+
+use pyo3::prelude::*;
+
+/// The compiled part of ipcx; use the package `ipcx`.
+#[pymodule(gil_used = true)]
+mod _ipcx {
+    use super::{errors, Bound, PyModule, PyModuleMethods, PyResult};
+
+    #[pymodule_export]
+    use super::{
+        consumer::Consumer,
+        producer::Producer,
+        ring::{unlink, Participant, Ring, RingStats},
+        views::{Record, Reservation},
+    };
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        errors::load(module.py())?;
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        module.add("LAYOUT_VERSION", ipcx::LAYOUT_VERSION)
+    }
+}

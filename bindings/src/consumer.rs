@@ -1,0 +1,287 @@
+//! The receiving end.
+
+use crate::errors;
+use crate::exclusive::{Exclusive, Guard};
+use crate::payload::{boundaries_of, Place, Room};
+use crate::views::{Lender, Loan, Record};
+use crate::wait::{deadline, wait};
+use ipcx::{Deadline, Error};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList};
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+
+/// Most bytes and records that one call of `recv_packed` takes, unless the first record alone is larger.
+const PACK: usize = 256 << 10;
+const MOST: usize = 16 << 10;
+
+/// The receiving end of a ring. One exists at a time, over all processes; it belongs to one thread at a time.
+///
+/// Iterating yields the records as bytes, and ends when the producer closed and everything was received. A record
+/// received but not released when this process dies is delivered again to the next consumer.
+#[pyclass(frozen, module = "ipcx")]
+pub(crate) struct Consumer {
+    end: Exclusive<Receiving>,
+}
+
+struct Receiving {
+    core: ipcx::Consumer,
+    lender: Lender,
+    /// Where `recv_packed` lets the core put records and lengths; kept to be used again.
+    pack: Vec<u8>,
+    lens: Vec<usize>,
+}
+
+fn borrow(state: &mut Receiving, deadline: Deadline) -> ipcx::Result<Place> {
+    let (at, len) = state.core.borrow_raw(deadline)?;
+    Ok(Place { at: at.cast_mut(), len })
+}
+
+impl Consumer {
+    pub(crate) fn new(core: ipcx::Consumer, segment: &str) -> Consumer {
+        let state = Receiving { core, lender: Lender::default(), pack: Vec::new(), lens: Vec::new() };
+        Consumer { end: Exclusive::new(state, "Consumer", segment) }
+    }
+
+    #[cold]
+    fn raise(&self, py: Python<'_>, error: &Error) -> PyErr {
+        errors::raise(py, error, self.end.segment())
+    }
+
+    /// The state, with an abandoned borrow cleared away.
+    #[inline]
+    fn lock(&self, py: Python<'_>) -> PyResult<Guard<'_, Receiving>> {
+        let mut state = self.end.lock(py)?;
+        if !state.lender.is_free() && state.lender.settle()? {
+            state.core.return_raw();
+        }
+        Ok(state)
+    }
+
+    /// Borrows the next record from the core, waiting for it until `deadline`.
+    #[inline]
+    fn next(&self, py: Python<'_>, deadline: Deadline) -> PyResult<(Guard<'_, Receiving>, Place)> {
+        let mut state = self.lock(py)?;
+        match borrow(&mut state, Deadline::NOW) {
+            Ok(record) => Ok((state, record)),
+            Err(Error::WouldBlock) if !deadline.is_now() => {
+                wait(py, &self.end, state, deadline, borrow).map_err(|end| end.raise(py, self.end.segment()))
+            }
+            Err(error) => Err(self.raise(py, &error)),
+        }
+    }
+
+    /// Borrows the next record, and releases it if `take` succeeds; otherwise it is delivered again.
+    #[inline]
+    fn take<T>(
+        &self,
+        py: Python<'_>,
+        deadline: Deadline,
+        take: impl FnOnce(Place) -> PyResult<T>,
+    ) -> PyResult<T> {
+        let (mut state, record) = self.next(py, deadline)?;
+        let taken = take(record);
+        match &taken {
+            Ok(_) => state.core.release_raw().map_err(|error| self.raise(py, &error))?,
+            Err(_) => state.core.return_raw(),
+        }
+        taken
+    }
+
+    fn recv_until<'py>(&self, py: Python<'py>, deadline: Deadline) -> PyResult<Bound<'py, PyBytes>> {
+        // SAFETY: the core lends the record until it is released, after this.
+        self.take(py, deadline, |record| unsafe { record.to_bytes(py) })
+    }
+
+    /// Ends the borrow with a release.
+    pub(crate) fn release(&self, py: Python<'_>, loan: &Arc<Loan>) -> PyResult<()> {
+        let mut state = self.end.lock(py)?;
+        if !state.lender.is_of(loan) {
+            return Err(PyValueError::new_err("this record is no longer borrowed"));
+        }
+        state.lender.end()?;
+        state.core.release_raw().map_err(|error| self.raise(py, &error))
+    }
+}
+
+#[pymethods]
+impl Consumer {
+    /// Receive the next record as bytes.
+    #[pyo3(signature = (timeout=None))]
+    fn recv<'py>(
+        &self,
+        py: Python<'py>,
+        timeout: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        self.recv_until(py, deadline(timeout)?)
+    }
+
+    /// Receive up to max records as a list of bytes: wait for the first, and take what is there.
+    #[pyo3(signature = (max, timeout=None))]
+    fn recv_many<'py>(
+        &self,
+        py: Python<'py>,
+        max: usize,
+        timeout: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        check_max(max)?;
+        let deadline = deadline(timeout)?;
+        let records = PyList::empty(py);
+        let (mut state, mut record) = self.next(py, deadline)?;
+        loop {
+            // SAFETY: the core lends the record until it is released, after this.
+            let kept = unsafe { record.to_bytes(py) }.and_then(|bytes| records.append(bytes));
+            match kept {
+                Ok(()) => state.core.release_raw().map_err(|error| self.raise(py, &error))?,
+                Err(error) => {
+                    state.core.return_raw();
+                    // Those before it are released: they must reach the caller.
+                    return if records.is_empty() { Err(error) } else { Ok(records) };
+                }
+            }
+            if records.len() == max {
+                return Ok(records);
+            }
+            match borrow(&mut state, Deadline::NOW) {
+                Ok(next) => record = next,
+                Err(_) => return Ok(records), // Whatever it is, the next call meets it again.
+            }
+        }
+    }
+
+    /// Receive up to max records as (data, offsets): the records back to back in one bytes object, and a read-only
+    /// memoryview of n + 1 unsigned 64-bit boundaries, so that record i is data[offsets[i]:offsets[i + 1]].
+    ///
+    /// Waits for the first record and takes what is there, at most 256 KiB at a time unless one record is larger.
+    #[pyo3(signature = (max, timeout=None))]
+    fn recv_packed<'py>(
+        &self,
+        py: Python<'py>,
+        max: usize,
+        timeout: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyAny>)> {
+        check_max(max)?;
+        let deadline = deadline(timeout)?;
+        let (mut state, first) = self.next(py, deadline)?;
+        state.core.return_raw();
+        let Receiving { core, pack, lens, .. } = &mut *state;
+        pack.resize(pack.len().max(PACK).max(first.len), 0);
+        lens.resize(max.min(MOST), 0);
+        let count =
+            core.recv_many_until(pack, lens, Deadline::NOW).map_err(|error| self.raise(py, &error))?;
+        let lens = &lens[..count];
+        let data = PyBytes::new(py, &pack[..lens.iter().sum()]);
+        Ok((data, boundaries_of(py, lens)?))
+    }
+
+    /// Receive the next record into a writable buffer and return its length. If the buffer is too small, TooBig is
+    /// raised and the record stays.
+    #[pyo3(signature = (buf, timeout=None))]
+    fn recv_into(
+        &self,
+        py: Python<'_>,
+        buf: &Bound<'_, PyAny>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<usize> {
+        let deadline = deadline(timeout)?;
+        let room = Room::of(buf)?;
+        self.take(py, deadline, |record| {
+            let available = room.place().len;
+            if record.len > available {
+                return Err(self.raise(py, &Error::TooBig { needed: record.len, available }));
+            }
+            // SAFETY: the core lends the record until it is released, and the export keeps the buffer, which is not
+            // this ring's consumer side (that is read-only).
+            unsafe { record.copy_to(py, room.place().at) };
+            Ok(record.len)
+        })
+    }
+
+    /// Borrow the next record in place, without a copy: `with rx.borrow() as record: memoryview(record)`.
+    #[pyo3(signature = (timeout=None))]
+    fn borrow(slf: &Bound<'_, Self>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Record> {
+        let deadline = deadline(timeout)?;
+        let (mut state, record) = slf.get().next(slf.py(), deadline)?;
+        let loan = state.lender.lend();
+        Ok(Record::new(slf.clone().unbind(), loan, record, state.core.position()))
+    }
+
+    /// Receive the next record as bytes, from a coroutine: `await rx.arecv()`. Cancelling it loses nothing.
+    fn arecv<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        py.import(pyo3::intern!(py, "ipcx._aio"))?.call_method1(pyo3::intern!(py, "recv"), (slf,))
+    }
+
+    /// A descriptor for select, poll, epoll and event loops: readable while there is a record, or the producer went.
+    /// Do not read it, do not close it; it lives as long as the consumer.
+    fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
+        let mut state = self.end.lock(py)?;
+        let fd = state.core.poll_fd().map(|fd| fd.as_raw_fd());
+        fd.map_err(|error| self.raise(py, &error))
+    }
+
+    /// Stream position of the next record, in bytes since the ring was made; that of the one borrowed meanwhile.
+    #[getter]
+    fn position(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self.end.lock(py)?.core.position())
+    }
+
+    /// True after close().
+    #[getter]
+    fn closed(&self, py: Python<'_>) -> bool {
+        self.end.is_closed(py)
+    }
+
+    /// Give the role up. Closing again does nothing.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let state = self.end.take(py, |state| state.lender.end())?;
+        py.detach(|| drop(state));
+        Ok(())
+    }
+
+    fn __iter__(slf: &Bound<'_, Self>) -> Py<Self> {
+        slf.clone().unbind()
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        match self.recv_until(py, Deadline::NEVER) {
+            Ok(record) => Ok(Some(record)),
+            Err(error) if errors::is_closed(py, &error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn __aiter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        py.import(pyo3::intern!(py, "ipcx._aio"))?.call_method1(pyo3::intern!(py, "records"), (slf,))
+    }
+
+    fn __enter__(slf: &Bound<'_, Self>) -> PyResult<Py<Self>> {
+        drop(slf.get().end.lock(slf.py())?);
+        Ok(slf.clone().unbind())
+    }
+
+    #[pyo3(signature = (exc_type=None, exc_value=None, traceback=None))]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        exc_type: Option<&Bound<'_, PyAny>>,
+        exc_value: Option<&Bound<'_, PyAny>>,
+        traceback: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let _ = (exc_type, exc_value, traceback);
+        self.close(py)
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        self.end.describe(py)
+    }
+}
+
+fn check_max(max: usize) -> PyResult<()> {
+    if max == 0 {
+        return Err(PyValueError::new_err("max is at least 1"));
+    }
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! State that one thread at a time may use. A second one gets an exception, at once and never a wait, so that nothing
+//! here can deadlock with the interpreter's lock, a signal handler or a finaliser.
+
+use crate::errors;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Mutex, MutexGuard, TryLockError};
+
+/// An endpoint's state; `None` once it is closed.
+pub(crate) struct Exclusive<T> {
+    state: Mutex<Option<T>>,
+    /// Process it was made in.
+    pid: u32,
+    role: &'static str,
+    segment: String,
+}
+
+impl<T> Exclusive<T> {
+    pub(crate) fn new(state: T, role: &'static str, segment: &str) -> Exclusive<T> {
+        Exclusive {
+            state: Mutex::new(Some(state)),
+            pid: std::process::id(),
+            role,
+            segment: segment.to_owned(),
+        }
+    }
+
+    /// Name of the segment.
+    pub(crate) fn segment(&self) -> &str {
+        &self.segment
+    }
+
+    /// The state of an endpoint that is open and not in use.
+    #[inline]
+    pub(crate) fn lock(&self, py: Python<'_>) -> PyResult<Guard<'_, T>> {
+        let guard = self.guard(py)?;
+        if guard.is_none() {
+            return Err(self.closed_error());
+        }
+        Ok(Guard(guard))
+    }
+
+    /// Takes the state out, which closes the endpoint, if `may` agrees; `None` if it is closed already.
+    pub(crate) fn take(
+        &self,
+        py: Python<'_>,
+        may: impl FnOnce(&mut T) -> PyResult<()>,
+    ) -> PyResult<Option<T>> {
+        let mut guard = self.guard(py)?;
+        guard.as_mut().map(may).transpose()?;
+        Ok(guard.take())
+    }
+
+    /// True if it is closed; one that is in use is not.
+    pub(crate) fn is_closed(&self, py: Python<'_>) -> bool {
+        self.guard(py).is_ok_and(|state| state.is_none())
+    }
+
+    /// For `repr`.
+    pub(crate) fn describe(&self, py: Python<'_>) -> String {
+        let state = if self.is_closed(py) { "closed" } else { "open" };
+        format!("<ipcx.{} of '{}', {state}>", self.role, self.segment)
+    }
+
+    #[inline]
+    fn guard(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, Option<T>>> {
+        match self.state.try_lock() {
+            Ok(guard) => Ok(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => Err(self.in_use(py)),
+        }
+    }
+
+    #[cold]
+    fn in_use(&self, py: Python<'_>) -> PyErr {
+        if self.pid != std::process::id() {
+            // A thread of the parent was at work when this child was forked.
+            return errors::raise(py, &ipcx::Error::Forked, &self.segment);
+        }
+        errors::in_use(py, &self.describe_open())
+    }
+
+    fn describe_open(&self) -> String {
+        format!("this {} of segment '{}'", self.role, self.segment)
+    }
+
+    #[cold]
+    fn closed_error(&self) -> PyErr {
+        PyValueError::new_err(format!("{} is closed", self.describe_open()))
+    }
+}
+
+/// The state of an open endpoint, held.
+pub(crate) struct Guard<'a, T>(MutexGuard<'a, Option<T>>);
+
+impl<T> Deref for Guard<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        self.0.as_ref().expect("checked when it was locked")
+    }
+}
+
+impl<T> DerefMut for Guard<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        self.0.as_mut().expect("checked when it was locked")
+    }
+}

@@ -1,0 +1,185 @@
+//! Bytes in and out of Python objects.
+
+use pyo3::buffer::PyUntypedBuffer;
+use pyo3::exceptions::{PyBufferError, PyTypeError, PyValueError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyMemoryView};
+
+/// From this size on, a copy lets other Python threads run meanwhile.
+pub(crate) const LARGE: usize = 256 << 10;
+
+/// Bytes somewhere in the ring, or to go there. Only an address: who holds one knows how long it is valid.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) at: *mut u8,
+    pub(crate) len: usize,
+}
+
+// SAFETY: an address may go anywhere; using it is unsafe on its own.
+unsafe impl Send for Place {}
+// SAFETY: as above.
+unsafe impl Sync for Place {}
+
+impl Place {
+    /// Copies all of it to `to`.
+    ///
+    /// # Safety
+    /// Both are valid for `len` bytes, do not overlap, and stay valid with the interpreter let go.
+    #[inline]
+    pub(crate) unsafe fn copy_to(self, py: Python<'_>, to: *mut u8) {
+        let to = Place { at: to, len: self.len };
+        let copy = move || {
+            let (from, to) = (self, to); // whole values, which are Send
+                                         // SAFETY: by the caller's promise.
+            unsafe { std::ptr::copy_nonoverlapping(from.at, to.at, from.len) }
+        };
+        if self.len < LARGE {
+            copy();
+        } else {
+            py.detach(copy);
+        }
+    }
+
+    /// A new bytes object with a copy of it.
+    ///
+    /// # Safety
+    /// It is valid for reading, and stays so with the interpreter let go.
+    #[inline]
+    pub(crate) unsafe fn to_bytes<'py>(self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let small = self.len < LARGE;
+        let from = if small { self.at.cast() } else { std::ptr::null_mut() };
+        // SAFETY: copies `len` bytes, or with null makes room for them; a null result is an exception set.
+        let bytes = unsafe {
+            let made = ffi::PyBytes_FromStringAndSize(from, self.len as ffi::Py_ssize_t);
+            Bound::from_owned_ptr_or_err(py, made)?.cast_into_unchecked::<PyBytes>()
+        };
+        if !small {
+            // SAFETY: the new object has `len` bytes that nobody else has seen yet.
+            unsafe { self.copy_to(py, ffi::PyBytes_AsString(bytes.as_ptr()).cast()) };
+        }
+        Ok(bytes)
+    }
+}
+
+/// A Python object whose bytes can be read: bytes, or anything contiguous with the buffer protocol.
+pub(crate) struct Payload<'py> {
+    place: Place,
+    _keep: Keep<'py>,
+}
+
+/// What keeps the bytes where they are.
+enum Keep<'py> {
+    Bytes(#[allow(dead_code, reason = "held for its reference")] Bound<'py, PyBytes>),
+    Buffer(#[allow(dead_code, reason = "held for its export")] PyUntypedBuffer),
+}
+
+impl<'py> Payload<'py> {
+    /// The bytes of `object`.
+    #[inline]
+    pub(crate) fn of(object: &Bound<'py, PyAny>) -> PyResult<Payload<'py>> {
+        if let Ok(bytes) = object.cast::<PyBytes>() {
+            let data = bytes.as_bytes();
+            let place = Place { at: data.as_ptr().cast_mut(), len: data.len() };
+            return Ok(Payload { place, _keep: Keep::Bytes(bytes.clone()) });
+        }
+        let buffer = contiguous(object)?;
+        let place = Place { at: buffer.buf_ptr().cast(), len: buffer.len_bytes() };
+        Ok(Payload { place, _keep: Keep::Buffer(buffer) })
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        self.place
+    }
+}
+
+impl AsRef<[u8]> for Payload<'_> {
+    /// The bytes, for as long as the interpreter is not let go (nothing else can then change them).
+    #[inline]
+    fn as_ref(&self) -> &[u8] {
+        if self.place.len == 0 {
+            return &[]; // The address of an empty buffer may be null.
+        }
+        // SAFETY: the object is kept, and its export keeps the bytes in place.
+        unsafe { std::slice::from_raw_parts(self.place.at, self.place.len) }
+    }
+}
+
+/// A Python object whose bytes can be written.
+pub(crate) struct Room {
+    buffer: PyUntypedBuffer,
+}
+
+impl Room {
+    pub(crate) fn of(object: &Bound<'_, PyAny>) -> PyResult<Room> {
+        let buffer = contiguous(object)?;
+        if buffer.readonly() {
+            return Err(PyBufferError::new_err("a writable buffer is needed; this one is read-only"));
+        }
+        Ok(Room { buffer })
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        Place { at: self.buffer.buf_ptr().cast(), len: self.buffer.len_bytes() }
+    }
+}
+
+#[inline(never)]
+fn contiguous(object: &Bound<'_, PyAny>) -> PyResult<PyUntypedBuffer> {
+    let buffer = PyUntypedBuffer::get(object).map_err(|error| not_a_buffer(object, error))?;
+    if !buffer.is_c_contiguous() {
+        return Err(PyBufferError::new_err("a C-contiguous buffer is needed; make a copy of this one"));
+    }
+    Ok(buffer)
+}
+
+#[cold]
+fn not_a_buffer(object: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
+    if !error.is_instance_of::<PyTypeError>(object.py()) {
+        return error;
+    }
+    let class = object.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string());
+    PyTypeError::new_err(format!("a bytes-like object is needed, not '{class}'"))
+}
+
+/// The boundaries of packed records in a buffer of `len` bytes: a buffer of 64-bit integers, or any iterable of
+/// integers; one more than there are records, in ascending order.
+pub(crate) fn boundaries(object: &Bound<'_, PyAny>, len: usize) -> PyResult<Vec<usize>> {
+    let bounds = match read_integers(object) {
+        Some(bounds) => bounds,
+        None => object.try_iter()?.map(|item| item?.extract::<usize>()).collect::<PyResult<_>>()?,
+    };
+    if bounds.is_empty() || !bounds.is_sorted() || bounds.last().is_some_and(|last| *last > len) {
+        return Err(PyValueError::new_err(format!(
+            "offsets are the boundaries of the records: at least one, in ascending order, none beyond the buffer's \
+             {len} bytes"
+        )));
+    }
+    Ok(bounds)
+}
+
+/// The integers of a contiguous buffer of them, without making an object of each.
+fn read_integers(object: &Bound<'_, PyAny>) -> Option<Vec<usize>> {
+    let buffer = PyUntypedBuffer::get(object).ok()?;
+    let py = object.py();
+    if let Ok(unsigned) = buffer.as_typed::<u64>() {
+        let values = unsigned.to_vec(py).ok()?;
+        return Some(values.into_iter().map(|value| usize::try_from(value).unwrap_or(usize::MAX)).collect());
+    }
+    let values = buffer.as_typed::<i64>().ok()?.to_vec(py).ok()?;
+    // A negative one becomes one that is beyond any buffer.
+    Some(values.into_iter().map(|value| usize::try_from(value).unwrap_or(usize::MAX)).collect())
+}
+
+/// The boundaries of packed records of these lengths: a read-only memoryview of unsigned 64-bit integers.
+pub(crate) fn boundaries_of<'py>(py: Python<'py>, lens: &[usize]) -> PyResult<Bound<'py, PyAny>> {
+    let bytes = PyBytes::new_with(py, (lens.len() + 1) * 8, |room| {
+        let mut end = 0; // The first boundary stays 0.
+        for (to, len) in room[8..].chunks_exact_mut(8).zip(lens) {
+            end += *len as u64;
+            to.copy_from_slice(&end.to_ne_bytes());
+        }
+        Ok(())
+    })?;
+    PyMemoryView::from(&bytes)?.call_method1(pyo3::intern!(py, "cast"), ("Q",))
+}

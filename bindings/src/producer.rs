@@ -1,0 +1,353 @@
+//! The sending end.
+
+use crate::errors;
+use crate::exclusive::{Exclusive, Guard};
+use crate::payload::{boundaries, Payload, Place, LARGE};
+use crate::views::{Lender, Loan, Reservation};
+use crate::wait::{deadline, readable, wait, Ended};
+use ipcx::{Deadline, Error};
+use pyo3::exceptions::PyValueError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use std::io::ErrorKind;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+
+/// The sending end of a ring. One exists at a time, over all processes; it belongs to one thread at a time.
+///
+/// A record is sent when the call returned: from then on it outlives this process. Data is any C-contiguous buffer:
+/// bytes, bytearray, memoryview, array, numpy array.
+#[pyclass(frozen, module = "ipcx")]
+pub(crate) struct Producer {
+    end: Exclusive<Sending>,
+}
+
+struct Sending {
+    core: ipcx::Producer,
+    lender: Lender,
+}
+
+fn reserve(state: &mut Sending, len: usize, deadline: Deadline) -> ipcx::Result<Place> {
+    let at = state.core.reserve_raw(len, deadline)?;
+    Ok(Place { at, len })
+}
+
+impl Producer {
+    pub(crate) fn new(core: ipcx::Producer, segment: &str) -> Producer {
+        let state = Sending { core, lender: Lender::default() };
+        Producer { end: Exclusive::new(state, "Producer", segment) }
+    }
+
+    #[cold]
+    fn raise(&self, py: Python<'_>, error: &Error) -> PyErr {
+        errors::raise(py, error, self.end.segment())
+    }
+
+    /// The state, with an abandoned reservation cleared away.
+    #[inline]
+    fn lock(&self, py: Python<'_>) -> PyResult<Guard<'_, Sending>> {
+        let mut state = self.end.lock(py)?;
+        if !state.lender.is_free() && state.lender.settle()? {
+            let _ = state.core.abort_raw();
+        }
+        Ok(state)
+    }
+
+    /// Waits for room for `len` bytes, which is then reserved. The caller's data is not looked at meanwhile: other
+    /// threads may be changing it.
+    fn wait_for_room<'a>(
+        &'a self,
+        py: Python<'_>,
+        state: Guard<'a, Sending>,
+        len: usize,
+        deadline: Deadline,
+    ) -> Result<(Guard<'a, Sending>, Place), Ended> {
+        wait(py, &self.end, state, deadline, move |state, slice| reserve(state, len, slice))
+    }
+
+    /// Reserves `len` bytes in the core.
+    fn room<'a>(
+        &'a self,
+        py: Python<'_>,
+        mut state: Guard<'a, Sending>,
+        len: usize,
+        deadline: Deadline,
+    ) -> Result<(Guard<'a, Sending>, Place), Ended> {
+        match reserve(&mut state, len, Deadline::NOW) {
+            Ok(place) => Ok((state, place)),
+            Err(Error::WouldBlock) if !deadline.is_now() => self.wait_for_room(py, state, len, deadline),
+            Err(error) => Err(Ended::Core(error)),
+        }
+    }
+
+    /// Sends what does not fit now, or is so large that other threads should run during the copy.
+    #[cold]
+    fn send_slowly(
+        &self,
+        py: Python<'_>,
+        state: Guard<'_, Sending>,
+        data: &Payload<'_>,
+        deadline: Deadline,
+    ) -> PyResult<()> {
+        let from = data.place();
+        let room = self.room(py, state, from.len, deadline);
+        let (mut state, to) = room.map_err(|ended| ended.raise(py, self.end.segment()))?;
+        if from.len > 0 {
+            // SAFETY: the core lends the room until the commit; the payload is kept. They are not the same memory: a
+            // view of the ring would be a reservation of this producer, and there is none.
+            unsafe { from.copy_to(py, to.at) };
+        }
+        state.core.commit_raw(from.len).map_err(|error| self.raise(py, &error))
+    }
+
+    /// Sends the records in order, as many as there is room for until `deadline`.
+    fn send_all<'d>(
+        &self,
+        py: Python<'_>,
+        mut rest: impl Iterator<Item = &'d [u8]> + Clone,
+        deadline: Deadline,
+    ) -> PyResult<usize> {
+        let mut state = self.lock(py)?;
+        let mut sent = 0;
+        loop {
+            let error = match state.core.try_send_many(rest.clone()) {
+                Ok(count) => {
+                    sent += count;
+                    count.checked_sub(1).map(|last| rest.nth(last));
+                    Error::WouldBlock
+                }
+                Err(error) => error,
+            };
+            let Some(next) = rest.clone().next() else { return Ok(sent) };
+            let ended = match error {
+                Error::WouldBlock if !deadline.is_now() => {
+                    match self.wait_for_room(py, state, next.len(), deadline) {
+                        Ok((mut with_room, _)) => {
+                            with_room.core.abort_raw().map_err(|error| self.raise(py, &error))?;
+                            state = with_room;
+                            continue;
+                        }
+                        Err(ended) => ended,
+                    }
+                }
+                error => Ended::Core(error),
+            };
+            return match ended {
+                Ended::Core(_) if sent > 0 => Ok(sent), // The next call meets it again.
+                ended => Err(ended.raise(py, self.end.segment())),
+            };
+        }
+    }
+
+    /// Reads up to `to.len` bytes from `fd`; says how many, and why it ended early.
+    fn fill(&self, py: Python<'_>, fd: i32, to: Place, deadline: Deadline) -> (usize, Option<Ended>) {
+        let mut filled = 0;
+        while filled < to.len {
+            match readable(py, fd, deadline) {
+                Ok(true) => {}
+                Ok(false) if deadline.is_now() => return (filled, Some(Ended::Core(Error::WouldBlock))),
+                Ok(false) => return (filled, Some(Ended::Core(Error::TimedOut))),
+                Err(ended) => return (filled, Some(ended)),
+            }
+            // SAFETY: the core lends `to` until commit or abort; `filled` bytes of it are done.
+            match py.detach(|| unsafe { read(fd, to, filled) }) {
+                Ok(0) => break,
+                Ok(more) => filled += more,
+                Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
+                Err(error) => return (filled, Some(Ended::Python(error.into()))),
+            }
+        }
+        (filled, None)
+    }
+
+    /// Commits the reservation.
+    pub(crate) fn commit(&self, py: Python<'_>, loan: &Arc<Loan>, len: usize) -> PyResult<()> {
+        let mut state = self.end_loan(py, loan)?;
+        state.core.commit_raw(len).map_err(|error| self.raise(py, &error))
+    }
+
+    /// Gives the reservation up.
+    pub(crate) fn abort(&self, py: Python<'_>, loan: &Arc<Loan>) -> PyResult<()> {
+        let mut state = self.end_loan(py, loan)?;
+        state.core.abort_raw().map_err(|error| self.raise(py, &error))
+    }
+
+    fn end_loan(&self, py: Python<'_>, loan: &Arc<Loan>) -> PyResult<Guard<'_, Sending>> {
+        let mut state = self.end.lock(py)?;
+        if !state.lender.is_of(loan) {
+            return Err(PyValueError::new_err("this room is no longer reserved"));
+        }
+        state.lender.end()?;
+        Ok(state)
+    }
+}
+
+#[pymethods]
+impl Producer {
+    /// Send a copy of data as one record.
+    #[pyo3(signature = (data, timeout=None))]
+    fn send(
+        &self,
+        py: Python<'_>,
+        data: &Bound<'_, PyAny>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let deadline = deadline(timeout)?;
+        let data = Payload::of(data)?;
+        let mut state = self.lock(py)?;
+        if data.place().len < LARGE {
+            match state.core.try_send(data.as_ref()) {
+                Ok(()) => return Ok(()),
+                Err(Error::WouldBlock) if !deadline.is_now() => {}
+                Err(error) => return Err(self.raise(py, &error)),
+            }
+        }
+        self.send_slowly(py, state, &data, deadline)
+    }
+
+    /// Send each item as one record, and return how many were sent: all, unless the time was over. Records that fit
+    /// together are committed together. If one is too big, none is sent.
+    #[pyo3(signature = (records, timeout=None))]
+    fn send_many(
+        &self,
+        py: Python<'_>,
+        records: &Bound<'_, PyAny>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<usize> {
+        let deadline = deadline(timeout)?;
+        let payloads =
+            records.try_iter()?.map(|item| Payload::of(&item?)).collect::<PyResult<Vec<Payload<'_>>>>()?;
+        self.send_all(py, payloads.iter().map(AsRef::as_ref), deadline)
+    }
+
+    /// Send records that lie back to back in one buffer: record i is buf[offsets[i]:offsets[i + 1]]. Offsets is a buffer
+    /// of 64-bit integers or any iterable of integers, with one more item than there are records. Returns how many were
+    /// sent, as send_many does.
+    #[pyo3(signature = (buf, offsets, timeout=None))]
+    fn send_packed(
+        &self,
+        py: Python<'_>,
+        buf: &Bound<'_, PyAny>,
+        offsets: &Bound<'_, PyAny>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<usize> {
+        let deadline = deadline(timeout)?;
+        let data = Payload::of(buf)?;
+        let bounds = boundaries(offsets, data.place().len)?;
+        let data = data.as_ref();
+        self.send_all(py, bounds.windows(2).map(|bound| &data[bound[0]..bound[1]]), deadline)
+    }
+
+    /// Reserve room for a record of n bytes, to be written in place: `with tx.reserve(n) as view:`.
+    #[pyo3(signature = (n, timeout=None))]
+    fn reserve(slf: &Bound<'_, Self>, n: usize, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Reservation> {
+        let deadline = deadline(timeout)?;
+        let (py, this) = (slf.py(), slf.get());
+        let state = this.lock(py)?;
+        let room = this.room(py, state, n, deadline);
+        let (mut state, place) = room.map_err(|ended| ended.raise(py, this.end.segment()))?;
+        let loan = state.lender.lend();
+        Ok(Reservation::new(slf.clone().unbind(), loan, place))
+    }
+
+    /// Send up to n bytes of a file (a descriptor, or an object with fileno()) as one record, read straight into the
+    /// ring from the descriptor's offset, and return how many: fewer at the end of the file, or when the time is over
+    /// while a pipe or socket has no more. At the end of the file, 0 and no record.
+    #[pyo3(signature = (file, n, timeout=None))]
+    fn send_file(
+        &self,
+        py: Python<'_>,
+        file: &Bound<'_, PyAny>,
+        n: usize,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<usize> {
+        let deadline = deadline(timeout)?;
+        let fd = descriptor(file)?;
+        let state = self.lock(py)?;
+        let room = self.room(py, state, n, deadline);
+        let (mut state, to) = room.map_err(|ended| ended.raise(py, self.end.segment()))?;
+        let (filled, ended) = self.fill(py, fd, to, deadline);
+        // What was read from a pipe cannot be put back, so it is sent, whatever ended the reading.
+        let done = if filled > 0 { state.core.commit_raw(filled) } else { state.core.abort_raw() };
+        done.map_err(|error| self.raise(py, &error))?;
+        match ended {
+            None => Ok(filled),
+            Some(Ended::Core(_)) if filled > 0 => Ok(filled),
+            Some(ended) => Err(ended.raise(py, self.end.segment())),
+        }
+    }
+
+    /// A descriptor for select, poll, epoll and event loops: readable while there is room for the record that last did
+    /// not fit (at first: for any), or the consumer went. Do not read it, do not close it; it lives as long as the
+    /// producer.
+    fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
+        let mut state = self.end.lock(py)?;
+        let fd = state.core.poll_fd().map(|fd| fd.as_raw_fd());
+        fd.map_err(|error| self.raise(py, &error))
+    }
+
+    /// Largest record that fits into the ring, in bytes: its capacity less 16.
+    #[getter]
+    fn max_len(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(self.end.lock(py)?.core.max_len())
+    }
+
+    /// Stream position of the next record, in bytes since the ring was made.
+    #[getter]
+    fn position(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self.end.lock(py)?.core.position())
+    }
+
+    /// True after close().
+    #[getter]
+    fn closed(&self, py: Python<'_>) -> bool {
+        self.end.is_closed(py)
+    }
+
+    /// Give the role up: the consumer gets Closed when it has received everything. Closing again does nothing.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let state = self.end.take(py, |state| state.lender.end())?;
+        py.detach(|| drop(state));
+        Ok(())
+    }
+
+    fn __enter__(slf: &Bound<'_, Self>) -> PyResult<Py<Self>> {
+        drop(slf.get().end.lock(slf.py())?);
+        Ok(slf.clone().unbind())
+    }
+
+    #[pyo3(signature = (exc_type=None, exc_value=None, traceback=None))]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        exc_type: Option<&Bound<'_, PyAny>>,
+        exc_value: Option<&Bound<'_, PyAny>>,
+        traceback: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let _ = (exc_type, exc_value, traceback);
+        self.close(py)
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        self.end.describe(py)
+    }
+}
+
+/// Reads to `to` behind the first `filled` bytes; 0 at the end of the file.
+///
+/// # Safety
+/// `to` is valid for writing, and has more than `filled` bytes.
+unsafe fn read(fd: i32, to: Place, filled: usize) -> std::io::Result<usize> {
+    // SAFETY: by the caller's promise.
+    let read = unsafe { libc::read(fd, to.at.add(filled).cast(), to.len - filled) };
+    usize::try_from(read).map_err(|_| std::io::Error::last_os_error())
+}
+
+/// The descriptor of a file object, or the integer itself.
+pub(crate) fn descriptor(file: &Bound<'_, PyAny>) -> PyResult<i32> {
+    // SAFETY: a live object, with the interpreter held; -1 is an exception set.
+    match unsafe { ffi::PyObject_AsFileDescriptor(file.as_ptr()) } {
+        -1 => Err(PyErr::fetch(file.py())),
+        fd => Ok(fd),
+    }
+}

@@ -1,0 +1,370 @@
+//! The handle on a ring, and its figures.
+
+use crate::consumer::Consumer;
+use crate::errors;
+use crate::producer::{descriptor, Producer};
+use ipcx::{Error, RingOptions, RoleState, SegmentOptions, WaitStrategy};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use std::os::fd::{BorrowedFd, IntoRawFd};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A queue of variable-length records from one producer to one consumer, in shared memory.
+///
+/// Ring.open(name) makes a ring or attaches to the one that exists; the other ways are Ring.create, Ring.attach,
+/// Ring.anonymous and Ring.from_fd. The handle may be used by several threads. Closing it does not remove the name
+/// (ipcx.unlink does), and endpoints taken from it go on working.
+#[pyclass(frozen, weakref, module = "ipcx")]
+pub(crate) struct Ring {
+    /// `None` once closed. Held only to look, never across a call into Python or the core.
+    ring: Mutex<Option<Arc<ipcx::Ring>>>,
+    name: String,
+    capacity: u64,
+    schema: Option<String>,
+    wait: WaitStrategy,
+    /// Where the file is; `None` if it has no name.
+    directory: Option<PathBuf>,
+}
+
+impl Ring {
+    /// What the options say, less those that only a creator needs.
+    fn options(capacity: u64, directory: Option<PathBuf>, schema: Option<String>) -> RingOptions {
+        RingOptions { capacity, segment: SegmentOptions { directory, schema, ..Default::default() } }
+    }
+
+    /// Opens with the interpreter let go, since making a large segment takes time.
+    fn make(
+        py: Python<'_>,
+        name: &str,
+        options: &RingOptions,
+        make: impl FnOnce() -> ipcx::Result<ipcx::Ring> + Send,
+    ) -> PyResult<Ring> {
+        let ring = py.detach(make).map_err(|error| errors::raise(py, &error, name))?;
+        let directory = (!name.is_empty()).then(|| place(options.segment.directory.as_deref()));
+        Ok(Ring {
+            name: ring.name().to_owned(),
+            capacity: ring.capacity(),
+            schema: ring.schema().map(str::to_owned),
+            wait: ring.wait_strategy(),
+            directory,
+            ring: Mutex::new(Some(Arc::new(ring))),
+        })
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Option<Arc<ipcx::Ring>>> {
+        // Nothing panics while holding it.
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open_ring(&self) -> PyResult<Arc<ipcx::Ring>> {
+        let ring = self.slot().clone();
+        ring.ok_or_else(|| PyValueError::new_err(format!("this Ring of segment '{}' is closed", self.name)))
+    }
+
+    fn raise(&self, py: Python<'_>, error: &Error) -> PyErr {
+        errors::raise(py, error, &self.name)
+    }
+}
+
+/// Where the core looks, as an absolute path, so that a child process that works elsewhere finds it too.
+fn place(directory: Option<&Path>) -> PathBuf {
+    let from_environment = || std::env::var_os("IPCX_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    let place = directory.map(Path::to_path_buf).or_else(from_environment);
+    let place = place.unwrap_or_else(|| PathBuf::from("/dev/shm"));
+    std::path::absolute(&place).unwrap_or(place)
+}
+
+const STRATEGIES: [(&str, WaitStrategy); 4] = [
+    ("balanced", WaitStrategy::Balanced),
+    ("spin", WaitStrategy::Spin),
+    ("yield", WaitStrategy::Yield),
+    ("block", WaitStrategy::Block),
+];
+
+fn strategy(name: &str) -> PyResult<WaitStrategy> {
+    let found = STRATEGIES.iter().find(|(known, _)| *known == name);
+    found.map(|(_, strategy)| *strategy).ok_or_else(|| {
+        PyValueError::new_err(format!("wait is 'balanced', 'spin', 'yield' or 'block', not '{name}'"))
+    })
+}
+
+#[pymethods]
+impl Ring {
+    /// Create a ring that must be new.
+    #[staticmethod]
+    #[pyo3(signature = (name, *, capacity=0, mode=0, max_participants=0, directory=None, schema=None, wait="balanced", group=None))]
+    #[allow(clippy::too_many_arguments, reason = "keywords in Python")]
+    fn create(
+        py: Python<'_>,
+        name: &str,
+        capacity: u64,
+        mode: u32,
+        max_participants: u32,
+        directory: Option<PathBuf>,
+        schema: Option<String>,
+        wait: &str,
+        group: Option<u32>,
+    ) -> PyResult<Ring> {
+        let wait = strategy(wait)?;
+        let segment = SegmentOptions { mode, group, max_participants, directory, schema, wait };
+        let options = RingOptions { capacity, segment };
+        Ring::make(py, name, &options, || ipcx::Ring::create(name, &options))
+    }
+
+    /// Attach to a ring, or create it if there is none.
+    #[staticmethod]
+    #[pyo3(signature = (name, *, capacity=0, mode=0, max_participants=0, directory=None, schema=None, wait="balanced", group=None))]
+    #[allow(clippy::too_many_arguments, reason = "keywords in Python")]
+    fn open(
+        py: Python<'_>,
+        name: &str,
+        capacity: u64,
+        mode: u32,
+        max_participants: u32,
+        directory: Option<PathBuf>,
+        schema: Option<String>,
+        wait: &str,
+        group: Option<u32>,
+    ) -> PyResult<Ring> {
+        let wait = strategy(wait)?;
+        let segment = SegmentOptions { mode, group, max_participants, directory, schema, wait };
+        let options = RingOptions { capacity, segment };
+        Ring::make(py, name, &options, || ipcx::Ring::open(name, &options))
+    }
+
+    /// Attach to a ring that must exist, and agree with the schema and the capacity if they are given.
+    #[staticmethod]
+    #[pyo3(signature = (name, *, directory=None, schema=None, capacity=0))]
+    fn attach(
+        py: Python<'_>,
+        name: &str,
+        directory: Option<PathBuf>,
+        schema: Option<String>,
+        capacity: u64,
+    ) -> PyResult<Ring> {
+        let options = Ring::options(capacity, directory, schema);
+        Ring::make(py, name, &options, || ipcx::Ring::attach_with(name, &options))
+    }
+
+    /// Create a ring without a name, in memory sealed against resizing. Hand share_fd() to another process.
+    #[staticmethod]
+    #[pyo3(signature = (*, capacity=0, max_participants=0, schema=None, wait="balanced"))]
+    fn anonymous(
+        py: Python<'_>,
+        capacity: u64,
+        max_participants: u32,
+        schema: Option<String>,
+        wait: &str,
+    ) -> PyResult<Ring> {
+        let wait = strategy(wait)?;
+        let segment = SegmentOptions { max_participants, schema, wait, ..Default::default() };
+        let options = RingOptions { capacity, segment };
+        Ring::make(py, "", &options, || ipcx::Ring::anonymous(&options))
+    }
+
+    /// Attach to the ring behind a descriptor (or an object with fileno()), which stays yours to close.
+    #[staticmethod]
+    fn from_fd(py: Python<'_>, fd: &Bound<'_, PyAny>) -> PyResult<Ring> {
+        let fd = descriptor(fd)?;
+        // SAFETY: borrowed for this call; a number that is not open is an error of the system, not undefined.
+        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+        Ring::make(py, "", &RingOptions::default(), || ipcx::Ring::from_fd(fd))
+    }
+
+    /// A new descriptor of the ring, to hand to another process; yours to close. It is closed on exec unless you say
+    /// otherwise (subprocess: pass_fds).
+    fn share_fd(&self, py: Python<'_>) -> PyResult<i32> {
+        let fd = self.open_ring()?.share_fd();
+        fd.map(IntoRawFd::into_raw_fd).map_err(|error| self.raise(py, &error))
+    }
+
+    /// Take the producer's role: the first time, or after its owner closed or died.
+    fn producer(&self, py: Python<'_>) -> PyResult<Producer> {
+        let producer = self.open_ring()?.producer().map_err(|error| self.raise(py, &error))?;
+        Ok(Producer::new(producer, &self.name))
+    }
+
+    /// Take the consumer's role: the first time, or after its owner closed or died.
+    fn consumer(&self, py: Python<'_>) -> PyResult<Consumer> {
+        let consumer = self.open_ring()?.consumer().map_err(|error| self.raise(py, &error))?;
+        Ok(Consumer::new(consumer, &self.name))
+    }
+
+    /// Figures as they are now, taken without stopping anybody.
+    fn stats(&self, py: Python<'_>) -> PyResult<RingStats> {
+        self.open_ring()?.stats().map(RingStats::from).map_err(|error| self.raise(py, &error))
+    }
+
+    /// Name, or 'anonymous'.
+    #[getter]
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Bytes for records.
+    #[getter]
+    fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    /// The schema label it was created with.
+    #[getter]
+    fn schema(&self) -> Option<&str> {
+        self.schema.as_deref()
+    }
+
+    /// How calls on it wait: 'balanced', 'spin', 'yield' or 'block'.
+    #[getter]
+    fn wait(&self) -> &'static str {
+        STRATEGIES.iter().find(|(_, known)| *known == self.wait).map_or("balanced", |(name, _)| name)
+    }
+
+    /// Directory of its file; None if it has no name.
+    #[getter]
+    fn directory(&self) -> Option<&std::ffi::OsStr> {
+        self.directory.as_deref().map(Path::as_os_str)
+    }
+
+    /// True after close().
+    #[getter]
+    fn closed(&self) -> bool {
+        self.slot().is_none()
+    }
+
+    /// Let go of the handle. The name stays, and so do endpoints taken from it. Closing again does nothing.
+    fn close(&self) {
+        let ring = self.slot().take();
+        drop(ring); // Outside the lock.
+    }
+
+    /// For multiprocessing with the start methods spawn and forkserver: the other process attaches anew.
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        py.import(pyo3::intern!(py, "ipcx._pickle"))?.call_method1(pyo3::intern!(py, "reduce"), (slf,))
+    }
+
+    fn __enter__(slf: &Bound<'_, Self>) -> PyResult<Py<Self>> {
+        slf.get().open_ring()?;
+        Ok(slf.clone().unbind())
+    }
+
+    #[pyo3(signature = (exc_type=None, exc_value=None, traceback=None))]
+    fn __exit__(
+        &self,
+        exc_type: Option<&Bound<'_, PyAny>>,
+        exc_value: Option<&Bound<'_, PyAny>>,
+        traceback: Option<&Bound<'_, PyAny>>,
+    ) {
+        let _ = (exc_type, exc_value, traceback);
+        self.close();
+    }
+
+    fn __repr__(&self) -> String {
+        let state = if self.closed() { "closed" } else { "open" };
+        format!("<ipcx.Ring '{}', {} bytes, {state}>", self.name, self.capacity)
+    }
+}
+
+/// Remove the name of a segment. Whoever has it open goes on working.
+#[pyfunction]
+#[pyo3(signature = (name, directory=None))]
+pub(crate) fn unlink(py: Python<'_>, name: &str, directory: Option<PathBuf>) -> PyResult<()> {
+    ipcx::unlink_in(directory.as_deref(), name).map_err(|error| errors::raise(py, &error, name))
+}
+
+/// A process attached to a segment, for display.
+#[pyclass(frozen, get_all, eq, module = "ipcx")]
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Participant {
+    /// Process number in its own PID namespace.
+    pid: u32,
+    /// Command name.
+    command: String,
+    /// When it attached, nanoseconds since 1970.
+    attached: u64,
+}
+
+#[pymethods]
+impl Participant {
+    fn __repr__(&self) -> String {
+        format!("Participant(pid={}, command='{}', attached={})", self.pid, self.command, self.attached)
+    }
+}
+
+impl From<ipcx::Participant> for Participant {
+    fn from(from: ipcx::Participant) -> Participant {
+        Participant { pid: from.pid, command: from.command, attached: from.attached }
+    }
+}
+
+/// Figures of a ring. Taken without stopping anybody, so they may be apart by what was in work.
+#[pyclass(frozen, get_all, eq, module = "ipcx")]
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct RingStats {
+    /// Bytes for records.
+    capacity: u64,
+    /// Bytes taken by records not released.
+    used: u64,
+    /// Records committed since the ring was made.
+    sent: u64,
+    /// Records released since the ring was made.
+    received: u64,
+    /// Stream position behind the last record committed, in bytes.
+    sent_bytes: u64,
+    /// Stream position of the first record not released, in bytes.
+    received_bytes: u64,
+    /// State of the producer's role: 'never', 'alive', 'closed' or 'dead'.
+    producer: &'static str,
+    /// State of the consumer's role: 'never', 'alive', 'closed' or 'dead'.
+    consumer: &'static str,
+    /// Who holds the producer's role, or died holding it.
+    producer_process: Option<Participant>,
+    /// Who holds the consumer's role, or died holding it.
+    consumer_process: Option<Participant>,
+}
+
+#[pymethods]
+impl RingStats {
+    fn __repr__(&self) -> String {
+        format!(
+            "RingStats(capacity={}, used={}, sent={}, received={}, sent_bytes={}, received_bytes={}, producer='{}', \
+             consumer='{}')",
+            self.capacity,
+            self.used,
+            self.sent,
+            self.received,
+            self.sent_bytes,
+            self.received_bytes,
+            self.producer,
+            self.consumer,
+        )
+    }
+}
+
+impl From<ipcx::RingStats> for RingStats {
+    fn from(from: ipcx::RingStats) -> RingStats {
+        RingStats {
+            capacity: from.capacity,
+            used: from.used,
+            sent: from.sent,
+            received: from.received,
+            sent_bytes: from.sent_bytes,
+            received_bytes: from.received_bytes,
+            producer: state_name(from.producer),
+            consumer: state_name(from.consumer),
+            producer_process: from.producer_process.map(Participant::from),
+            consumer_process: from.consumer_process.map(Participant::from),
+        }
+    }
+}
+
+fn state_name(state: RoleState) -> &'static str {
+    match state {
+        RoleState::Never => "never",
+        RoleState::Alive => "alive",
+        RoleState::Closed => "closed",
+        RoleState::Dead => "dead",
+        _ => "unknown",
+    }
+}

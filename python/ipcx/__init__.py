@@ -1,0 +1,81 @@
+"""Messages between processes on one Linux host, through shared memory.
+
+C, Python and Rust processes use the same segments. There is no daemon: a segment is a file in /dev/shm.
+
+    # One process:
+    tx = ipcx.Ring.open("feed").producer()
+    tx.send(b"hello")
+
+    # Another:
+    rx = ipcx.Ring.open("feed").consumer()
+    print(rx.recv())
+
+A ring carries records of any length from one producer to one consumer. Calls that wait take `timeout`: seconds, 0 not
+to wait, None (the default) for ever. While they wait, other threads run, and Ctrl-C ends them.
+
+If a process is killed, nothing is lost: a record whose send returned is delivered; one that was received but not
+released is delivered again, at the same position; and whoever attaches next takes the dead process's role over.
+
+Every exception is an `ipcx.Error`, and also the built-in that fits (TimeoutError, FileNotFoundError, ...).
+
+Handles may be used by several threads; endpoints (Producer, Consumer) belong to one thread at a time. After fork, the
+child attaches anew; inherited objects raise `Forked`.
+"""
+
+from ipcx._errors import (
+    Busy,
+    Closed,
+    Corrupt,
+    Error,
+    Exists,
+    Forked,
+    Invalid,
+    Mismatch,
+    NoSpace,
+    NotFound,
+    PeerDead,
+    PermissionDenied,
+    Timeout,
+    TooBig,
+    WouldBlock,
+)
+from ipcx._ipcx import (
+    LAYOUT_VERSION,
+    Consumer,
+    Participant,
+    Producer,
+    Record,
+    Reservation,
+    Ring,
+    RingStats,
+    __version__,
+    unlink,
+)
+
+__all__ = [
+    "LAYOUT_VERSION",
+    "Busy",
+    "Closed",
+    "Consumer",
+    "Corrupt",
+    "Error",
+    "Exists",
+    "Forked",
+    "Invalid",
+    "Mismatch",
+    "NoSpace",
+    "NotFound",
+    "Participant",
+    "PeerDead",
+    "PermissionDenied",
+    "Producer",
+    "Record",
+    "Reservation",
+    "Ring",
+    "RingStats",
+    "Timeout",
+    "TooBig",
+    "WouldBlock",
+    "__version__",
+    "unlink",
+]

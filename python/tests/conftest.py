@@ -1,0 +1,121 @@
+"""What the tests share: names that leave nothing behind, and ways to wait for a state instead of for a time."""
+
+import itertools
+import os
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import ipcx
+
+PREFIX = f"pytest-{os.getpid()}-"
+_numbers = itertools.count()
+
+
+def new_name() -> str:
+    """A name nobody else has."""
+    return f"{PREFIX}{next(_numbers)}"
+
+
+def segments() -> list[Path]:
+    """Files in /dev/shm of this run."""
+    return list(Path("/dev/shm").glob(f"ipcx.{PREFIX}*"))
+
+
+@pytest.fixture
+def name() -> Iterator[str]:
+    """A free name; whatever has it after the test is removed."""
+    name = new_name()
+    yield name
+    Path(f"/dev/shm/ipcx.{name}").unlink(missing_ok=True)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def nothing_left() -> Iterator[None]:
+    """After all tests, no segment of theirs is left."""
+    yield
+    assert segments() == []
+
+
+@pytest.fixture
+def ring() -> Iterator[ipcx.Ring]:
+    """A ring of one page, so that it is soon full."""
+    with ipcx.Ring.anonymous(capacity=4096) as ring:
+        yield ring
+
+
+@pytest.fixture
+def tx(ring: ipcx.Ring) -> ipcx.Producer:
+    """The sending end of `ring`."""
+    return ring.producer()
+
+
+@pytest.fixture
+def rx(ring: ipcx.Ring) -> ipcx.Consumer:
+    """The receiving end of `ring`."""
+    return ring.consumer()
+
+
+def fill(tx: ipcx.Producer, record: bytes = b"x" * 64) -> int:
+    """Sends until the ring is full, and says how often."""
+    sent = 0
+    while True:
+        try:
+            tx.send(record, 0)
+        except BlockingIOError:
+            return sent
+        sent += 1
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    """Lets other threads run until something is so."""
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, f"never {what}"
+        os.sched_yield()
+
+
+def until_in_use(endpoint: ipcx.Producer | ipcx.Consumer) -> None:
+    """Waits until another thread is inside a call on the endpoint."""
+
+    def in_use() -> bool:
+        try:
+            endpoint.position  # noqa: B018
+        except ipcx.Busy:
+            return True
+        return False
+
+    until(in_use, "in use")
+
+
+def in_child(work: Callable[[], object]) -> None:
+    """Runs `work` in a forked child; its failure is the test's."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def killed(work: Callable[[], object]) -> None:
+    """Runs `work` in a forked child, which is then killed with everything open."""
+    child = os.fork()
+    if child == 0:
+        try:
+            keep = work()
+            os.kill(os.getpid(), 9)
+            del keep
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -9
