@@ -192,11 +192,6 @@ impl Leases {
         record.state.store(taken << 32 | OPEN, Ordering::Release); // Partner: `participant`.
     }
 
-    /// The descriptor that carries the leases.
-    pub(crate) fn file(&self) -> &NotInherited {
-        &self.file
-    }
-
     /// True in a child that inherited the handle.
     #[inline]
     pub(crate) fn is_inherited(&self) -> bool {

@@ -160,6 +160,9 @@ pub struct SegmentOptions {
 pub(crate) struct Segment {
     name: Arc<str>,
     leases: Leases, // before `_control`, into which it points: fields are dropped in order
+    /// What is mapped and handed out. The leases are on an open file description of their own: a mapping holds the one it
+    /// was made through, and a forked child has the mappings.
+    file: OwnedFd,
     _control: Map,
     header: Header,
 }
@@ -188,8 +191,7 @@ impl Segment {
         let place = Place::find(name, options)?;
         let directory = place.open_directory()?;
         let at = directory.as_fd();
-        let lease = NotInherited::open(|| file::create_unnamed(at));
-        match lease {
+        match file::create_unnamed(at) {
             Ok(fd) => {
                 let segment =
                     Segment::build(&place.name, fd, options, format, parameters, Some(&place.path))?;
@@ -217,13 +219,12 @@ impl Segment {
         let mut random = [0; 8];
         process::random(&mut random).map_err(|e| place.error("getrandom", e))?;
         let temporary = format!("{TEMPORARY}{:016x}", u64::from_ne_bytes(random));
-        let fd =
-            NotInherited::open(|| file::create_named(at, &temporary)).map_err(|e| place.error("open", e))?;
-        lock::try_lock(fd.as_fd(), lease::CREATOR).map_err(|e| place.error("fcntl(F_OFD_SETLK)", e))?;
+        let fd = file::create_named(at, &temporary).map_err(|e| place.error("open", e))?;
+        let claim = own_description(&place.name, fd.as_fd())?;
+        lock::try_lock(claim.as_fd(), lease::CREATOR).map_err(|e| place.error("fcntl(F_OFD_SETLK)", e))?;
         let built = Segment::build(&place.name, fd, options, format, parameters, Some(&place.path));
         let named = built.and_then(|segment| {
             file::rename_new(at, &temporary, &place.file).map_err(|e| place.error("renameat2", e))?;
-            let _ = lock::unlock(segment.fd(), lease::CREATOR);
             Ok(segment)
         });
         if named.is_err() {
@@ -236,8 +237,7 @@ impl Segment {
     pub(crate) fn attach(name: &str, options: &SegmentOptions, format: Format) -> Result<Segment> {
         let place = Place::find(name, options)?;
         let directory = place.open_directory()?;
-        let opened = NotInherited::open(|| file::open(directory.as_fd(), &place.file));
-        let fd = opened.map_err(|errno| match errno {
+        let fd = file::open(directory.as_fd(), &place.file).map_err(|errno| match errno {
             Errno::ENOENT => Error::NotFound(Context::new(
                 &place.name,
                 format!(
@@ -287,10 +287,7 @@ impl Segment {
     ) -> Result<Segment> {
         let name: Arc<str> = Arc::from("anonymous");
         let memory = fd::memory("ipcx").map_err(|e| from_errno(&name, "memfd_create", e))?;
-        // Leases go on a description that is never handed out, so that who inherits `memory` does not hold them.
-        let lease =
-            NotInherited::open(|| file::reopen(memory.as_fd())).map_err(|e| reopen_error(&name, e))?;
-        let segment = Segment::build(&name, lease, options, format, parameters, None)?;
+        let segment = Segment::build(&name, memory, options, format, parameters, None)?;
         fd::seal_size(segment.fd()).map_err(|e| from_errno(&name, "fcntl(F_ADD_SEALS)", e))?;
         Ok(segment)
     }
@@ -298,8 +295,8 @@ impl Segment {
     /// Attaches to the segment behind a descriptor, which stays the caller's.
     pub(crate) fn from_fd(fd: BorrowedFd<'_>, options: &SegmentOptions, format: Format) -> Result<Segment> {
         let name: Arc<str> = Arc::from("anonymous");
-        let lease = NotInherited::open(|| file::reopen(fd)).map_err(|e| reopen_error(&name, e))?;
-        Segment::adopt(&name, lease, options, format)
+        let file = file::reopen(fd).map_err(|e| reopen_error(&name, e))?;
+        Segment::adopt(&name, file, options, format)
     }
 
     /// A descriptor of the segment to hand to another process; it carries no lease.
@@ -311,7 +308,7 @@ impl Segment {
     /// Fills a new file completely. `path` is only for messages about space.
     fn build(
         name: &Arc<str>,
-        file: NotInherited,
+        file: OwnedFd,
         options: &SegmentOptions,
         format: Format,
         parameters: Parameters,
@@ -374,12 +371,7 @@ impl Segment {
     }
 
     /// Checks a file of unknown content and joins it.
-    fn adopt(
-        name: &Arc<str>,
-        file: NotInherited,
-        options: &SegmentOptions,
-        format: Format,
-    ) -> Result<Segment> {
+    fn adopt(name: &Arc<str>, file: OwnedFd, options: &SegmentOptions, format: Format) -> Result<Segment> {
         let header = read_header(name, file.as_fd())?;
         check_header(name, &header, format)?;
         let facts = file::facts(file.as_fd()).map_err(|e| from_errno(name, "fstat", e))?;
@@ -404,7 +396,7 @@ impl Segment {
     }
 
     /// Maps the slots and takes one.
-    fn join(name: &Arc<str>, file: NotInherited, header: Header) -> Result<Segment> {
+    fn join(name: &Arc<str>, file: OwnedFd, header: Header) -> Result<Segment> {
         let os = |errno| from_errno(name, "mmap", errno);
         // The header was checked: both fit, and body > page.
         let (page, body) = (header.page_size as usize, header.body as usize);
@@ -412,9 +404,10 @@ impl Segment {
         control.place(0, body - page, file.as_fd(), page as u64, Access::ReadWrite).map_err(os)?;
         let size = header.participants as usize * size_of::<SlotRecord>();
         let slots = control.at(0, size).cast();
+        let lease = own_description(name, file.as_fd())?;
         // SAFETY: `participants` slots lie in `control`, mapped read-write and dropped after the leases.
-        let leases = unsafe { Leases::attach(Arc::clone(name), file, slots, header.participants)? };
-        Ok(Segment { name: Arc::clone(name), leases, _control: control, header })
+        let leases = unsafe { Leases::attach(Arc::clone(name), lease, slots, header.participants)? };
+        Ok(Segment { name: Arc::clone(name), leases, file, _control: control, header })
     }
 
     /// A segment from a directory is trusted if it is ours, root's, or was shared with a group of ours.
@@ -446,7 +439,7 @@ impl Segment {
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.leases.file().as_fd()
+        self.file.as_fd()
     }
 
     pub(crate) fn parameters(&self) -> &Parameters {
@@ -554,12 +547,17 @@ fn remove_stale_temporaries(path: &Path, at: BorrowedFd<'_>) {
     }
 }
 
+/// A descriptor to hold locks with: of the same file, through an open file description that nothing else uses.
+fn own_description(name: &Arc<str>, file: BorrowedFd<'_>) -> Result<NotInherited> {
+    NotInherited::open(|| file::reopen(file)).map_err(|e| reopen_error(name, e))
+}
+
 fn reopen_error(name: &Arc<str>, errno: Errno) -> Error {
     match errno {
         Errno::ENOENT => Error::Os {
             errno: errno as i32,
             call: "open(/proc/self/fd)",
-            context: Context::new(name, "anonymous segments need /proc mounted"),
+            context: Context::new(name, "ipcx needs /proc mounted"),
         },
         errno => from_errno(name, "open(/proc/self/fd)", errno),
     }

@@ -356,6 +356,35 @@ fn another_users_segment_is_refused_unless_it_was_shared() {
     assert!(error.to_string().contains("65534"), "{error}");
 }
 
+/// The child keeps everything it inherited, mappings too, and closes nothing.
+#[test]
+fn a_parents_leases_end_with_it_although_a_child_of_its_lives() {
+    if let Some(path) = child_argument() {
+        let segment = SegmentOptions { directory: Some(path.into()), ..Default::default() };
+        let ring = Ring::attach_with("a", &RingOptions { capacity: 4096, segment }).unwrap();
+        let _tx = ring.producer().unwrap();
+        // SAFETY: the grandchild only waits for its standard input to end, which its parent's parent holds.
+        unsafe {
+            if libc::fork() == 0 {
+                libc::read(0, [0u8].as_mut_ptr().cast(), 1);
+                libc::_exit(0);
+            }
+            libc::kill(libc::getpid(), libc::SIGKILL);
+        }
+    }
+    let dir = Scratch::new();
+    let ring = Ring::create("a", &dir.options()).unwrap();
+    let mut rx = ring.consumer().unwrap();
+    let test = "a_parents_leases_end_with_it_although_a_child_of_its_lives";
+    let mut parent = child(test, dir.path().to_str().unwrap());
+    let mut parent = parent.stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let keep_grandchild = parent.stdin.take();
+    parent.wait().unwrap();
+    assert!(matches!(rx.recv(&mut [0; 8]), Err(Error::PeerDead(_))));
+    ring.producer().unwrap();
+    drop(keep_grandchild);
+}
+
 #[test]
 fn a_forked_child_gets_forked_from_everything_it_inherits() {
     let dir = Scratch::new();

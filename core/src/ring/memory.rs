@@ -8,7 +8,6 @@ use crate::sync::AtomicU64;
 use crate::sys::map::{Access, Map};
 use crate::sys::{barrier, futex, Errno};
 use crate::wait::Nap;
-use std::os::fd::AsFd;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -84,7 +83,7 @@ impl Mapped {
         let data = 2 * page;
         let len = capacity.checked_mul(2).and_then(|twice| twice.checked_add(data));
         let mut map = Map::reserve(len.ok_or(Errno::ENOMEM).map_err(os)?, page).map_err(os)?;
-        let fd = segment.leases().file().as_fd();
+        let fd = segment.fd();
         let body = segment.body();
         map.place(0, page, fd, body, access(Side::Producer)).map_err(os)?;
         map.place(page, page, fd, body + page as u64, access(Side::Consumer)).map_err(os)?;

@@ -1,5 +1,6 @@
 //! What `fork` must not duplicate: the child closes the lease descriptors it inherited, so that the parent's
-//! leases end with the parent, and learns that its handles are not its own.
+//! leases end with the parent, and learns that its handles are not its own. (Nothing may be mapped through such a
+//! descriptor: a mapping, which the child inherits too, holds its open file description.)
 //!
 //! Only children made by `fork` (and `vfork`, `posix_spawn` followed by exec, whose descriptors close on exec) are
 //! covered; a raw `clone` system call runs no handlers.
