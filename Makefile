@@ -75,6 +75,7 @@ check: build python ## formatting, lints, header and stub drift, licences, ABI
 .PHONY: bench
 bench: build ## the benchmark table, with floors, rtrb and iceoryx2 beside the ring (BENCH= options)
 	cargo build --release --locked -p ipcx-bench --features peers
+	$(MAKE) --silent -C bench/c
 	target/release/ipcx-bench $(BENCH)
 
 .PHONY: soak

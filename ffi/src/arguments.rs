@@ -67,6 +67,26 @@ pub(crate) unsafe fn bytes<'a>(data: *const c_void, len: usize) -> Result<&'a [u
     Ok(unsafe { std::slice::from_raw_parts(data.cast(), len) })
 }
 
+/// As [`bytes`], for short ways: `None` for what is not plainly some bytes.
+///
+/// # Safety As for [`bytes`].
+#[inline(always)]
+pub(crate) unsafe fn some_bytes<'a>(data: *const c_void, len: usize) -> Option<&'a [u8]> {
+    // SAFETY: readable by the caller's promise, not NULL, and not longer than a slice may be.
+    (!data.is_null() && len <= isize::MAX as usize)
+        .then(|| unsafe { std::slice::from_raw_parts(data.cast(), len) })
+}
+
+/// As [`buffer`], for short ways: `None` for what is not plainly a buffer.
+///
+/// # Safety As for [`buffer`].
+#[inline(always)]
+pub(crate) unsafe fn some_buffer<'a>(place: *mut c_void, count: usize) -> Option<&'a mut [u8]> {
+    let sound = !place.is_null() && count <= isize::MAX as usize;
+    // SAFETY: writable by the caller's promise, not NULL, and not longer than a slice may be.
+    sound.then(|| unsafe { std::slice::from_raw_parts_mut(place.cast(), count) })
+}
+
 #[cold]
 fn too_big(needed: usize) -> Error {
     Error::TooBig { needed, available: isize::MAX as usize }

@@ -1,8 +1,9 @@
 //! The receiving end of a ring.
 
-use crate::arguments::{buffer, deadline, Out};
+use crate::arguments::{buffer, deadline, some_buffer, Out};
 use crate::boundary;
-use crate::handles::{self, exclusive, handle};
+use crate::error::IPCX_OK;
+use crate::handles::{self, exclusive, handle, marked};
 use ipcx_core::{Consumer, Error};
 use std::ffi::{c_int, c_void};
 use std::os::fd::AsRawFd;
@@ -27,6 +28,31 @@ handle!(ipcx_consumer => Consumer, b"ipcxRECV", "not an open ipcx_consumer (NULL
 /// borrowed).
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_consumer_recv(
+    consumer: *mut ipcx_consumer,
+    buf: *mut c_void,
+    cap: usize,
+    len: *mut usize,
+    timeout_ns: i64,
+) -> c_int {
+    // SAFETY: an open handle of one thread; NULL or writable; `cap` writable bytes. By the contract.
+    if let (Some(open), Some(to), false) = unsafe { (marked(consumer), some_buffer(buf, cap), len.is_null()) }
+    {
+        if timeout_ns >= -1 {
+            if let Some(received) = open.recv_at_once(to) {
+                // SAFETY: not NULL, so writable by the contract.
+                unsafe { len.write(received) };
+                return IPCX_OK;
+            }
+        }
+    }
+    // SAFETY: as above.
+    unsafe { recv_the_long_way(consumer, buf, cap, len, timeout_ns) }
+}
+
+/// # Safety The contract of [`ipcx_consumer_recv`].
+#[cold]
+#[inline(never)]
+unsafe fn recv_the_long_way(
     consumer: *mut ipcx_consumer,
     buf: *mut c_void,
     cap: usize,

@@ -61,15 +61,24 @@ pub(crate) unsafe fn shared<'a, H: Handle>(handle: *mut H) -> Result<&'a H::Valu
 /// # Safety As for [`shared`], and no other reference to the value exists meanwhile.
 #[inline(always)]
 pub(crate) unsafe fn exclusive<'a, H: Handle>(handle: *mut H) -> Result<&'a mut H::Value> {
+    // SAFETY: the caller's promise.
+    unsafe { marked(handle) }.ok_or_else(wrong::<H>)
+}
+
+/// As [`exclusive`], for short ways that leave it to a long way to say what is wrong.
+///
+/// # Safety As for [`exclusive`].
+#[inline(always)]
+pub(crate) unsafe fn marked<'a, H: Handle>(handle: *mut H) -> Option<&'a mut H::Value> {
     let object: *mut Object<H::Value> = handle.cast();
     if object.is_aligned() && !object.is_null() {
         // SAFETY: not NULL and aligned, so 8 readable bytes by the caller's promise; an open handle if it is marked.
         if unsafe { (*object).mark } == H::MARK {
             // SAFETY: as above, and the only reference by the caller's promise.
-            return Ok(unsafe { &mut (*object).value });
+            return Some(unsafe { &mut (*object).value });
         }
     }
-    Err(wrong::<H>())
+    None
 }
 
 /// Drops the value and frees the handle. NULL, and what is not an open handle of this type, is left alone.

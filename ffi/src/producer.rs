@@ -1,8 +1,9 @@
 //! The sending end of a ring.
 
-use crate::arguments::{bytes, deadline, invalid, Out};
+use crate::arguments::{bytes, deadline, invalid, some_bytes, Out};
 use crate::boundary;
-use crate::handles::{self, exclusive, handle};
+use crate::error::IPCX_OK;
+use crate::handles::{self, exclusive, handle, marked};
 use ipcx_core::{Producer, Result};
 use std::ffi::{c_int, c_void};
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -26,6 +27,25 @@ handle!(ipcx_producer => Producer, b"ipcxSEND", "not an open ipcx_producer (NULL
 /// IPCX_E_INVALID (also while a reservation is open).
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_producer_send(
+    producer: *mut ipcx_producer,
+    data: *const c_void,
+    len: usize,
+    timeout_ns: i64,
+) -> c_int {
+    // SAFETY: an open handle of one thread; `len` readable bytes. By the contract.
+    if let (Some(open), Some(data)) = unsafe { (marked(producer), some_bytes(data, len)) } {
+        if timeout_ns >= -1 && open.send_at_once(data) {
+            return IPCX_OK;
+        }
+    }
+    // SAFETY: as above.
+    unsafe { send_the_long_way(producer, data, len, timeout_ns) }
+}
+
+/// # Safety The contract of [`ipcx_producer_send`].
+#[cold]
+#[inline(never)]
+unsafe fn send_the_long_way(
     producer: *mut ipcx_producer,
     data: *const c_void,
     len: usize,

@@ -84,17 +84,24 @@ impl Consumer {
     /// Those of [`Consumer::try_recv`], `TimedOut`, and `Interrupted` if a signal handler ran while it slept.
     #[inline(always)]
     pub fn recv_until(&mut self, buffer: &mut [u8], deadline: Deadline) -> Result<usize> {
-        // What is refused, waits, does not fit, or has a descriptor to keep true goes the long way.
-        if self.is_plain() {
-            if let Some(found) = self.receiver.peek_fast() {
-                if let Some(part) = buffer.get_mut(..found.len) {
-                    self.receiver.memory().read(found.payload(), part);
-                    self.receiver.release(found.end(), 1);
-                    return Ok(found.len);
-                }
-            }
+        match self.recv_at_once(buffer) {
+            Some(len) => Ok(len),
+            None => self.recv_the_long_way(buffer, deadline),
         }
-        self.recv_the_long_way(buffer, deadline)
+    }
+
+    /// The short way of [`Consumer::recv_until`]: receives if that needs no thought. `None` means that nothing was done, and
+    /// that the long way, taken next, knows why: refused, nothing there, too small a buffer, or a descriptor to keep true.
+    #[doc(hidden)] // for bindings, which have a cheaper way of saying Ok
+    #[inline(always)]
+    pub fn recv_at_once(&mut self, buffer: &mut [u8]) -> Option<usize> {
+        if !self.is_plain() {
+            return None;
+        }
+        let found = self.receiver.peek_fast()?;
+        self.receiver.memory().read(found.payload(), buffer.get_mut(..found.len)?);
+        self.receiver.release(found.end(), 1);
+        Some(found.len)
     }
 
     #[cold]
@@ -337,6 +344,9 @@ struct NextRecord<'a> {
 
 impl Condition for NextRecord<'_> {
     fn ready(&mut self) -> Result<bool> {
+        // A small record with its word often lies on two lines: both are asked for at once.
+        let position = self.receiver.position();
+        self.receiver.memory().expect(position.wrapping_add(64));
         self.receiver.peek().map(|found| found.is_some()).map_err(|c| self.end.corrupt(c))
     }
 

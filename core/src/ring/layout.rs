@@ -159,7 +159,7 @@ pub(crate) fn record_len(word: u64, position: u64) -> Option<usize> {
 /// Bytes that a record with a payload of `len` takes.
 #[inline(always)]
 pub(crate) fn record_size(len: usize) -> u64 {
-    WORD + (len as u64).next_multiple_of(WORD)
+    WORD + ((len as u64 + (WORD - 1)) & !(WORD - 1)) // No slice is so long that this overflows.
 }
 
 /// Largest payload: the record and the 0 behind it fill the ring.

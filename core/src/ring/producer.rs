@@ -89,11 +89,18 @@ impl Producer {
     /// Those of [`Producer::try_send`], `TimedOut`, and `Interrupted` if a signal handler ran while it slept.
     #[inline(always)]
     pub fn send_until(&mut self, data: &[u8], deadline: Deadline) -> Result<()> {
-        // What is refused, waits, or has a descriptor to keep true goes the long way.
-        if self.is_plain() && self.sender.send_fast(data) {
+        if self.send_at_once(data) {
             return Ok(());
         }
         self.send_the_long_way(data, deadline)
+    }
+
+    /// The short way of [`Producer::send_until`]: sends if that needs no thought. False means that nothing was done, and
+    /// that the long way, taken next, knows why: refused, no room at the last look, or a descriptor to keep true.
+    #[doc(hidden)] // for bindings, which have a cheaper way of saying Ok
+    #[inline(always)]
+    pub fn send_at_once(&mut self, data: &[u8]) -> bool {
+        self.is_plain() && self.sender.send_fast(data)
     }
 
     #[cold]

@@ -327,10 +327,10 @@ impl<M: Memory> Receiver<M> {
     #[inline(always)]
     pub(crate) fn release(&mut self, end: u64, records: u64) {
         let page = self.memory.consumer();
-        page.position.store(end, Ordering::Release); // Partner: `Sender::look`.
-        self.position = end;
         self.records = self.records.wrapping_add(records);
         page.records.store(self.records, Ordering::Relaxed); // A hint for display.
+        page.position.store(end, Ordering::Release); // Partner: `Sender::look`.
+        self.position = end;
         let memory = &self.memory;
         let reached = |wanted| end.wrapping_sub(wanted) as i64 >= 0;
         self.waker.notify(&memory.producer().sleepers, reached, || memory.wake_for_room());

@@ -1,0 +1,146 @@
+//! The table of contenders: floors, peers, and ipcx itself.
+
+use std::os::fd::OwnedFd;
+
+use crate::endpoint::{Endpoint, Link, Side};
+use crate::loops::{message_loop, MessageLoop};
+use crate::workload::Workload::{self, *};
+use crate::Result;
+
+pub mod flag;
+pub mod futex;
+#[cfg(feature = "peers")]
+pub mod iceoryx2;
+pub mod memcpy;
+pub mod pipe;
+pub mod ring;
+#[cfg(feature = "peers")]
+pub mod rtrb;
+
+/// How a contender's two sides are started.
+#[derive(Clone, Copy)]
+pub enum Start {
+    /// Two processes of this program.
+    Processes(fn(&Link, Side) -> Result<Box<dyn MessageLoop>>),
+    /// Two threads of one process of this program.
+    Threads(fn(&Link) -> Result<ThreadLoops>),
+    /// Two processes of another program that speaks the workers' line protocol; its file name.
+    Program(&'static str),
+    /// Left out of this build: how to get it.
+    Absent(&'static str),
+}
+
+/// Makes the far side's loop, on the far side's thread.
+pub type FarLoop = Box<dyn FnOnce() -> Box<dyn MessageLoop> + Send>;
+
+/// The near side's loop, and what makes the far side's.
+pub type ThreadLoops = (Box<dyn MessageLoop>, FarLoop);
+
+/// One contender.
+#[derive(Clone, Copy)]
+pub struct Adapter {
+    /// The name in tables and on the command line.
+    pub name: &'static str,
+    /// What it is, in one line.
+    pub about: &'static str,
+    /// What it can carry.
+    pub workloads: &'static [Workload],
+    /// How it starts.
+    pub start: Start,
+    /// [`Endpoint::prepare`].
+    pub prepare: fn(&Link) -> Result<Vec<OwnedFd>>,
+    /// [`Endpoint::cleanup`].
+    pub cleanup: fn(&Link),
+}
+
+/// Every contender.
+pub const TABLE: &[Adapter] = &[
+    processes::<flag::Flag<false>>(
+        "flag",
+        "floor: flag ping-pong, payload in the flag's line",
+        &[RoundTrip64],
+    ),
+    processes::<flag::Flag<true>>(
+        "flag-next",
+        "floor: flag ping-pong, payload in the next line",
+        &[RoundTrip64],
+    ),
+    processes::<futex::Futex>("futex", "floor: futex ping-pong", &[Blocking64]),
+    processes::<memcpy::Memcpy>("memcpy", "floor: bare memcpy through slots", &[OneWay64K]),
+    processes::<pipe::Pipe>("pipe", "two pipes, blocking", &[Blocking64]),
+    RTRB,
+    ICEORYX2,
+    processes::<ring::RingEnd>(
+        "ring",
+        "ipcx ring, Rust",
+        &[RoundTrip64, Blocking64, OneWay64, Batch64, OneWay64K, InPlace64, InPlace1M],
+    ),
+    RING_C,
+];
+
+const RING_C: Adapter = Adapter {
+    name: "ring-c",
+    about: "ipcx ring from C through libipcx.so",
+    workloads: &[RoundTrip64, Blocking64, OneWay64, Batch64],
+    start: Start::Program("ipcx-bench-ring-c"),
+    prepare: |_| Ok(Vec::new()),
+    cleanup: ring::cleanup,
+};
+
+#[cfg(feature = "peers")]
+const RTRB: Adapter = Adapter {
+    name: "rtrb",
+    about: "rtrb 0.3, two threads",
+    workloads: &[OneWay64, Batch64],
+    start: Start::Threads(|link| {
+        let (near, far) = rtrb::connect(link)?;
+        let workload = link.workload;
+        let far: FarLoop = Box::new(move || message_loop(far, Side::Far, workload));
+        Ok((message_loop(near, Side::Near, workload), far))
+    }),
+    prepare: rtrb::Near::prepare,
+    cleanup: rtrb::Near::cleanup,
+};
+#[cfg(feature = "peers")]
+const ICEORYX2: Adapter = processes::<iceoryx2::Iceoryx2>(
+    "iceoryx2",
+    "iceoryx2 0.10, publish-subscribe, polled",
+    &[RoundTrip64, OneWay64],
+);
+
+#[cfg(not(feature = "peers"))]
+const RTRB: Adapter = absent("rtrb", "rtrb 0.3, two threads", "build with --features peers");
+#[cfg(not(feature = "peers"))]
+const ICEORYX2: Adapter = absent("iceoryx2", "iceoryx2 0.10, polled", "build with --features peers");
+
+/// The contender called `name`.
+pub fn find(name: &str) -> Option<&'static Adapter> {
+    TABLE.iter().find(|adapter| adapter.name == name)
+}
+
+const fn processes<E: Endpoint + 'static>(
+    name: &'static str,
+    about: &'static str,
+    workloads: &'static [Workload],
+) -> Adapter {
+    Adapter {
+        name,
+        about,
+        workloads,
+        start: Start::Processes(|link, side| Ok(message_loop(E::connect(link, side)?, side, link.workload))),
+        prepare: E::prepare,
+        cleanup: E::cleanup,
+    }
+}
+
+#[cfg(not(feature = "peers"))]
+const fn absent(name: &'static str, about: &'static str, remedy: &'static str) -> Adapter {
+    Adapter {
+        name,
+        about,
+        workloads: &[],
+        start: Start::Absent(remedy),
+        prepare: |_| Ok(Vec::new()),
+        cleanup: |_| {},
+    }
+}

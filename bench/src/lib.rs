@@ -1,0 +1,80 @@
+//! Benchmarks of ipcx against floors that no software can beat and against what a user would pick
+//! instead, in one interleaved run.
+//!
+//! A figure is a **ratio inside one run**: absolute times drift on shared machines, the quotient of
+//! two neighbouring rounds does not. The pieces, from the outside in:
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`options`] | the command line |
+//! | [`rows`] | every figure with its target, and which cases are measured next to each other |
+//! | [`schedule`] | warm-up, calibration and the A B B A order of rounds |
+//! | [`pair`] | one case: two worker processes, started once and run on command |
+//! | [`worker`], [`loops`] | the process side: pinning, the line protocol, the message loops |
+//! | [`adapters`] | the table of contenders, one file each |
+//! | [`endpoint`] | the interface that a contender implements |
+//! | [`report`] | the table, Markdown and JSON |
+//!
+//! To add a contender, write one file in `adapters/` that implements [`endpoint::Endpoint`], add its
+//! line to [`adapters::TABLE`], and name it in a row of [`rows`]. It is checked for correctness, every
+//! byte of every message, before it is timed.
+
+// Floors are made of raw atomics and raw system calls: that is what they are for.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
+pub mod adapters;
+pub mod artifact;
+pub mod endpoint;
+pub mod host;
+pub mod json;
+pub mod loops;
+pub mod memory;
+pub mod options;
+pub mod pair;
+pub mod payload;
+pub mod report;
+pub mod rows;
+pub mod schedule;
+pub mod signals;
+pub mod startup;
+pub mod stats;
+pub mod worker;
+pub mod workload;
+
+/// An error that ends a case or the run, as text for the person who runs the benchmark.
+#[derive(Debug)]
+pub struct Error(pub String);
+
+/// The result of everything here that can fail.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Error {
+        Error(error.to_string())
+    }
+}
+
+impl From<String> for Error {
+    fn from(text: String) -> Error {
+        Error(text)
+    }
+}
+
+impl From<&str> for Error {
+    fn from(text: &str) -> Error {
+        Error(text.to_owned())
+    }
+}
+
+/// Adds what was being done to an error of any type.
+pub fn while_doing<E: std::fmt::Display>(what: &str) -> impl FnOnce(E) -> Error + '_ {
+    move |error| Error(format!("{what}: {error}"))
+}
