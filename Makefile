@@ -31,20 +31,23 @@ build: ## libipcx.so and libipcx.a (release), the header's library
 
 .PHONY: python
 python: $(VENV)/ready ## the Python package, installed into .venv
-	env -u CONDA_PREFIX VIRTUAL_ENV=$(CURDIR)/$(VENV) $(VENV)/bin/maturin develop --release --locked --quiet
+	env -u CONDA_PREFIX VIRTUAL_ENV=$(CURDIR)/$(VENV) $(VENV)/bin/maturin develop --release --locked --quiet 2>&1 | grep -vE '^(🐍|🔗|Looking|Ignoring|📦|✏|🛠)' || test $${PIPESTATUS[0]} -eq 0
 
 .PHONY: demo
 demo: build python ## C producer -> Rust stage, killed half-way -> Python consumer, on FILE= (default: libipcx.so)
-	cargo build --release --locked -p ipcx --examples
 	scripts/demo $(or $(FILE),$(LIB))
 
-.PHONY: test
-test: test-rust test-c test-python test-cross loom ## all tests of all languages
-	@left=$$(ls -A /dev/shm | grep -E '^(ipcx[.-]|\.ipcx)' || true); \
-	if [ -n "$$left" ]; then echo "left in /dev/shm: $$left" >&2; exit 1; fi; \
-	echo "nothing left in /dev/shm"
+TESTS := test-rust test-c test-python test-cross test-demo loom
 
-.PHONY: test-rust test-c test-python test-cross
+.PHONY: test
+test: ## all tests of all languages
+	@mkdir -p target; { ls -A /dev/shm /dev/mqueue 2>/dev/null || true; } | sort > target/before
+	@$(MAKE) --no-print-directory $(TESTS)
+	@left=$$({ ls -A /dev/shm /dev/mqueue 2>/dev/null || true; } | sort | comm -13 target/before - | grep ipcx || true); \
+	if [ -n "$$left" ]; then echo "left in shared memory: $$left" >&2; exit 1; fi; \
+	echo "every test passed, and nothing is left in /dev/shm"
+
+.PHONY: test-rust test-c test-python test-cross test-demo
 test-rust: ## core: unit, integration and documentation tests
 	cargo test --locked -p ipcx
 
@@ -56,6 +59,9 @@ test-python: python ## the Python package
 
 test-cross: build python ## C, Python and Rust on one segment; kills; liveness
 	cargo test --locked --release -p ipcx-tests
+
+test-demo: build python ## the demonstration
+	scripts/demo $(LIB)
 
 .PHONY: loom
 loom: ## models of the protocols under the loom checker

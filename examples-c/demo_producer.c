@@ -1,20 +1,21 @@
 /*
  * Sends a file through a ring without copying it: pread() puts each piece where the consumer reads it.
  *
- *     demo_producer RING FILE
+ *     demo_producer RING FILE [PIECE]
  *
- * Each record is a header and up to 64 KiB of the file; the last one has no piece. The consumer may die and be
+ * Each record is a header and up to PIECE bytes of the file (64 KiB); the last one has no piece. The consumer may die and be
  * started again at any time: this process waits for the successor and goes on.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <fcntl.h>
 #include <ipcx.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { PIECE = 64 * 1024 };
+static size_t most = 64 * 1024; /* bytes in a piece */
 
 /* In front of each piece, in the byte order of the host. */
 struct header {
@@ -51,7 +52,7 @@ static int reserve(ipcx_producer *tx, void **room)
     const struct timespec moment = { 0, 5 * 1000 * 1000 };
     int code;
 
-    while ((code = ipcx_producer_reserve(tx, sizeof(struct header) + PIECE, IPCX_FOREVER, room)) != IPCX_OK) {
+    while ((code = ipcx_producer_reserve(tx, sizeof(struct header) + most, IPCX_FOREVER, room)) != IPCX_OK) {
         if (code == IPCX_E_PEER_DEAD)
             nanosleep(&moment, NULL);
         else if (code != IPCX_E_INTR)
@@ -73,7 +74,7 @@ static ssize_t send_piece(ipcx_producer *tx, int file, uint64_t offset)
         return -1;
     }
     piece = (unsigned char *)room + sizeof header;
-    len = pread(file, piece, PIECE, (off_t)offset);
+    len = pread(file, piece, most, (off_t)offset);
     if (len < 0) {
         perror("demo_producer: pread");
         return -1; /* closing gives the reservation up */
@@ -97,8 +98,10 @@ int main(int argc, char **argv)
     ssize_t len;
     int file;
 
-    if (argc != 3) {
-        fprintf(stderr, "usage: demo_producer RING FILE\n");
+    if (argc == 4)
+        most = (size_t)strtoul(argv[3], NULL, 10);
+    if (argc < 3 || argc > 4 || most == 0) {
+        fprintf(stderr, "usage: demo_producer RING FILE [PIECE]\n");
         return 2;
     }
     if ((file = open(argv[2], O_RDONLY)) < 0) {

@@ -547,6 +547,15 @@ int ipcx_producer_send_file(ipcx_producer *producer,
 size_t ipcx_producer_max_len(ipcx_producer *producer);
 
 /**
+ * Stream position of the next record: bytes since the ring was made. UINT64_MAX for what is not an open producer.
+ *
+ * A producer that takes the role over from a dead one reads here how much of its work was sent.
+ *
+ * One thread at a time. Does not block. Async-signal-safe.
+ */
+uint64_t ipcx_producer_position(ipcx_producer *producer);
+
+/**
  * A descriptor for poll(), select() and epoll that is readable (POLLIN) while there is room for the record
  * that last did not fit (at first: for any), or the consumer went; or a negative code.
  *

@@ -297,6 +297,7 @@ impl Drop for Leases {
             let closed = record.state.load(Ordering::Relaxed) & !3 | CLOSED;
             record.state.store(closed, Ordering::Release);
         }
-        // The locks end with the descriptor.
+        // Not left to the closing of the descriptor: a child on its way to exec may have a copy.
+        let _ = lock::unlock(self.file.as_fd(), SLOT_BASE + u64::from(self.slot));
     }
 }

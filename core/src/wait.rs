@@ -282,7 +282,8 @@ pub(crate) fn wait(condition: &mut impl Condition, strategy: WaitStrategy, deadl
     };
     let mut begin = None;
     loop {
-        for _ in 0..if spins { LOOKS } else { 1 } {
+        // Whoever gives way may be away for long, and looks at the clock when it is back.
+        for _ in 0..if spins && strategy != WaitStrategy::Yield { LOOKS } else { 1 } {
             if condition.ready()? {
                 return Ok(());
             }

@@ -210,6 +210,17 @@ pub unsafe extern "C" fn ipcx_producer_max_len(producer: *mut ipcx_producer) -> 
     boundary::value(0, || unsafe { exclusive(producer) }.map_or(0, |producer| producer.max_len()))
 }
 
+/// Stream position of the next record: bytes since the ring was made. UINT64_MAX for what is not an open producer.
+///
+/// A producer that takes the role over from a dead one reads here how much of its work was sent.
+///
+/// One thread at a time. Does not block. Async-signal-safe.
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_producer_position(producer: *mut ipcx_producer) -> u64 {
+    // SAFETY: an open handle of one thread, by the contract.
+    boundary::value(u64::MAX, || unsafe { exclusive(producer) }.map_or(u64::MAX, |p| p.position()))
+}
+
 /// A descriptor for poll(), select() and epoll that is readable (POLLIN) while there is room for the record
 /// that last did not fit (at first: for any), or the consumer went; or a negative code.
 ///

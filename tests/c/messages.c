@@ -327,7 +327,7 @@ static void a_null_handle_or_output_is_invalid(void)
     GIVES(IPCX_E_INVALID, ipcx_consumer_release(NULL));
     GIVES(IPCX_E_INVALID, ipcx_consumer_return(NULL));
     GIVES(IPCX_E_INVALID, ipcx_consumer_poll_fd(NULL));
-    CHECK(ipcx_consumer_position(NULL) == UINT64_MAX);
+    CHECK(ipcx_consumer_position(NULL) == UINT64_MAX && ipcx_producer_position(NULL) == UINT64_MAX);
     expect(ends.rx, data, 8); /* none of those did anything */
     close_ends(&ends);
     ipcx_producer_close(NULL);

@@ -1,0 +1,453 @@
+/*
+ * A peer for the tests, in C. tests/src/bin/peer.rs says what it does, and does the same.
+ */
+#define _GNU_SOURCE
+#include <ipcx.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { PERIOD = 256, OFFSETS = 4096, BATCH = 8, OTHER_SIDE_DIED = 5 };
+enum word { BEGUN, DONE, READY, STARTED, FIRST, PEER_DEAD, WORDS = 8 };
+
+/* What goes wrong ends the process with a message. */
+__attribute__((noreturn, format(printf, 1, 2))) static void fail(const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    fputs("peer (C): ", stderr);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+    exit(1);
+}
+
+/* The call works, or the process ends. */
+static void must(int code)
+{
+    if (code < 0)
+        fail("%s: %s", ipcx_strerror(code), ipcx_last_error());
+}
+
+static uint64_t now(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
+
+/* ---- The stream of records ---- */
+
+static uint64_t next_random(uint64_t *state)
+{
+    uint64_t word = *state += 0x9e3779b97f4a7c15;
+
+    word = (word ^ word >> 30) * 0xbf58476d1ce4e5b9;
+    word = (word ^ word >> 27) * 0x94d049bb133111eb;
+    return word ^ word >> 31;
+}
+
+static struct {
+    uint64_t seed;
+    size_t largest;
+    unsigned char *table;
+    size_t lens[PERIOD];
+    uint64_t positions[PERIOD + 1];
+} stream;
+
+static void make_stream(uint64_t seed, size_t largest)
+{
+    static const size_t special[] = { 0, 1, 7, 8, 9, 63, 64, 65, 4087, 4088, 4095, 4096, 4097 };
+    size_t words = (largest + OFFSETS + 7) / 8, made = 0;
+    uint64_t state = seed;
+
+    stream.seed = seed;
+    stream.largest = largest;
+    if ((stream.table = malloc(words * 8)) == NULL)
+        fail("no memory");
+    for (size_t i = 0; i < words; i++) {
+        uint64_t word = next_random(&state);
+        memcpy(stream.table + i * 8, &word, 8); /* little-endian, as everything that ipcx runs on here */
+    }
+    state = ~seed;
+    for (size_t i = 0; i < sizeof special / sizeof *special; i++)
+        if (special[i] < largest)
+            stream.lens[made++] = special[i];
+    stream.lens[made++] = largest;
+    while (made < PERIOD) {
+        uint64_t word = next_random(&state);
+        size_t len = (size_t)(word >> 8 & ((UINT64_C(1) << word % 21) - 1));
+        stream.lens[made++] = len < largest ? len : largest;
+    }
+    for (size_t i = 0; i < PERIOD; i++)
+        stream.positions[i + 1] = stream.positions[i] + 8 + (stream.lens[i] + 7) / 8 * 8;
+}
+
+static size_t len_of(uint64_t n)
+{
+    return stream.lens[n % PERIOD];
+}
+
+static uint64_t position_of(uint64_t n)
+{
+    return n / PERIOD * stream.positions[PERIOD] + stream.positions[n % PERIOD];
+}
+
+static uint64_t number_at(uint64_t position)
+{
+    uint64_t rest = position % stream.positions[PERIOD];
+
+    for (uint64_t i = 0; i < PERIOD; i++)
+        if (stream.positions[i] == rest)
+            return position / stream.positions[PERIOD] * PERIOD + i;
+    fail("no record begins at position %llu", (unsigned long long)position);
+}
+
+static const unsigned char *window(uint64_t n)
+{
+    uint64_t state = stream.seed + n;
+
+    return stream.table + next_random(&state) % OFFSETS;
+}
+
+/* Bytes of the number in a record. */
+static size_t number_len(size_t len)
+{
+    return len < 16 ? 0 : 8;
+}
+
+static void fill(uint64_t n, unsigned char *to)
+{
+    memcpy(to, window(n), len_of(n));
+    memcpy(to, &n, number_len(len_of(n)));
+}
+
+static void check(uint64_t n, const unsigned char *record, size_t len)
+{
+    size_t number = number_len(len);
+
+    if (len != len_of(n) || memcmp(record, &n, number) != 0
+        || memcmp(record + number, window(n) + number, len - number) != 0)
+        fail("record %llu of %zu bytes was expected; another of %zu came", (unsigned long long)n, len_of(n), len);
+}
+
+/* ---- What the peer is about ---- */
+
+static uint64_t *words; /* NULL without a log */
+
+static void open_log(const char *path)
+{
+    int file = open(path, O_RDWR);
+    void *at;
+
+    if (file < 0 || (at = mmap(NULL, WORDS * 8, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0)) == MAP_FAILED)
+        fail("%s cannot be mapped", path);
+    close(file);
+    words = at;
+}
+
+static void set(enum word word, uint64_t value)
+{
+    if (words)
+        __atomic_store_n(&words[word], value, __ATOMIC_RELEASE);
+}
+
+static void start_at(uint64_t first)
+{
+    set(FIRST, first);
+    set(BEGUN, first);
+    set(DONE, first);
+    set(STARTED, 1);
+}
+
+/* True if a call that gave this is to be made again: what only takes time is waited for. */
+static int again(int code)
+{
+    const struct timespec moment = { 0, 1000000 };
+
+    switch (code) {
+    case IPCX_E_AGAIN:
+        sched_yield();
+        return 1;
+    case IPCX_E_INTR:
+        return 1;
+    case IPCX_E_PEER_DEAD:
+        set(PEER_DEAD, now());
+        if (!words) {
+            printf("%llu\n", (unsigned long long)now());
+            exit(OTHER_SIDE_DIED);
+        }
+        nanosleep(&moment, NULL); /* until it has a successor */
+        return 1;
+    case IPCX_OK:
+    case IPCX_E_CLOSED:
+        return 0;
+    }
+    must(code);
+    return 0;
+}
+
+/* ---- Sending and receiving ---- */
+
+static const char *mode;
+static uint64_t count;
+static unsigned char *buffer;
+
+static int is_mode(const char *name)
+{
+    return strcmp(mode, name) == 0;
+}
+
+/* Records of a call that begins with record n. */
+static uint64_t batch_of(uint64_t n)
+{
+    uint64_t batch = is_mode("many") ? BATCH : 1;
+
+    return count == 0 || count - n > batch ? batch : count - n;
+}
+
+static uint64_t send_in_place(ipcx_producer *tx, uint64_t n)
+{
+    void *room;
+    int code;
+
+    while (again(code = ipcx_producer_reserve(tx, len_of(n), IPCX_FOREVER, &room)))
+        ;
+    must(code);
+    fill(n, room);
+    set(BEGUN, n + 1);
+    must(ipcx_producer_commit(tx, len_of(n)));
+    return 1;
+}
+
+static uint64_t send_many(ipcx_producer *tx, uint64_t n)
+{
+    struct iovec records[BATCH];
+    unsigned char *at = buffer;
+    size_t sent = 0;
+    int code;
+
+    for (uint64_t i = 0; i < batch_of(n); i++) {
+        fill(n + i, at);
+        records[i] = (struct iovec){ at, len_of(n + i) };
+        at += len_of(n + i);
+    }
+    set(BEGUN, n + batch_of(n));
+    while (again(code = ipcx_producer_send_many(tx, records, batch_of(n), IPCX_FOREVER, &sent)))
+        ;
+    must(code);
+    return sent;
+}
+
+/* Sends from record n on, and says how many. */
+static uint64_t send_from(ipcx_producer *tx, uint64_t n)
+{
+    int code;
+
+    if (is_mode("place"))
+        return send_in_place(tx, n);
+    if (is_mode("many"))
+        return send_many(tx, n);
+    fill(n, buffer);
+    set(BEGUN, n + 1);
+    while (again(code = ipcx_producer_send(tx, buffer, len_of(n), is_mode("try") ? IPCX_NOWAIT : IPCX_FOREVER)))
+        ;
+    must(code);
+    return 1;
+}
+
+static void send_stream(ipcx_ring *ring)
+{
+    ipcx_stats stats = IPCX_STATS_INIT;
+    ipcx_producer *tx;
+    uint64_t next;
+
+    must(ipcx_ring_producer(ring, &tx));
+    must(ipcx_ring_stats(ring, &stats)); /* exact, now that this process is the producer */
+    start_at(next = number_at(stats.sent_bytes));
+    while (count == 0 || next < count) {
+        next += send_from(tx, next);
+        set(DONE, next);
+    }
+    ipcx_producer_close(tx);
+}
+
+/* These say how many records were received; none at the end of the stream. */
+
+static uint64_t receive_in_place(ipcx_consumer *rx, uint64_t n)
+{
+    const void *data;
+    size_t len;
+    int code;
+
+    while (again(code = ipcx_consumer_borrow(rx, &data, &len, IPCX_FOREVER)))
+        ;
+    if (code == IPCX_E_CLOSED)
+        return 0;
+    check(n, data, len);
+    set(BEGUN, n + 1);
+    must(ipcx_consumer_release(rx));
+    return 1;
+}
+
+static uint64_t receive_many(ipcx_consumer *rx, uint64_t n)
+{
+    const unsigned char *at = buffer;
+    size_t lens[BATCH], received = 0;
+    int code;
+
+    while (again(code = ipcx_consumer_recv_many(rx, buffer, stream.largest * BATCH, lens, batch_of(n), &received,
+                                                IPCX_FOREVER)))
+        ;
+    if (code == IPCX_E_CLOSED)
+        return 0;
+    for (size_t i = 0; i < received; at += lens[i++])
+        check(n + i, at, lens[i]);
+    return received;
+}
+
+static uint64_t receive_from(ipcx_consumer *rx, uint64_t n)
+{
+    size_t len;
+    int code;
+
+    if (is_mode("place"))
+        return receive_in_place(rx, n);
+    set(BEGUN, n + batch_of(n));
+    if (is_mode("many"))
+        return receive_many(rx, n);
+    while (again(code = ipcx_consumer_recv(rx, buffer, stream.largest, &len,
+                                           is_mode("try") ? IPCX_NOWAIT : IPCX_FOREVER)))
+        ;
+    if (code == IPCX_E_CLOSED)
+        return 0;
+    check(n, buffer, len);
+    return 1;
+}
+
+static void receive_stream(ipcx_ring *ring)
+{
+    ipcx_consumer *rx;
+    uint64_t next, received;
+    size_t len;
+    int code;
+
+    must(ipcx_ring_consumer(ring, &rx));
+    start_at(next = number_at(ipcx_consumer_position(rx)));
+    while (count == 0 || next < count) {
+        if ((received = receive_from(rx, next)) == 0)
+            fail("the producer closed before record %llu", (unsigned long long)next);
+        set(DONE, next += received);
+        if (ipcx_consumer_position(rx) != position_of(next))
+            fail("record %llu is at another position", (unsigned long long)next);
+    }
+    /* The end of the stream is seen as such. */
+    while (again(code = ipcx_consumer_recv(rx, buffer, stream.largest, &len, IPCX_FOREVER)))
+        ;
+    if (code != IPCX_E_CLOSED)
+        fail("a record behind the last");
+    ipcx_consumer_close(rx);
+}
+
+/* ---- The other roles ---- */
+
+static int fork_and_stay(ipcx_ring *ring)
+{
+    ipcx_producer *tx;
+
+    must(ipcx_ring_producer(ring, &tx));
+    must(ipcx_producer_send(tx, "from the parent", 15, IPCX_FOREVER));
+    if (fork() == 0) {
+        int code = ipcx_producer_send(tx, "from the child", 14, IPCX_NOWAIT);
+        printf("%s %ld\n", code == IPCX_E_FORKED ? "forked" : "sent", (long)getpid());
+        fflush(stdout);
+    }
+    while (getchar() != EOF)
+        ;
+    return 0;
+}
+
+static int send_between_marks(ipcx_ring *ring, uint64_t calls)
+{
+    static const unsigned char record[64];
+    unsigned char received[64];
+    ipcx_producer *tx;
+    ipcx_consumer *rx;
+    size_t len;
+
+    must(ipcx_ring_producer(ring, &tx));
+    must(ipcx_producer_send(tx, "whatever is only done once", 26, IPCX_FOREVER));
+    syscall(SYS_getppid);
+    for (uint64_t i = 0; i < calls; i++)
+        must(ipcx_producer_send(tx, record, sizeof record, IPCX_NOWAIT));
+    syscall(SYS_getppid);
+    if (ipcx_ring_consumer(ring, &rx) != IPCX_OK)
+        return 0; /* the test has it */
+    must(ipcx_consumer_recv(rx, received, sizeof received, &len, IPCX_NOWAIT));
+    syscall(SYS_getppid);
+    for (uint64_t i = 0; i < calls; i++)
+        must(ipcx_consumer_recv(rx, received, sizeof received, &len, IPCX_NOWAIT));
+    syscall(SYS_getppid);
+    return 0;
+}
+
+__attribute__((noreturn)) static void create_for_ever(void)
+{
+    char name[32], before[32];
+    ipcx_ring *ring;
+
+    for (uint64_t number = 0;; number++) {
+        snprintf(name, sizeof name, "made-%llu", (unsigned long long)number);
+        must(ipcx_ring_create(name, NULL, &ring));
+        ipcx_ring_close(ring);
+        if (number == 0) {
+            puts("created");
+            fflush(stdout);
+        } else {
+            must(ipcx_unlink(before));
+        }
+        memcpy(before, name, sizeof before);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const char *verb = argc > 1 ? argv[1] : "";
+    ipcx_ring *ring;
+
+    if (strcmp(verb, "create") == 0)
+        create_for_ever();
+    if (strcmp(verb, "fork") == 0 && argc == 3) {
+        must(ipcx_ring_attach(argv[2], &ring));
+        return fork_and_stay(ring);
+    }
+    if (strcmp(verb, "quiet") == 0 && argc == 4) {
+        must(ipcx_ring_attach(argv[2], &ring));
+        return send_between_marks(ring, strtoull(argv[3], NULL, 10));
+    }
+    if (argc < 7) {
+        fprintf(stderr, "usage: peer send|recv MODE RING COUNT SEED LARGEST [LOG] | fork RING | "
+                        "quiet RING COUNT | create\n");
+        return 2;
+    }
+    mode = argv[2];
+    count = strtoull(argv[4], NULL, 10);
+    make_stream(strtoull(argv[5], NULL, 10), strtoull(argv[6], NULL, 10));
+    if ((buffer = malloc(stream.largest * BATCH + 1)) == NULL)
+        fail("no memory");
+    if (argc > 7)
+        open_log(argv[7]);
+    set(READY, 1);
+    must(ipcx_ring_attach(argv[3], &ring));
+    strcmp(verb, "send") == 0 ? send_stream(ring) : receive_stream(ring);
+    ipcx_ring_close(ring);
+    return 0;
+}

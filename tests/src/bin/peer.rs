@@ -1,0 +1,281 @@
+//! A peer for the tests, in Rust. `peers/peer.c` and `peers/peer.py` do the same with the same arguments:
+//!
+//! ```text
+//! peer send|recv MODE RING COUNT SEED LARGEST [LOG]
+//! peer fork RING            takes the producer's role and forks; the child says what it gets, and outlives it
+//! peer quiet RING COUNT     sends and receives between calls of getppid, for a tracer that counts system calls
+//! peer create               creates rings for ever, and unlinks the one before
+//! ```
+//!
+//! It sends or checks a stream of COUNT records (0: without end), going on where the ring stands. With a log it says
+//! there what it is about, and waits when the other side dies; without, it prints when that happened and exits with 5.
+
+use ipcx::{Consumer, Error, Producer, Result, Ring};
+use ipcx_tests::{now, Log, Stream, Word};
+use std::path::Path;
+use std::time::Duration;
+
+/// Records in a batch.
+const BATCH: u64 = 8;
+const OTHER_SIDE_DIED: i32 = 5;
+
+/// What goes wrong ends the process with a message.
+fn fail(what: impl std::fmt::Display) -> ! {
+    eprintln!("peer (Rust): {what}");
+    std::process::exit(1)
+}
+
+struct Peer {
+    mode: String,
+    count: u64,
+    stream: Stream,
+    log: Option<Log>,
+}
+
+impl Peer {
+    fn set(&self, word: Word, value: u64) {
+        if let Some(log) = &self.log {
+            log.set(word, value);
+        }
+    }
+
+    /// Calls until it works: what only takes time is waited for.
+    fn until_done<T>(&self, mut call: impl FnMut() -> Result<T>) -> Option<T> {
+        loop {
+            match call() {
+                Ok(value) => return Some(value),
+                Err(Error::WouldBlock) => std::thread::yield_now(),
+                Err(Error::Interrupted) => {}
+                Err(Error::Closed(_)) => return None,
+                Err(Error::PeerDead(_)) => self.other_side_died(),
+                Err(error) => fail(error),
+            }
+        }
+    }
+
+    fn other_side_died(&self) {
+        self.set(Word::PeerDead, now());
+        if self.log.is_none() {
+            println!("{}", now());
+            std::process::exit(OTHER_SIDE_DIED);
+        }
+        std::thread::sleep(Duration::from_millis(1)); // until it has a successor
+    }
+
+    /// Records of a call that begins with record `n`.
+    fn batch(&self, n: u64) -> u64 {
+        let batch = if self.mode == "many" { BATCH } else { 1 };
+        if self.count == 0 {
+            batch
+        } else {
+            batch.min(self.count - n)
+        }
+    }
+
+    fn send(&self, tx: &mut Producer) {
+        let first = self.stream.number(tx.position());
+        self.set(Word::First, first);
+        self.set(Word::Begun, first);
+        self.set(Word::Done, first);
+        self.set(Word::Started, 1);
+        let mut next = first;
+        while self.count == 0 || next < self.count {
+            next += self.send_from(tx, next);
+            self.set(Word::Done, next);
+        }
+    }
+
+    /// Sends from record `n` on, and says how many.
+    fn send_from(&self, tx: &mut Producer, n: u64) -> u64 {
+        let records: Vec<Vec<u8>> = match self.mode.as_str() {
+            "place" => return self.send_in_place(tx, n),
+            _ => (n..n + self.batch(n)).map(|n| self.record(n)).collect(),
+        };
+        self.set(Word::Begun, n + self.batch(n));
+        let sent = match self.mode.as_str() {
+            "wait" => self.until_done(|| tx.send(&records[0])).map(|()| 1),
+            "try" => self.until_done(|| tx.try_send(&records[0])).map(|()| 1),
+            "many" => self.until_done(|| tx.send_many(&records)).map(|sent| sent as u64),
+            other => fail(format!("no mode {other}")),
+        };
+        sent.unwrap_or_else(|| fail("the consumer closed"))
+    }
+
+    fn record(&self, n: u64) -> Vec<u8> {
+        let mut record = vec![0; self.stream.len(n)];
+        self.stream.fill(n, &mut record);
+        record
+    }
+
+    fn send_in_place(&self, tx: &mut Producer, n: u64) -> u64 {
+        let len = self.stream.len(n);
+        loop {
+            match tx.reserve(len) {
+                Ok(mut room) => {
+                    // SAFETY: the only other process on this ring is a peer of the test, which writes no data.
+                    self.stream.fill(n, unsafe { room.as_mut_slice() });
+                    self.set(Word::Begun, n + 1);
+                    room.commit();
+                    return 1;
+                }
+                Err(Error::PeerDead(_)) => self.other_side_died(),
+                Err(Error::Interrupted) => {}
+                Err(error) => fail(error),
+            }
+        }
+    }
+
+    fn receive(&self, rx: &mut Consumer) {
+        let first = self.stream.number(rx.position());
+        self.set(Word::First, first);
+        self.set(Word::Begun, first);
+        self.set(Word::Done, first);
+        self.set(Word::Started, 1);
+        let (mut next, mut buffer) = (first, vec![0; self.stream.largest() * BATCH as usize]);
+        while self.count == 0 || next < self.count {
+            let Some(received) = self.receive_from(rx, next, &mut buffer) else {
+                fail(format!("the producer closed before record {next}"))
+            };
+            next += received;
+            self.set(Word::Done, next);
+            if rx.position() != self.stream.position(next) {
+                fail(format!("record {next} is at position {}", rx.position()));
+            }
+        }
+        // The end of the stream is seen as such.
+        if let Some(len) = self.until_done(|| rx.recv(&mut buffer)) {
+            fail(format!("a record of {len} bytes behind the last"));
+        }
+    }
+
+    /// Receives from record `n` on, and says how many; none at the end of the stream.
+    fn receive_from(&self, rx: &mut Consumer, n: u64, buffer: &mut [u8]) -> Option<u64> {
+        let check = |n, record: &[u8]| self.stream.check(n, record).unwrap_or_else(|wrong| fail(wrong));
+        if self.mode == "place" {
+            return self.receive_in_place(rx, n);
+        }
+        self.set(Word::Begun, n + self.batch(n));
+        let mut lens = [0; BATCH as usize];
+        let lens = &mut lens[..self.batch(n) as usize];
+        let received = match self.mode.as_str() {
+            "wait" | "try" => {
+                let waits = self.mode == "wait";
+                let call = || if waits { rx.recv(buffer) } else { rx.try_recv(buffer) };
+                lens[0] = self.until_done(call)?;
+                1
+            }
+            "many" => self.until_done(|| rx.recv_many(buffer, lens))?,
+            other => fail(format!("no mode {other}")),
+        };
+        let mut rest = &buffer[..];
+        for (n, len) in (n..).zip(&lens[..received]) {
+            let (record, behind) = rest.split_at(*len);
+            check(n, record);
+            rest = behind;
+        }
+        Some(received as u64)
+    }
+
+    fn receive_in_place(&self, rx: &mut Consumer, n: u64) -> Option<u64> {
+        loop {
+            match rx.borrow() {
+                Ok(record) => {
+                    // SAFETY: the only other process on this ring is a peer of the test, which leaves it alone.
+                    self.stream.check(n, unsafe { record.as_slice() }).unwrap_or_else(|wrong| fail(wrong));
+                    self.set(Word::Begun, n + 1);
+                    record.release();
+                    return Some(1);
+                }
+                Err(Error::PeerDead(_)) => self.other_side_died(),
+                Err(Error::Interrupted) => {}
+                Err(Error::Closed(_)) => return None,
+                Err(error) => fail(error),
+            }
+        }
+    }
+}
+
+fn stream(arguments: &[String]) -> Result<()> {
+    let [verb, mode, ring, count, seed, largest, log @ ..] = arguments else { usage() };
+    let number = |text: &String| text.parse::<u64>().unwrap_or_else(|_| usage());
+    let stream = Stream::new(number(seed), number(largest) as usize);
+    let log = log.first().map(|path| Log::open(Path::new(path)));
+    let peer = Peer { mode: mode.clone(), count: number(count), stream, log };
+    peer.set(Word::Ready, 1);
+    let ring = Ring::attach(ring)?;
+    match verb.as_str() {
+        "send" => peer.send(&mut ring.producer()?),
+        _ => peer.receive(&mut ring.consumer()?),
+    }
+    Ok(())
+}
+
+/// The child outlives the parent, which the test kills; it ends with its input.
+fn fork(ring: &str) -> Result<()> {
+    let mut tx = Ring::attach(ring)?.producer()?;
+    tx.send(b"from the parent")?;
+    // SAFETY: this process has one thread.
+    if unsafe { libc::fork() } == 0 {
+        let forked = matches!(tx.try_send(b"from the child"), Err(Error::Forked));
+        println!("{} {}", if forked { "forked" } else { "sent" }, std::process::id());
+    }
+    let _ = std::io::read_to_string(std::io::stdin());
+    Ok(())
+}
+
+fn quiet(ring: &str, count: usize) -> Result<()> {
+    let mark = || {
+        // SAFETY: no memory is involved.
+        unsafe { libc::syscall(libc::SYS_getppid) };
+    };
+    let ring = Ring::attach(ring)?;
+    let mut tx = ring.producer()?;
+    tx.send(b"whatever is only done once")?;
+    mark();
+    for _ in 0..count {
+        tx.try_send(&[1; 64])?;
+    }
+    mark();
+    let Ok(mut rx) = ring.consumer() else { return Ok(()) }; // the test has it
+    let mut buffer = [0; 64];
+    rx.try_recv(&mut buffer)?;
+    mark();
+    for _ in 0..count {
+        rx.try_recv(&mut buffer)?;
+    }
+    mark();
+    Ok(())
+}
+
+fn create() -> Result<()> {
+    for number in 0u64.. {
+        drop(Ring::create(&format!("made-{number}"), &ipcx::RingOptions::default())?);
+        match number {
+            0 => println!("created"),
+            _ => ipcx::unlink(&format!("made-{}", number - 1))?,
+        }
+    }
+    Ok(())
+}
+
+fn usage() -> ! {
+    eprintln!(
+        "usage: peer send|recv MODE RING COUNT SEED LARGEST [LOG] | fork RING | quiet RING COUNT | create"
+    );
+    std::process::exit(2)
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words[..] {
+        ["send" | "recv", ..] => stream(&arguments),
+        ["fork", ring] => fork(ring),
+        ["quiet", ring, count] => quiet(ring, count.parse().unwrap_or_else(|_| usage())),
+        ["create"] => create(),
+        _ => usage(),
+    };
+    if let Err(error) = done {
+        fail(error);
+    }
+}
