@@ -10,6 +10,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::Arc;
 
 /// Most bytes and records that one call of `recv_packed` takes, unless the first record alone is larger.
@@ -23,6 +24,8 @@ const MOST: usize = 16 << 10;
 #[pyclass(frozen, module = "ipcx")]
 pub(crate) struct Consumer {
     end: Exclusive<Receiving>,
+    /// What `fileno` gave and an event loop may be waiting for; -1 before.
+    descriptor: AtomicI32,
 }
 
 struct Receiving {
@@ -41,7 +44,7 @@ fn borrow(state: &mut Receiving, deadline: Deadline) -> ipcx::Result<Place> {
 impl Consumer {
     pub(crate) fn new(core: ipcx::Consumer, segment: &str) -> Consumer {
         let state = Receiving { core, lender: Lender::default(), pack: Vec::new(), lens: Vec::new() };
-        Consumer { end: Exclusive::new(state, "Consumer", segment) }
+        Consumer { end: Exclusive::new(state, "Consumer", segment), descriptor: AtomicI32::new(-1) }
     }
 
     #[cold]
@@ -217,8 +220,9 @@ impl Consumer {
     /// Do not read it, do not close it; it lives as long as the consumer.
     fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
         let mut state = self.end.lock(py)?;
-        let fd = state.core.poll_fd().map(|fd| fd.as_raw_fd());
-        fd.map_err(|error| self.raise(py, &error))
+        let fd = state.core.poll_fd().map(|fd| fd.as_raw_fd()).map_err(|error| self.raise(py, &error))?;
+        self.descriptor.store(fd, Ordering::Relaxed); // Relaxed: under the interpreter's lock.
+        Ok(fd)
     }
 
     /// Stream position of the next record, in bytes since the ring was made; that of the one borrowed meanwhile.
@@ -236,6 +240,11 @@ impl Consumer {
     /// Give the role up. Closing again does nothing.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let state = self.end.take(py, |state| state.lender.end())?;
+        let descriptor = self.descriptor.swap(-1, Ordering::Relaxed);
+        if descriptor >= 0 {
+            py.import(pyo3::intern!(py, "ipcx._aio"))?
+                .call_method1(pyo3::intern!(py, "closing"), (descriptor,))?;
+        }
         py.detach(|| drop(state));
         Ok(())
     }

@@ -28,6 +28,7 @@ const BYTE_ORDER: u32 = 0x0102_0304;
 /// Bytes of the widest shared atomic.
 const WORD_SIZE: u32 = 8;
 const DEFAULT_MODE: u32 = 0o600;
+const ANONYMOUS_MODE: u32 = 0o666;
 const DEFAULT_PARTICIPANTS: u32 = 32;
 /// Longest schema label in bytes; the field keeps a zero behind it.
 const LONGEST_SCHEMA: usize = 63;
@@ -140,7 +141,8 @@ impl Header {
 /// Start from the defaults: `SegmentOptions { mode: 0o660, ..Default::default() }`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SegmentOptions {
-    /// Permission bits of a new segment, not subject to the umask; 0 means 0600.
+    /// Permission bits of a new segment, not subject to the umask; 0 means 0600. (An anonymous segment has 0666: its
+    /// descriptor is the permission.)
     pub mode: u32,
     /// Group that a new segment is given to.
     pub group: Option<u32>,
@@ -305,7 +307,7 @@ impl Segment {
         file::reopen(self.fd()).map_err(|e| reopen_error(&self.name, e))
     }
 
-    /// Fills a new file completely. `path` is only for messages about space.
+    /// Fills a new file completely; `path` is the directory of one that gets a name.
     fn build(
         name: &Arc<str>,
         file: OwnedFd,
@@ -362,7 +364,9 @@ impl Segment {
         if let Some(group) = options.group {
             file::set_group(fd, group).map_err(|e| os("fchown", e))?;
         }
-        let mode = if options.mode == 0 { DEFAULT_MODE } else { options.mode };
+        // Whoever has a descriptor of an anonymous segment was given it, also across users, and reopens it.
+        let default = if path.is_some() { DEFAULT_MODE } else { ANONYMOUS_MODE };
+        let mode = if options.mode == 0 { default } else { options.mode };
         if mode & !0o666 != 0 {
             return Err(Error::invalid(format!("mode {mode:o} has bits other than read and write")));
         }

@@ -83,8 +83,29 @@ fn a_batch_is_sent_as_far_as_it_fits_and_received_packed() {
     assert_eq!(&buffer[..(sent - 5) * 20], records[5..sent].concat());
     assert!(matches!(tx.try_send_many([&[0u8; 8][..], &[0; 5000]]), Err(Error::TooBig { .. })));
     assert!(matches!(rx.try_recv(&mut buffer), Err(Error::WouldBlock)), "nothing of that batch was sent");
-    assert_eq!(tx.try_send_many::<[&[u8]; 0]>([]).unwrap(), 0);
+    assert_eq!(tx.try_send_many([] as [&[u8]; 0]).unwrap(), 0);
     assert!(matches!(rx.try_recv_many(&mut buffer, &mut []), Err(Error::Invalid(_))));
+}
+
+/// An `AsRef` need not give the same slice twice; what it gave is what is measured and copied.
+#[test]
+fn a_record_that_changes_its_length_between_looks_stays_inside_the_ring() {
+    struct Growing(std::cell::Cell<usize>);
+    static BYTES: [u8; 1 << 16] = [7; 1 << 16];
+    impl AsRef<[u8]> for Growing {
+        fn as_ref(&self) -> &[u8] {
+            self.0.set((self.0.get() * 5).min(BYTES.len()));
+            &BYTES[..self.0.get()]
+        }
+    }
+    let ring = small();
+    let (mut tx, mut rx) = (ring.producer().unwrap(), ring.consumer().unwrap());
+    let _ = tx.try_send_many(&[Growing(1.into()), Growing(1.into())]);
+    while let Ok(record) = rx.try_borrow() {
+        assert!(record.to_vec().iter().all(|byte| *byte == 7));
+        record.release();
+    }
+    assert!(matches!(rx.try_recv(&mut [0; 8]), Err(Error::WouldBlock)));
 }
 
 #[test]

@@ -235,6 +235,41 @@ fn an_anonymous_ring_is_shared_by_descriptor_and_cannot_be_resized() {
 }
 
 #[test]
+fn an_anonymous_ring_can_be_handed_to_another_user() {
+    if let Some(fd) = child_argument() {
+        // SAFETY: the parent left this descriptor open for us.
+        let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd.parse().unwrap()) };
+        Ring::from_fd(fd).unwrap().producer().unwrap().send(b"from nobody").unwrap();
+        return;
+    }
+    if !is_root() {
+        eprintln!("skipped: becoming another user needs root");
+        return;
+    }
+    let ring = Ring::anonymous(&RingOptions { capacity: 4096, ..Default::default() }).unwrap();
+    let mut rx = ring.consumer().unwrap();
+    let fd = ring.share_fd().unwrap();
+    let number = fd.as_raw_fd();
+    let mut nobody = child("an_anonymous_ring_can_be_handed_to_another_user", &number.to_string());
+    nobody.uid(65534).gid(65534);
+    // SAFETY: fcntl on a descriptor that the child has too.
+    unsafe {
+        nobody.pre_exec(move || {
+            if libc::fcntl(number, libc::F_SETFD, 0) == 0 {
+                Ok(())
+            } else {
+                Err(std::io::Error::last_os_error())
+            }
+        })
+    };
+    let Ok(status) = nobody.status() else {
+        return eprintln!("skipped: another user cannot run the test binary where it lies");
+    };
+    assert!(status.success());
+    assert_eq!(rx.recv(&mut [0; 16]).unwrap(), 11);
+}
+
+#[test]
 fn stats_tell_depth_and_holders() {
     let dir = Scratch::new();
     let ring = Ring::create("a", &dir.options()).unwrap();

@@ -58,22 +58,11 @@ unsafe fn send_the_long_way(
     })
 }
 
-/// One buffer of an array of them, already checked by [`parts`].
-#[derive(Clone, Copy)]
-struct Part<'a>(&'a libc::iovec);
-
-impl AsRef<[u8]> for Part<'_> {
-    fn as_ref(&self) -> &[u8] {
-        // SAFETY: the same call succeeded in `parts`; readable by the contract.
-        unsafe { bytes(self.0.iov_base, self.0.iov_len) }.unwrap_or(&[])
-    }
-}
-
 /// The buffers of an array, each checked.
 ///
 /// # Safety `n` items at `iov` are readable, and so is each buffer, for as long as `'a`; nobody writes them
 /// meanwhile.
-unsafe fn parts<'a>(iov: *const libc::iovec, n: usize) -> Result<impl Iterator<Item = Part<'a>> + Clone> {
+unsafe fn parts<'a>(iov: *const libc::iovec, n: usize) -> Result<impl Iterator<Item = &'a [u8]> + Clone> {
     if n > isize::MAX as usize / size_of::<libc::iovec>() || (iov.is_null() && n > 0) {
         return Err(invalid("the array of buffers is NULL, or longer than an array can be"));
     }
@@ -86,7 +75,8 @@ unsafe fn parts<'a>(iov: *const libc::iovec, n: usize) -> Result<impl Iterator<I
         // SAFETY: as the caller promises.
         unsafe { bytes(part.iov_base, part.iov_len) }?;
     }
-    Ok(iov.iter().map(Part))
+    // SAFETY: the same call succeeded above.
+    Ok(iov.iter().map(|part| unsafe { bytes(part.iov_base, part.iov_len) }.unwrap_or(&[])))
 }
 
 /// Sends each of `n` buffers as one record, waiting for room up to `timeout_ns`, and says in `*sent` how many

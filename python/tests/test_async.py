@@ -111,3 +111,14 @@ def test_after_close_arecv_is_a_value_error(rx: ipcx.Consumer) -> None:
             await rx.arecv()
 
     asyncio.run(main())
+
+
+def test_closing_a_consumer_wakes_the_task_that_waits_for_it(rx: ipcx.Consumer) -> None:
+    async def main() -> None:
+        waiting = asyncio.create_task(rx.arecv())
+        await asyncio.sleep(0)  # lets it begin to wait
+        rx.close()
+        with pytest.raises(ValueError, match="closed"):
+            await asyncio.wait_for(waiting, 10)
+
+    asyncio.run(main())

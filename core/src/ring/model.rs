@@ -231,7 +231,7 @@ fn a_batch_is_committed_by_one_store() {
         let mut tx = Sender::take_over(memory.clone()).unwrap();
         let sender = thread::spawn(move || {
             let batch = [1u64.to_le_bytes(), 2u64.to_le_bytes(), 3u64.to_le_bytes()];
-            assert_eq!(tx.send_many(batch.iter()).unwrap(), 3);
+            assert_eq!(tx.send_many(batch.iter().map(|record| &record[..])).unwrap(), 3);
         });
         let rx = Receiver::take_over(memory.clone()).unwrap();
         let mut seen = Vec::new();

@@ -120,14 +120,14 @@ impl Producer {
     ///
     /// # Errors
     /// As [`Producer::send_until`], if none was sent. `TooBig` if any is too big, and then none is sent.
-    pub fn send_many_until<I>(&mut self, records: I, deadline: Deadline) -> Result<usize>
+    pub fn send_many_until<'a, I, T>(&mut self, records: I, deadline: Deadline) -> Result<usize>
     where
-        I: IntoIterator,
-        I::Item: AsRef<[u8]>,
+        I: IntoIterator<Item = &'a T>,
         I::IntoIter: Clone,
+        T: AsRef<[u8]> + ?Sized + 'a,
     {
-        let (mut rest, deadline) = (records.into_iter(), deadline.started());
-        self.check(rest.clone().map(|record| record.as_ref().len()).max().unwrap_or(0))?;
+        let (mut rest, deadline) = (records.into_iter().map(AsRef::as_ref), deadline.started());
+        self.check(rest.clone().map(<[u8]>::len).max().unwrap_or(0))?;
         let mut sent = 0;
         loop {
             let count = self.sender.send_many(rest.clone()).map_err(|c| self.end.corrupt(c))?;
@@ -135,7 +135,7 @@ impl Producer {
             if count > 0 {
                 rest.nth(count - 1);
             }
-            let Some(next) = rest.clone().next().map(|record| record.as_ref().len()) else { break };
+            let Some(next) = rest.clone().next().map(<[u8]>::len) else { break };
             match self.wait_for_room(next, deadline) {
                 Ok(()) => {}
                 Err(_) if sent > 0 => break,
@@ -150,11 +150,11 @@ impl Producer {
     ///
     /// # Errors
     /// As there.
-    pub fn try_send_many<I>(&mut self, records: I) -> Result<usize>
+    pub fn try_send_many<'a, I, T>(&mut self, records: I) -> Result<usize>
     where
-        I: IntoIterator,
-        I::Item: AsRef<[u8]>,
+        I: IntoIterator<Item = &'a T>,
         I::IntoIter: Clone,
+        T: AsRef<[u8]> + ?Sized + 'a,
     {
         self.send_many_until(records, Deadline::NOW)
     }
@@ -163,11 +163,11 @@ impl Producer {
     ///
     /// # Errors
     /// As there.
-    pub fn send_many<I>(&mut self, records: I) -> Result<usize>
+    pub fn send_many<'a, I, T>(&mut self, records: I) -> Result<usize>
     where
-        I: IntoIterator,
-        I::Item: AsRef<[u8]>,
+        I: IntoIterator<Item = &'a T>,
         I::IntoIter: Clone,
+        T: AsRef<[u8]> + ?Sized + 'a,
     {
         self.send_many_until(records, Deadline::NEVER)
     }

@@ -178,28 +178,26 @@ impl<M: Memory> Sender<M> {
 
     /// Sends as many of the records as there is room for, in one commit; says how many. Each is at most
     /// [`Sender::largest`].
-    pub(crate) fn send_many(
+    pub(crate) fn send_many<'a>(
         &mut self,
-        records: impl Iterator<Item: AsRef<[u8]>>,
+        records: impl Iterator<Item = &'a [u8]>,
     ) -> Result<usize, Corruption> {
         let tail = self.tail;
         let (mut at, mut count, mut first) = (tail, 0, None);
-        for record in records {
-            let len = record.as_ref().len();
-            if !self.fits(at, len)? {
+        for data in records {
+            if !self.fits(at, data.len())? {
                 break;
             }
             if count == 0 {
-                first = Some(record); // Written last, so that its line is the partner's for as long as possible.
+                first = Some(data); // Written last, so that its line is the partner's for as long as possible.
             } else {
-                self.memory.word(at).store(record_word(len, at), Ordering::Relaxed);
-                self.memory.write(at.wrapping_add(WORD), record.as_ref());
+                self.memory.word(at).store(record_word(data.len(), at), Ordering::Relaxed);
+                self.memory.write(at.wrapping_add(WORD), data);
             }
-            at = at.wrapping_add(record_size(len));
+            at = at.wrapping_add(record_size(data.len()));
             count += 1;
         }
-        if let Some(first) = first {
-            let data = first.as_ref();
+        if let Some(data) = first {
             self.memory.word(at).store(0, Ordering::Relaxed);
             self.memory.write(self.payload(), data);
             self.publish(tail, record_word(data.len(), tail), at, count as u64);
