@@ -172,10 +172,19 @@ impl Consumer {
         pack.resize(pack.len().max(PACK).max(first.len), 0);
         lens.resize(max.min(MOST), 0);
         let count =
-            core.recv_many_until(pack, lens, Deadline::NOW).map_err(|error| self.raise(py, &error))?;
-        let lens = &lens[..count];
-        let data = PyBytes::new(py, &pack[..lens.iter().sum()]);
-        Ok((data, boundaries_of(py, lens)?))
+            core.borrow_many_raw(pack, lens, Deadline::NOW).map_err(|error| self.raise(py, &error))?;
+        let (lens, data) = (&lens[..count], &pack[..lens[..count].iter().sum()]);
+        // Released only when the objects are made: for lack of memory, nothing is lost.
+        let made = PyBytes::new_with(py, data.len(), |bytes| {
+            bytes.copy_from_slice(data);
+            Ok(())
+        })
+        .and_then(|bytes| Ok((bytes, boundaries_of(py, lens)?)));
+        match made {
+            Ok(_) => core.release_raw().map_err(|error| self.raise(py, &error))?,
+            Err(_) => core.return_raw(),
+        }
+        made
     }
 
     /// Receive the next record into a writable buffer and return its length. If the buffer is too small, TooBig is

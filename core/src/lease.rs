@@ -215,7 +215,8 @@ impl Leases {
         })
     }
 
-    /// Takes a role: the first time, after its owner closed, or after it died.
+    /// Takes a role's lock: the first time, after its owner closed, or after it died. Next comes [`Leases::open`], or
+    /// [`Leases::put_back`].
     ///
     /// # Errors
     /// `RoleTaken` names the living holder.
@@ -226,11 +227,7 @@ impl Leases {
             return Err(self.taken(role, word));
         }
         match self.lock(ROLE_BASE + u64::from(role.index)) {
-            Ok(true) => {
-                let before = word.0.load(Ordering::Relaxed); // Relaxed: the lock makes this the only writer.
-                word.0.store(RoleWord::successor(before, self.slot), Ordering::Release); // Partner: `state`.
-                Ok(())
-            }
+            Ok(true) => Ok(()),
             other => {
                 self.held.fetch_and(!bit, Ordering::AcqRel);
                 other.and_then(|_| Err(self.taken(role, word)))
@@ -253,6 +250,19 @@ impl Leases {
         ))
     }
 
+    /// Says who has the role now.
+    pub(crate) fn open(&self, word: &RoleWord) {
+        let before = word.0.load(Ordering::Relaxed); // Relaxed: the lock makes this the only writer.
+        word.0.store(RoleWord::successor(before, self.slot), Ordering::Release);
+        // Partner: `state`.
+    }
+
+    /// Gives a role back that was not opened: its word tells of the owner before, as if nothing had been taken.
+    pub(crate) fn put_back(&self, role: Role) {
+        let _ = lock::unlock(self.file.as_fd(), ROLE_BASE + u64::from(role.index)); // Unlocking cannot fail.
+        self.held.fetch_and(!(1 << role.index), Ordering::AcqRel);
+    }
+
     /// Gives a role up in good order.
     pub(crate) fn give_up(&self, role: Role, word: &RoleWord) {
         if self.is_inherited() {
@@ -260,8 +270,7 @@ impl Leases {
         }
         let closed = word.0.load(Ordering::Relaxed) & !3 | CLOSED;
         word.0.store(closed, Ordering::Release); // Partner: `state`.
-        let _ = lock::unlock(self.file.as_fd(), ROLE_BASE + u64::from(role.index)); // Unlocking cannot fail.
-        self.held.fetch_and(!(1 << role.index), Ordering::AcqRel);
+        self.put_back(role);
     }
 
     /// State of a role. One system call where it is open in another handle; async-signal-safe.

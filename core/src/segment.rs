@@ -32,8 +32,8 @@ const ANONYMOUS_MODE: u32 = 0o666;
 const DEFAULT_PARTICIPANTS: u32 = 32;
 /// Longest schema label in bytes; the field keeps a zero behind it.
 const LONGEST_SCHEMA: usize = 63;
-/// How often `open` may find the name come and go between its two steps.
-const OPEN_ATTEMPTS: usize = 64;
+/// How often others may get between two steps of an opening before it gives up.
+const ATTEMPTS: usize = 64;
 
 /// What a kind keeps of its options in the header.
 pub(crate) type Parameters = [u64; 8];
@@ -217,13 +217,7 @@ impl Segment {
         format: Format,
         parameters: Parameters,
     ) -> Result<Segment> {
-        remove_stale_temporaries(&place.path, at);
-        let mut random = [0; 8];
-        process::random(&mut random).map_err(|e| place.error("getrandom", e))?;
-        let temporary = format!("{TEMPORARY}{:016x}", u64::from_ne_bytes(random));
-        let fd = file::create_named(at, &temporary).map_err(|e| place.error("open", e))?;
-        let claim = own_description(&place.name, fd.as_fd())?;
-        lock::try_lock(claim.as_fd(), lease::CREATOR).map_err(|e| place.error("fcntl(F_OFD_SETLK)", e))?;
+        let (temporary, fd, _claim) = Segment::claim_temporary(place, at)?;
         let built = Segment::build(&place.name, fd, options, format, parameters, Some(&place.path));
         let named = built.and_then(|segment| {
             file::rename_new(at, &temporary, &place.file).map_err(|e| place.error("renameat2", e))?;
@@ -233,6 +227,28 @@ impl Segment {
             let _ = file::unlink(at, &temporary);
         }
         named
+    }
+
+    /// A temporary file that the next creation does not take for a dead creator's: its name, it, and the lock on it.
+    fn claim_temporary(place: &Place, at: BorrowedFd<'_>) -> Result<(String, OwnedFd, NotInherited)> {
+        for _ in 0..ATTEMPTS {
+            remove_stale_temporaries(&place.path, at);
+            let mut random = [0; 8];
+            process::random(&mut random).map_err(|e| place.error("getrandom", e))?;
+            let temporary = format!("{TEMPORARY}{:016x}", u64::from_ne_bytes(random));
+            let fd = file::create_named(at, &temporary).map_err(|e| place.error("open", e))?;
+            let claim = own_description(&place.name, fd.as_fd())?;
+            let ours = lock::try_lock(claim.as_fd(), lease::CREATOR)
+                .map_err(|e| place.error("fcntl(F_OFD_SETLK)", e))?;
+            // Another creation may have removed it before it was locked.
+            if ours && file::facts(fd.as_fd()).map_err(|e| place.error("fstat", e))?.has_name {
+                return Ok((temporary, fd, claim));
+            }
+        }
+        Err(Error::Exists(Context::new(
+            &place.name,
+            "other processes remove its temporary file all the time; give up",
+        )))
     }
 
     /// Attaches to a segment that must exist. Nothing is written before everything is checked.
@@ -264,7 +280,7 @@ impl Segment {
         format: Format,
         parameters: impl Fn() -> Result<Parameters>,
     ) -> Result<Segment> {
-        for _ in 0..OPEN_ATTEMPTS {
+        for _ in 0..ATTEMPTS {
             match Segment::attach(name, options, format) {
                 Err(Error::NotFound(_)) => {}
                 done => return done,

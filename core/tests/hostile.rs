@@ -82,6 +82,28 @@ fn every_flipped_bit_of_a_control_word_gives_data_or_an_error() {
     }
 }
 
+/// Who cannot take a role over, because the ring is damaged, does not make a death look like an orderly end.
+#[test]
+fn a_refused_successor_leaves_the_role_as_it_was() {
+    let dir = Scratch::new();
+    let ring = Ring::create("a", &dir.options()).unwrap();
+    let file = std::fs::File::options().read(true).write(true).open(dir.file("a")).unwrap();
+    let mut rx = ring.consumer().unwrap();
+    std::mem::forget(ring.producer().unwrap());
+    let word = &mut [0; 8];
+    file.read_exact_at(word, PRODUCER + 24).unwrap();
+    let other = Ring::create("b", &dir.options()).unwrap();
+    let copy = std::fs::File::options().write(true).open(dir.file("b")).unwrap();
+    copy.write_all_at(word, PRODUCER + 24).unwrap(); // as if its producer had died
+    copy.write_all_at(&[1; 8], DATA).unwrap(); // and left this
+    let mut other_rx = other.consumer().unwrap();
+    assert!(matches!(other.producer(), Err(Error::Corrupt(_))));
+    assert_eq!(other.stats().unwrap().producer, ipcx::RoleState::Dead);
+    copy.write_all_at(&[0; 8], DATA).unwrap();
+    assert!(matches!(other_rx.try_recv(&mut [0; 8]), Err(Error::PeerDead(_))));
+    assert!(matches!(rx.try_recv(&mut [0; 8]), Err(Error::WouldBlock)));
+}
+
 /// splitmix64 (Steele, Lea, Flood 2014): the same images for the same seed.
 struct Random(u64);
 

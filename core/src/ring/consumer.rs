@@ -22,21 +22,27 @@ use std::time::Duration;
 pub struct Consumer {
     receiver: Receiver<Mapped>,
     end: Endpoint,
-    borrowed: Option<Found>,
+    borrowed: Option<Borrowed>,
     /// Records received when the ring was last found empty.
     received_before: u64,
 }
 
+/// What was lent without a guard: where it ends, and how many records it is.
+#[derive(Clone, Copy, Debug)]
+struct Borrowed {
+    end: u64,
+    records: u64,
+}
+
 impl Consumer {
     pub(super) fn take(segment: &Arc<Segment>, capacity: usize) -> Result<Consumer> {
-        let mut end = Endpoint::take(segment, capacity, Side::Consumer)?;
+        let end = Endpoint::take(segment, capacity, Side::Consumer)?;
         match Receiver::take_over(end.memory().clone()) {
-            Ok(receiver) => Ok(Consumer { receiver, end, borrowed: None, received_before: 0 }),
-            Err(corruption) => {
-                let error = end.corrupt(corruption);
-                end.close();
-                Err(error)
+            Ok(receiver) => {
+                end.open();
+                Ok(Consumer { receiver, end, borrowed: None, received_before: 0 })
             }
+            Err(corruption) => Err(end.refuse(corruption)),
         }
     }
 
@@ -129,6 +135,22 @@ impl Consumer {
         lens: &mut [usize],
         deadline: Deadline,
     ) -> Result<usize> {
+        let count = self.borrow_many_raw(buffer, lens, deadline)?;
+        self.release_raw()?;
+        Ok(count)
+    }
+
+    /// [`Consumer::recv_many_until`] without the release, for bindings to other languages: the copies are there, and
+    /// [`Consumer::release_raw`] releases all of them, or [`Consumer::return_raw`] none.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn borrow_many_raw(
+        &mut self,
+        buffer: &mut [u8],
+        lens: &mut [usize],
+        deadline: Deadline,
+    ) -> Result<usize> {
         if lens.is_empty() {
             return Err(Error::invalid("room for the length of at least one record is needed"));
         }
@@ -145,8 +167,7 @@ impl Consumer {
             // Corruption behind good records is reported by the next call.
             next = self.receiver.peek_at(end).unwrap_or(None);
         }
-        self.receiver.release(end, count as u64);
-        self.after();
+        self.borrowed = Some(Borrowed { end, records: count as u64 });
         Ok(count)
     }
 
@@ -201,11 +222,11 @@ impl Consumer {
     /// As there.
     pub fn borrow_raw(&mut self, deadline: Deadline) -> Result<(*const u8, usize)> {
         let found = self.find(deadline)?;
-        self.borrowed = Some(found);
+        self.borrowed = Some(Borrowed { end: found.end(), records: 1 });
         Ok((self.receiver.memory().address(found.payload()).as_ptr(), found.len))
     }
 
-    /// Releases the record borrowed: it will not be delivered again.
+    /// Releases what was borrowed: it will not be delivered again.
     ///
     /// # Errors
     /// `Invalid` if none is borrowed, `Forked`.
@@ -213,9 +234,10 @@ impl Consumer {
         if self.end.is_inherited() {
             return Err(Error::Forked);
         }
-        let found =
-            self.borrowed.take().ok_or_else(|| Error::invalid("release without a borrowed record"))?;
-        self.receiver.release(found.end(), 1);
+        let borrowed = self.borrowed.take();
+        let Borrowed { end, records } =
+            borrowed.ok_or_else(|| Error::invalid("release without a borrowed record"))?;
+        self.receiver.release(end, records);
         self.after();
         Ok(())
     }

@@ -85,7 +85,7 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    /// Maps the ring for one side and takes its role.
+    /// Maps the ring for one side and takes its role's lock. [`Endpoint::open`] or [`Endpoint::refuse`] follows.
     pub(crate) fn take(segment: &Arc<Segment>, capacity: usize, side: Side) -> Result<Endpoint> {
         segment.check_not_inherited()?;
         let (own, peer) = match side {
@@ -178,6 +178,18 @@ impl Endpoint {
     #[cold]
     pub(crate) fn corrupt(&self, Corruption(what): Corruption) -> Error {
         Error::Corrupt(self.segment().context(what))
+    }
+
+    /// The role is this end's, which is ready for it.
+    pub(crate) fn open(&self) {
+        let peer = &self.peer;
+        peer.segment.leases().open(role_of(&peer.memory, self.own));
+    }
+
+    /// The ring is not fit to be used: the role is as it was before.
+    pub(crate) fn refuse(self, corruption: Corruption) -> Error {
+        self.peer.segment.leases().put_back(self.own);
+        self.corrupt(corruption)
     }
 
     /// Gives the role up in good order. Wake the peer after it.

@@ -31,14 +31,13 @@ pub struct Producer {
 
 impl Producer {
     pub(super) fn take(segment: &Arc<Segment>, capacity: usize) -> Result<Producer> {
-        let mut end = Endpoint::take(segment, capacity, Side::Producer)?;
+        let end = Endpoint::take(segment, capacity, Side::Producer)?;
         match Sender::take_over(end.memory().clone()) {
-            Ok(sender) => Ok(Producer { sender, end, reserved: None, watched_len: 0 }),
-            Err(corruption) => {
-                let error = end.corrupt(corruption);
-                end.close();
-                Err(error)
+            Ok(sender) => {
+                end.open();
+                Ok(Producer { sender, end, reserved: None, watched_len: 0 })
             }
+            Err(corruption) => Err(end.refuse(corruption)),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Which processor this thread is on, and how many there are.
 
-use std::sync::OnceLock;
+use crate::sync::{AtomicU32, Ordering};
 
 /// Number of the processor that runs this thread now; `u32::MAX` if the kernel does not say.
 pub(crate) fn current() -> u32 {
@@ -9,11 +9,29 @@ pub(crate) fn current() -> u32 {
     u32::try_from(cpu).unwrap_or(u32::MAX)
 }
 
+/// A number found out once per process and kept. Two threads may find it out at once; no lock, which a forked child could
+/// inherit locked.
+struct Kept(AtomicU32);
+
+impl Kept {
+    fn get(&self, find: impl FnOnce() -> u32) -> u32 {
+        match self.0.load(Ordering::Relaxed) {
+            // Relaxed: the number is all there is.
+            0 => {
+                let found = find().max(1);
+                self.0.store(found, Ordering::Relaxed);
+                found
+            }
+            found => found,
+        }
+    }
+}
+
 /// True if the host has one processor online, so that spinning only keeps the partner from running.
 pub(crate) fn single() -> bool {
-    static SINGLE: OnceLock<bool> = OnceLock::new();
+    static ONLINE: Kept = Kept(AtomicU32::new(0));
     // SAFETY: `long sysconf(int)` takes an integer and touches no memory of ours.
-    *SINGLE.get_or_init(|| unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) } == 1)
+    ONLINE.get(|| unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) }.try_into().unwrap_or(2)) == 1
 }
 
 /// Lets another thread run: `int sched_yield(void)`.
@@ -27,8 +45,8 @@ const PAUSE: u64 = 1_400;
 /// Keeps this processor off shared memory for about 1.4 µs, without a system call. One `spin_loop` takes from 2 to 60 ns on
 /// processors of today, so it is timed once per process.
 pub(crate) fn pause() {
-    static TURNS: OnceLock<u32> = OnceLock::new();
-    let turns = *TURNS.get_or_init(|| {
+    static TURNS: Kept = Kept(AtomicU32::new(0));
+    let turns = TURNS.get(|| {
         const SAMPLE: u64 = 1_000;
         let begin = super::clock::now();
         (0..SAMPLE).for_each(|_| std::hint::spin_loop());

@@ -16,6 +16,8 @@ pub(crate) struct Facts {
     /// Permission bits.
     pub(crate) mode: u32,
     pub(crate) is_regular: bool,
+    /// False if no name leads to it.
+    pub(crate) has_name: bool,
 }
 
 const OPEN: OFlag = OFlag::O_RDWR.union(OFlag::O_CLOEXEC).union(OFlag::O_NOFOLLOW).union(OFlag::O_NONBLOCK);
@@ -76,17 +78,25 @@ pub(crate) fn unlink(directory: BorrowedFd<'_>, name: &str) -> SysResult<()> {
     nix::unistd::unlinkat(directory, name, nix::unistd::UnlinkatFlags::NoRemoveDir)
 }
 
+/// Bytes obtained by one call: tmpfs (before Linux 6.17) gives everything back when a signal arrives meanwhile, so a call
+/// must be short beside the time between two signals of a profiler.
+const STEP: u64 = 4 << 20;
+
 /// Obtains every byte of the file now, so that no later access can fail for lack of memory.
-/// `int fallocate(int fd, 0, 0, off_t len)`; zeros are written where the file system cannot.
+/// `int fallocate(int fd, 0, off_t offset, off_t len)`; zeros are written where the file system cannot.
 pub(crate) fn allocate(fd: BorrowedFd<'_>, len: u64) -> SysResult<()> {
-    let size = libc::off_t::try_from(len).map_err(|_| Errno::EFBIG)?;
-    loop {
-        match fcntl::fallocate(fd, fcntl::FallocateFlags::empty(), 0, size) {
+    let mut at = 0;
+    while at < len {
+        let step = STEP.min(len - at);
+        let [from, size] = [at, step].map(|n| libc::off_t::try_from(n).map_err(|_| Errno::EFBIG));
+        match fcntl::fallocate(fd, fcntl::FallocateFlags::empty(), from?, size?) {
+            Ok(()) => at += step,
             Err(Errno::EINTR) => {}
             Err(Errno::EOPNOTSUPP) => return write_zeros(fd, len),
-            done => return done,
+            Err(errno) => return Err(errno),
         }
     }
+    Ok(())
 }
 
 /// `ssize_t pwrite(int, const void *, size_t, off_t)` over the whole file.
@@ -123,6 +133,7 @@ pub(crate) fn facts(fd: BorrowedFd<'_>) -> SysResult<Facts> {
         owner: stat.st_uid,
         group: stat.st_gid,
         mode: stat.st_mode & 0o7777,
+        has_name: stat.st_nlink > 0,
         is_regular: stat.st_mode & libc::S_IFMT == libc::S_IFREG,
     })
 }

@@ -8,7 +8,6 @@
 use crate::sync::{AtomicU32, Ordering};
 use std::cell::UnsafeCell;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::sync::Once;
 
 /// How many forks lie between this process and the one that first loaded the library. Only writer: the atfork
 /// handler of a child, while it has one thread.
@@ -66,7 +65,36 @@ extern "C" fn in_child() {
         open.set_len(0);
     }
     GENERATION.fetch_add(1, Ordering::Relaxed); // Relaxed: one thread.
+    HANDLERS.store(REGISTERED, Ordering::Relaxed); // They ran, so they are.
     REGISTRY.unlock();
+}
+
+/// Whether the handlers are registered: 0 no, `REGISTERED`, else the process whose thread is at it.
+static HANDLERS: AtomicU32 = AtomicU32::new(0);
+const REGISTERED: u32 = u32::MAX;
+
+/// Registers the handlers once. Not by `std::sync::Once`: a child forked while another thread is at it would inherit it
+/// as begun, and wait for a thread that it does not have.
+fn register_handlers() {
+    let this = std::process::id();
+    let mut seen = HANDLERS.load(Ordering::Acquire);
+    while seen != REGISTERED {
+        if seen == this {
+            std::thread::yield_now(); // Another thread of this process is at it.
+            seen = HANDLERS.load(Ordering::Acquire);
+            continue;
+        }
+        match HANDLERS.compare_exchange(seen, this, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => {
+                // SAFETY: the handlers are functions without state of the caller. This fails only for lack of memory;
+                // a fork is then not noticed, as with a raw clone.
+                unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
+                HANDLERS.store(REGISTERED, Ordering::Release);
+                return;
+            }
+            Err(now) => seen = now,
+        }
+    }
 }
 
 /// The current fork generation: a handle made under another one is inherited.
@@ -86,12 +114,7 @@ pub(crate) struct NotInherited {
 impl NotInherited {
     /// Opens and lists a descriptor as one step with respect to fork.
     pub(crate) fn open<E>(open: impl FnOnce() -> Result<OwnedFd, E>) -> Result<NotInherited, E> {
-        static HANDLERS: Once = Once::new();
-        // SAFETY: the handlers are functions without state of the caller. pthread_atfork fails only for lack of
-        // memory; a fork is then not noticed, as with a raw clone.
-        HANDLERS.call_once(|| unsafe {
-            libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child));
-        });
+        register_handlers();
         REGISTRY.with(|list| {
             let fd = open()?;
             list.push(fd.as_raw_fd());
