@@ -27,7 +27,8 @@ pub enum WaitStrategy {
     Balanced,
     /// Never sleep: the lowest latency, at the price of a processor.
     Spin,
-    /// Never sleep, but let other threads run between looks.
+    /// Let other threads run between looks, for 2 ms; then sleep. (Not for ever: the scheduler makes a thread that gives way
+    /// all the time wait ever longer for its turn on a busy processor, up to half a second.)
     Yield,
     /// Sleep at once: the least processor time.
     Block,
@@ -119,6 +120,9 @@ pub(crate) const SLICE: u64 = 50_000_000;
 /// twice the time of the better choice.
 #[cfg(not(loom))]
 const SPIN: u64 = 20_000;
+/// How long `Yield` gives way before it sleeps.
+#[cfg(not(loom))]
+const GIVE_WAY: u64 = 2_000_000;
 /// Looks between two readings of the clock. Between two looks the processor gets its hint for spinning loops (about 20 ns on
 /// an AMD EPYC of 2024): looking without it took a line away from the partner that was still writing it, and made a
 /// round trip a fifth slower.
@@ -303,7 +307,8 @@ pub(crate) fn wait(condition: &mut impl Condition, strategy: WaitStrategy, deadl
         }
         let waited = now - *begin.get_or_insert(now);
         let sleeps = match strategy {
-            WaitStrategy::Spin | WaitStrategy::Yield => false,
+            WaitStrategy::Spin => false,
+            WaitStrategy::Yield => waited >= GIVE_WAY,
             WaitStrategy::Block => true,
             WaitStrategy::Balanced => !spins || waited >= SPIN,
         };
