@@ -13,6 +13,9 @@ use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
+/// Records handed to the core at a time: it looks at all that it is given before it sends the first.
+const STEP: usize = 1 << 12;
+
 /// The sending end of a ring. One exists at a time, over all processes; it belongs to one thread at a time.
 ///
 /// A record is sent when the call returned: from then on it outlives this process. Data is any C-contiguous buffer:
@@ -108,12 +111,19 @@ impl Producer {
         deadline: Deadline,
     ) -> PyResult<usize> {
         let mut state = self.lock(py)?;
+        let (longest, available) = (rest.clone().map(<[u8]>::len).max().unwrap_or(0), state.core.max_len());
+        if longest > available {
+            return Err(self.raise(py, &Error::TooBig { needed: longest, available }));
+        }
         let mut sent = 0;
         loop {
-            let error = match state.core.try_send_many(rest.clone()) {
+            let error = match state.core.try_send_many(rest.clone().take(STEP)) {
                 Ok(count) => {
                     sent += count;
                     count.checked_sub(1).map(|last| rest.nth(last));
+                    if count == STEP {
+                        continue;
+                    }
                     Error::WouldBlock
                 }
                 Err(error) => error,

@@ -82,6 +82,11 @@ impl RoleWord {
         // Partner: `give_up`.
     }
 
+    /// True if the word says that somebody has the role; under its lock: that its owner before died.
+    pub(crate) fn is_open(&self) -> bool {
+        RoleWord::state(self.0.load(Ordering::Relaxed)) == OPEN // Relaxed: read by the holder of the lock.
+    }
+
     fn successor(word: u64, slot: u32) -> u64 {
         let taken = (word >> 32).wrapping_add(1) & 0xffff_ffff;
         taken << 32 | u64::from(slot) << 8 | OPEN

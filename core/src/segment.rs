@@ -67,6 +67,8 @@ pub(crate) struct Format {
     pub(crate) layout: u64,
     /// Bytes of the body for these parameters and this page size; `None` if the parameters are not valid.
     pub(crate) body_size: fn(&Parameters, u64) -> Option<u64>,
+    /// What messages call the parameters.
+    pub(crate) names: &'static [&'static str],
 }
 
 /// The header. Every field is written by the creator before the segment has a name, and by nobody after.
@@ -252,7 +254,13 @@ impl Segment {
     }
 
     /// Attaches to a segment that must exist. Nothing is written before everything is checked.
-    pub(crate) fn attach(name: &str, options: &SegmentOptions, format: Format) -> Result<Segment> {
+    /// Parameters that are 0 in `wanted` may be anything.
+    pub(crate) fn attach(
+        name: &str,
+        options: &SegmentOptions,
+        format: Format,
+        wanted: &Parameters,
+    ) -> Result<Segment> {
         let place = Place::find(name, options)?;
         let directory = place.open_directory()?;
         let fd = file::open(directory.as_fd(), &place.file).map_err(|errno| match errno {
@@ -270,7 +278,7 @@ impl Segment {
             errno => place.error("open", errno),
         })?;
         Segment::check_owner(&place.name, fd.as_fd())?;
-        Segment::adopt(&place.name, fd, options, format)
+        Segment::adopt(&place.name, fd, options, format, wanted)
     }
 
     /// Attaches, or creates if there is none.
@@ -278,14 +286,15 @@ impl Segment {
         name: &str,
         options: &SegmentOptions,
         format: Format,
-        parameters: impl Fn() -> Result<Parameters>,
+        parameters: Parameters,
+        wanted: &Parameters,
     ) -> Result<Segment> {
         for _ in 0..ATTEMPTS {
-            match Segment::attach(name, options, format) {
+            match Segment::attach(name, options, format, wanted) {
                 Err(Error::NotFound(_)) => {}
                 done => return done,
             }
-            match Segment::create(name, options, format, parameters()?) {
+            match Segment::create(name, options, format, parameters) {
                 Err(Error::Exists(_)) => {}
                 done => return done,
             }
@@ -314,7 +323,11 @@ impl Segment {
     pub(crate) fn from_fd(fd: BorrowedFd<'_>, options: &SegmentOptions, format: Format) -> Result<Segment> {
         let name: Arc<str> = Arc::from("anonymous");
         let file = file::reopen(fd).map_err(|e| reopen_error(&name, e))?;
-        Segment::adopt(&name, file, options, format)
+        // Who could shorten the file could end us with SIGBUS: it is sealed, or its owner is trusted.
+        if !fd::is_sealed(file.as_fd()) {
+            Segment::check_owner(&name, file.as_fd())?;
+        }
+        Segment::adopt(&name, file, options, format, &Parameters::default())
     }
 
     /// A descriptor of the segment to hand to another process; it carries no lease.
@@ -391,7 +404,13 @@ impl Segment {
     }
 
     /// Checks a file of unknown content and joins it.
-    fn adopt(name: &Arc<str>, file: OwnedFd, options: &SegmentOptions, format: Format) -> Result<Segment> {
+    fn adopt(
+        name: &Arc<str>,
+        file: OwnedFd,
+        options: &SegmentOptions,
+        format: Format,
+        wanted: &Parameters,
+    ) -> Result<Segment> {
         let header = read_header(name, file.as_fd())?;
         check_header(name, &header, format)?;
         let facts = file::facts(file.as_fd()).map_err(|e| from_errno(name, "fstat", e))?;
@@ -406,6 +425,13 @@ impl Segment {
         if let (Some(ours), Some(theirs)) = (options.schema.as_deref(), header.schema()) {
             if ours != theirs {
                 return mismatch(format!("its schema is {theirs:?}, and {ours:?} was asked for"));
+            }
+        }
+        for ((name, theirs), ours) in format.names.iter().zip(header.parameters).zip(wanted) {
+            if *ours != 0 && *ours != theirs {
+                return mismatch(format!(
+                    "its {name} is {theirs}, and {ours} was asked for; give 0 to take it as it is"
+                ));
             }
         }
         if options.max_participants != 0 && options.max_participants != header.participants {
@@ -690,7 +716,8 @@ fn check_header(name: &Arc<str>, header: &Header, format: Format) -> Result<()> 
 mod tests {
     use super::*;
 
-    const FORMAT: Format = Format { kind: Kind::Ring, layout: 1, body_size: |_, page| Some(page) };
+    const FORMAT: Format =
+        Format { kind: Kind::Ring, layout: 1, body_size: |_, page| Some(page), names: &[] };
 
     /// The way taken on file systems without `O_TMPFILE`, which the machines that run tests hardly have.
     #[test]
@@ -710,7 +737,7 @@ mod tests {
         let segment = create().unwrap();
         assert!(matches!(create(), Err(Error::Exists(_))));
         drop(segment);
-        Segment::attach("a", &options, FORMAT).unwrap();
+        Segment::attach("a", &options, FORMAT, &Parameters::default()).unwrap();
         let mut names = file::names(&path);
         names.sort();
         assert_eq!(names, [".ipcx-new.alive", "ipcx.a"]);

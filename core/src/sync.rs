@@ -6,4 +6,8 @@
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{fence, AtomicU32, AtomicU64, Ordering};
 #[cfg(not(loom))]
-pub(crate) use std::sync::atomic::{fence, AtomicU32, AtomicU64, Ordering};
+pub(crate) use std::sync::atomic::{compiler_fence, fence, AtomicU32, AtomicU64, Ordering};
+
+/// Loom reorders as the memory model allows, whoever does it: a compiler's fence is nothing to it.
+#[cfg(loom)]
+pub(crate) fn compiler_fence(_: Ordering) {}

@@ -10,7 +10,7 @@
 //! other's store, and if the waker is too early the kernel refuses to sleep on a word that has changed. Dekker's
 //! argument; the loom models in `ring/model.rs` check it.
 
-use crate::sync::{fence, AtomicU32, AtomicU64, Ordering};
+use crate::sync::{compiler_fence, fence, AtomicU32, AtomicU64, Ordering};
 #[cfg(not(loom))]
 use crate::{
     error::{Error, Result},
@@ -207,10 +207,10 @@ impl Sleepers {
 /// The waking side's private half.
 #[derive(Debug)]
 pub(crate) struct Waker {
-    /// The sleep word that was last answered. One sleep needs one wake-up *for what it waits for*: a sleeper that was
+    /// The sleep word for which each sleeper was last answered. One sleep needs one wake-up *for what it waits for*: a sleeper that was
     /// not in the kernel yet then finds the word changed. (A wake-up for anything else must not count: the
     /// sleeper may have gone to sleep for the next thing between this side's store and its look.)
-    answered: u32,
+    answered: [u32; 2],
     /// This process is not registered for the asymmetric barrier and fences by itself.
     fences: bool,
 }
@@ -218,7 +218,7 @@ pub(crate) struct Waker {
 impl Waker {
     /// `registered`: whether a sleeping partner's barrier reaches this process.
     pub(crate) fn new(registered: bool) -> Waker {
-        Waker { answered: 0, fences: !registered }
+        Waker { answered: [0; 2], fences: !registered }
     }
 
     /// After a publication: wakes the partner if it sleeps for a position that the publication `reached`. No system
@@ -227,6 +227,8 @@ impl Waker {
     pub(crate) fn notify(&mut self, partner: &Sleepers, reached: impl Fn(u64) -> bool, wake: impl FnOnce()) {
         if self.fences {
             fence(Ordering::SeqCst); // Partner: `Sleepers::announce`.
+        } else {
+            compiler_fence(Ordering::SeqCst); // The partner's global barrier orders what the processor does, not the compiler.
         }
         // Relaxed: ordered after the publication by the fence above or by the partner's global barrier.
         if partner.word.load(Ordering::Relaxed) & (ASLEEP | NEEDS_FENCE) != 0 {
@@ -242,9 +244,14 @@ impl Waker {
         }
         let seen = partner.word.load(Ordering::Acquire); // Partner: `announce`; `wanted` is of this epoch or a later.
         let wanted = |who: Sleeper| partner.wanted[who as usize].load(Ordering::Relaxed);
-        let concerned = Sleeper::ALL.into_iter().any(|who| seen & who.bit() != 0 && reached(wanted(who)));
-        if concerned && seen != self.answered {
-            self.answered = seen;
+        let mut concerned = false;
+        for who in Sleeper::ALL {
+            let answered = &mut self.answered[who as usize];
+            if seen & who.bit() != 0 && seen != *answered && reached(wanted(who)) {
+                (*answered, concerned) = (seen, true);
+            }
+        }
+        if concerned {
             wake();
         }
     }
@@ -342,6 +349,19 @@ mod tests {
             (false, false)
         );
         assert!(Deadline::after(Duration::from_secs(5)).remaining().unwrap() <= Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_wake_up_for_one_sleeper_of_a_side_does_not_count_for_the_other() {
+        let sleepers = Sleepers::new();
+        let mut waker = Waker::new(false);
+        let mut wakes = 0;
+        let mut reach = |position| waker.notify(&sleepers, |wanted| wanted <= position, || wakes += 1);
+        sleepers.announce(Sleeper::Watcher, 10);
+        sleepers.announce(Sleeper::Call, 20);
+        reach(10);
+        reach(20);
+        assert_eq!(wakes, 2);
     }
 
     #[test]

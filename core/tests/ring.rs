@@ -218,6 +218,28 @@ fn a_peer_that_closed_before_one_attached_counts_only_with_what_it_left() {
     assert!(matches!(tx.send_timeout(&[0; 100], timeout), Err(Error::TimedOut)));
 }
 
+/// As when a consumer is killed between its last release and hearing that its producer had closed.
+#[test]
+fn the_successor_of_a_dead_consumer_hears_that_the_producer_had_closed() {
+    let name = format!("test-successor-{}", std::process::id());
+    let ring = Ring::create(&name, &RingOptions { capacity: 4096, ..Default::default() }).unwrap();
+    ring.producer().unwrap().try_send(b"last").unwrap();
+    // SAFETY: the child receives through a handle of its own and ends.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let mut rx = Ring::attach(&name).and_then(|ring| ring.consumer()).unwrap();
+        rx.try_recv(&mut [0; 8]).unwrap();
+        // SAFETY: as a SIGKILL would.
+        unsafe { libc::_exit(0) };
+    }
+    // SAFETY: waits for the child made above.
+    unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+    let mut rx = ring.consumer().unwrap();
+    let end = rx.recv_timeout(&mut [0; 8], Duration::from_secs(5));
+    ipcx::unlink(&name).unwrap();
+    assert!(matches!(end, Err(Error::Closed(_))), "{end:?}");
+}
+
 #[test]
 fn every_strategy_times_out_and_passes_messages_between_threads() {
     for wait in [WaitStrategy::Balanced, WaitStrategy::Spin, WaitStrategy::Yield, WaitStrategy::Block] {

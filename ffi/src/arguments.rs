@@ -52,6 +52,9 @@ pub(crate) unsafe fn path(string: *const c_char) -> Option<PathBuf> {
     Some(PathBuf::from(OsStr::from_bytes(bytes.to_bytes())))
 }
 
+/// More bytes than any object has, and so few that adding to them does not overflow.
+const LONGEST: usize = isize::MAX as usize / 2;
+
 /// The bytes to send; NULL is none.
 ///
 /// # Safety `len` bytes at `data` are readable for as long as `'a` and nobody writes them meanwhile.
@@ -60,7 +63,7 @@ pub(crate) unsafe fn bytes<'a>(data: *const c_void, len: usize) -> Result<&'a [u
     if data.is_null() {
         return if len == 0 { Ok(&[]) } else { Err(invalid("data is NULL and its length is not 0")) };
     }
-    if len > isize::MAX as usize {
+    if len > LONGEST {
         return Err(too_big(len));
     }
     // SAFETY: readable by the caller's promise, not NULL, and not longer than a slice may be.
@@ -89,7 +92,7 @@ pub(crate) unsafe fn some_buffer<'a>(place: *mut c_void, count: usize) -> Option
 
 #[cold]
 fn too_big(needed: usize) -> Error {
-    Error::TooBig { needed, available: isize::MAX as usize }
+    Error::TooBig { needed, available: LONGEST }
 }
 
 /// A place for `count` items; NULL is one for none.

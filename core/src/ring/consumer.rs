@@ -456,11 +456,14 @@ impl Record<'_> {
     /// Copies bytes from `offset` on to all of `buffer`.
     ///
     /// # Errors
-    /// `TooBig` if the record has not that many; nothing is copied.
+    /// `TooBig` if the record has not that many, `Forked`; nothing is copied.
     pub fn read_at(&self, offset: usize, buffer: &mut [u8]) -> Result<()> {
         if offset.checked_add(buffer.len()).is_none_or(|end| end > self.found.len) {
             let needed = offset.saturating_add(buffer.len());
             return Err(Error::TooBig { needed, available: self.found.len });
+        }
+        if self.consumer.end.is_inherited() {
+            return Err(Error::Forked);
         }
         let from = self.found.payload().wrapping_add(offset as u64);
         self.consumer.receiver.memory().read(from, buffer);

@@ -36,7 +36,8 @@ fn cpu_of(memory: &Mapped, role: Role) -> &AtomicU32 {
 /// The other end, as one end sees it.
 ///
 /// A peer that closed before this end attached is not its peer: this end waits for the next one. With one exception: a
-/// consumer that finds records is told, after the last, that their producer closed.
+/// consumer that finds records is told, after the last, that their producer closed. The successor of an end that died has the
+/// peer that one had.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
     segment: Arc<Segment>,
@@ -98,7 +99,9 @@ impl Endpoint {
         let closed = role_of(&memory, peer).closed();
         let position = memory.consumer().position.load(Ordering::Acquire) & !(WORD - 1);
         let empty = memory.word(position).load(Ordering::Acquire) == 0;
-        let before = closed.filter(|_| side == Side::Producer || empty);
+        // The successor of one that died goes on with that one's peer.
+        let succeeds = role_of(&memory, own).is_open();
+        let before = closed.filter(|_| !succeeds && (side == Side::Producer || empty));
         let endpoint = Endpoint {
             own,
             peer: Peer { segment: Arc::clone(segment), memory, role: peer, before },

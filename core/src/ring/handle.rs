@@ -15,7 +15,7 @@ use crate::wait::WaitStrategy;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 
-const FORMAT: Format = Format { kind: Kind::Ring, layout: LAYOUT, body_size };
+const FORMAT: Format = Format { kind: Kind::Ring, layout: LAYOUT, body_size, names: &["capacity"] };
 const DEFAULT_CAPACITY: u64 = 1 << 20;
 
 /// Options of a ring. Start from the defaults: `RingOptions { capacity: 1 << 16, ..Default::default() }`.
@@ -39,16 +39,12 @@ impl RingOptions {
         Ok(parameters)
     }
 
-    /// `Mismatch` if a ring that exists has another capacity than asked for.
-    fn check(&self, segment: Segment) -> Result<Ring> {
-        let actual = segment.parameters()[CAPACITY];
-        if self.capacity != 0 && self.parameters()?[CAPACITY] != actual {
-            let asked = self.capacity;
-            return Err(Error::Mismatch(segment.context(format!(
-                "its capacity is {actual} bytes, and {asked} were asked for; give 0 to take it as it is"
-            ))));
+    /// What a ring that exists must have; 0 stands for anything.
+    fn wanted(&self) -> Result<Parameters> {
+        match self.capacity {
+            0 => Ok(Parameters::default()),
+            _ => self.parameters(),
         }
-        Ok(Ring { segment: Arc::new(segment), observer: OnceLock::new() })
     }
 }
 
@@ -76,13 +72,16 @@ pub struct Ring {
 }
 
 impl Ring {
+    fn of(segment: Segment) -> Ring {
+        Ring { segment: Arc::new(segment), observer: OnceLock::new() }
+    }
+
     /// Creates a ring that must be new.
     ///
     /// # Errors
     /// `Exists`, `NoSpace`, `Permission`, `Invalid`, `NotFound` if the directory is missing, `Os`.
     pub fn create(name: &str, options: &RingOptions) -> Result<Ring> {
-        let segment = Segment::create(name, &options.segment, FORMAT, options.parameters()?)?;
-        Ok(Ring { segment: Arc::new(segment), observer: OnceLock::new() })
+        Segment::create(name, &options.segment, FORMAT, options.parameters()?).map(Ring::of)
     }
 
     /// Attaches to a ring, or creates it if there is none.
@@ -90,7 +89,7 @@ impl Ring {
     /// # Errors
     /// Those of [`Ring::create`] (less `Exists`) and of [`Ring::attach_with`].
     pub fn open(name: &str, options: &RingOptions) -> Result<Ring> {
-        options.check(Segment::open(name, &options.segment, FORMAT, || options.parameters())?)
+        Segment::open(name, &options.segment, FORMAT, options.parameters()?, &options.wanted()?).map(Ring::of)
     }
 
     /// Attaches to a ring that must exist.
@@ -108,7 +107,7 @@ impl Ring {
     /// # Errors
     /// Those of [`Ring::attach`], and `Mismatch`.
     pub fn attach_with(name: &str, options: &RingOptions) -> Result<Ring> {
-        options.check(Segment::attach(name, &options.segment, FORMAT)?)
+        Segment::attach(name, &options.segment, FORMAT, &options.wanted()?).map(Ring::of)
     }
 
     /// Creates a ring without a name, in a memfd sealed against resizing. Hand [`Ring::share_fd`] to another process,
@@ -117,17 +116,16 @@ impl Ring {
     /// # Errors
     /// `NoSpace`, `Invalid`, `Os`.
     pub fn anonymous(options: &RingOptions) -> Result<Ring> {
-        let segment = Segment::anonymous(&options.segment, FORMAT, options.parameters()?)?;
-        Ok(Ring { segment: Arc::new(segment), observer: OnceLock::new() })
+        Segment::anonymous(&options.segment, FORMAT, options.parameters()?).map(Ring::of)
     }
 
-    /// Attaches to the ring behind a descriptor, which stays the caller's.
+    /// Attaches to the ring behind a descriptor, which stays the caller's. The file is sealed against resizing, as that of an
+    /// anonymous ring, or belongs to somebody from whom [`Ring::attach`] would take it.
     ///
     /// # Errors
     /// Those of [`Ring::attach`].
     pub fn from_fd(fd: BorrowedFd<'_>) -> Result<Ring> {
-        let options = RingOptions::default();
-        options.check(Segment::from_fd(fd, &options.segment, FORMAT)?)
+        Segment::from_fd(fd, &SegmentOptions::default(), FORMAT).map(Ring::of)
     }
 
     /// A new descriptor of the ring to hand to another process; closed on exec until you say otherwise. It keeps the

@@ -129,7 +129,11 @@ impl Producer {
         self.check(rest.clone().map(<[u8]>::len).max().unwrap_or(0))?;
         let mut sent = 0;
         loop {
-            let count = self.sender.send_many(rest.clone()).map_err(|c| self.end.corrupt(c))?;
+            let count = match self.sender.send_many(rest.clone()) {
+                Ok(count) => count,
+                Err(_) if sent > 0 => break, // What was sent counts; the next call meets the error again.
+                Err(corruption) => return Err(self.end.corrupt(corruption)),
+            };
             sent += count;
             if count > 0 {
                 rest.nth(count - 1);
@@ -466,11 +470,14 @@ impl Reservation<'_> {
     /// Copies `data` to `offset`.
     ///
     /// # Errors
-    /// `TooBig` if that is not inside the reservation; nothing is written.
+    /// `TooBig` if that is not inside the reservation, `Forked`; nothing is written.
     pub fn write_at(&mut self, offset: usize, data: &[u8]) -> Result<()> {
         if offset.checked_add(data.len()).is_none_or(|end| end > self.len) {
             let needed = offset.saturating_add(data.len());
             return Err(Error::TooBig { needed, available: self.len });
+        }
+        if self.producer.end.is_inherited() {
+            return Err(Error::Forked);
         }
         let sender = &self.producer.sender;
         sender.memory().write(sender.payload().wrapping_add(offset as u64), data);

@@ -18,6 +18,12 @@ pub(crate) fn seal_size(fd: BorrowedFd<'_>) -> SysResult<()> {
     fcntl(fd, FcntlArg::F_ADD_SEALS(seals)).map(drop)
 }
 
+/// True if nobody can ever shorten the file. `int fcntl(int, F_GET_SEALS)`
+pub(crate) fn is_sealed(fd: BorrowedFd<'_>) -> bool {
+    use nix::fcntl::{fcntl, FcntlArg, SealFlag};
+    fcntl(fd, FcntlArg::F_GET_SEALS).is_ok_and(|seals| seals & SealFlag::F_SEAL_SHRINK.bits() != 0)
+}
+
 /// A level-triggered flag that poll, epoll and select can watch.
 #[derive(Debug)]
 pub(crate) struct Flag(EventFd);

@@ -48,15 +48,15 @@ pub(crate) fn create_named(directory: BorrowedFd<'_>, name: &str) -> SysResult<O
 }
 
 /// Opens the file behind a descriptor again, for an open file description of one's own.
-/// `int open("/proc/self/fd/N", O_RDWR)`
+/// `int open("/proc/thread-self/fd/N", O_RDWR)`
 pub(crate) fn reopen(fd: BorrowedFd<'_>) -> SysResult<OwnedFd> {
-    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let path = format!("/proc/thread-self/fd/{}", fd.as_raw_fd());
     fcntl::open(path.as_str(), OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK, Mode::empty())
 }
 
 /// Gives an unnamed file its name, which must be new. `int linkat(int, const char *, int, const char *, int)`
 pub(crate) fn link(fd: BorrowedFd<'_>, directory: BorrowedFd<'_>, name: &str) -> SysResult<()> {
-    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let path = format!("/proc/thread-self/fd/{}", fd.as_raw_fd());
     nix::unistd::linkat(fcntl::AT_FDCWD, path.as_str(), directory, name, AtFlags::AT_SYMLINK_FOLLOW)
 }
 
@@ -79,19 +79,19 @@ pub(crate) fn unlink(directory: BorrowedFd<'_>, name: &str) -> SysResult<()> {
 }
 
 /// Bytes obtained by one call: tmpfs (before Linux 6.17) gives everything back when a signal arrives meanwhile, so a call
-/// must be short beside the time between two signals of a profiler.
+/// must be short beside the time between two signals; it is halved when one arrives.
 const STEP: u64 = 4 << 20;
 
 /// Obtains every byte of the file now, so that no later access can fail for lack of memory.
 /// `int fallocate(int fd, 0, off_t offset, off_t len)`; zeros are written where the file system cannot.
 pub(crate) fn allocate(fd: BorrowedFd<'_>, len: u64) -> SysResult<()> {
-    let mut at = 0;
+    let (mut at, mut most) = (0, STEP);
     while at < len {
-        let step = STEP.min(len - at);
+        let step = most.min(len - at);
         let [from, size] = [at, step].map(|n| libc::off_t::try_from(n).map_err(|_| Errno::EFBIG));
         match fcntl::fallocate(fd, fcntl::FallocateFlags::empty(), from?, size?) {
             Ok(()) => at += step,
-            Err(Errno::EINTR) => {}
+            Err(Errno::EINTR) => most = (most / 2).max(1 << 16),
             Err(Errno::EOPNOTSUPP) => return write_zeros(fd, len),
             Err(errno) => return Err(errno),
         }

@@ -2,10 +2,11 @@
 //! leases end with the parent, and learns that its handles are not its own. (Nothing may be mapped through such a
 //! descriptor: a mapping, which the child inherits too, holds its open file description.)
 //!
-//! Only children made by `fork` (and `vfork`, `posix_spawn` followed by exec, whose descriptors close on exec) are
-//! covered; a raw `clone` system call runs no handlers.
+//! Only children made by `fork` are covered. One made by `vfork` or `posix_spawn` has the leases until its exec, which
+//! closes them; one made by a raw `clone` system call, until it ends.
 
 use crate::sync::{AtomicU32, Ordering};
+use nix::sys::signal::{SigSet, SigmaskHow};
 use std::cell::UnsafeCell;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
@@ -38,10 +39,13 @@ impl Registry {
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Vec<RawFd>) -> T) -> T {
+        // No signal handler runs on this thread meanwhile: one that forks would wait for the mutex that it interrupts.
+        let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK);
         self.lock();
         // SAFETY: the mutex is held, so this is the only reference; `work` does not come back here.
         let value = work(unsafe { &mut *self.open.get() });
         self.unlock();
+        let _ = mask.and_then(|mask| mask.thread_set_mask());
         value
     }
 }
