@@ -6,7 +6,9 @@
 //! | `protocol` | sending, receiving, taking over, sleeping, over any memory |
 //! | `memory` | the mapped memory |
 //! | `endpoint` | role, peer and watcher of either end |
+//! | `handle` | `Ring`: opening, roles, statistics |
 //! | `producer`, `consumer` | the public ends |
+//! | `reservation`, `record` | what they lend in place |
 //! | `model` | loom models of `protocol` |
 
 pub(crate) mod layout;
@@ -24,10 +26,16 @@ mod memory;
 mod model;
 #[cfg(not(loom))]
 mod producer;
+#[cfg(not(loom))]
+mod record;
+#[cfg(not(loom))]
+mod reservation;
 
 #[cfg(not(loom))]
 pub use self::{
-    consumer::{Consumer, Record},
+    consumer::Consumer,
     handle::{Ring, RingOptions, RingStats},
-    producer::{Producer, Reservation},
+    producer::Producer,
+    record::Record,
+    reservation::Reservation,
 };

@@ -3,6 +3,7 @@
 use super::endpoint::{Endpoint, Peer};
 use super::memory::{Mapped, Side};
 use super::protocol::{nap_for_room, Memory, Sender};
+use super::reservation::Reservation;
 use crate::error::{from_errno, Error, Result};
 use crate::segment::Segment;
 use crate::sys::{clock, fd};
@@ -21,10 +22,10 @@ use std::time::Duration;
 /// A record is sent when the call returned success: from then on it outlives this process.
 #[derive(Debug)]
 pub struct Producer {
-    sender: Sender<Mapped>,
-    end: Endpoint,
+    pub(super) sender: Sender<Mapped>,
+    pub(super) end: Endpoint,
     /// Bytes of the open reservation.
-    reserved: Option<usize>,
+    pub(super) reserved: Option<usize>,
     /// Length for which the watcher waits: that of the last record that did not fit.
     watched_len: usize,
 }
@@ -182,7 +183,7 @@ impl Producer {
     #[inline(always)]
     pub fn reserve_until(&mut self, len: usize, deadline: Deadline) -> Result<Reservation<'_>> {
         self.reserve_raw(len, deadline)?;
-        Ok(Reservation { producer: self, len, written: 0 })
+        Ok(Reservation::of(self, len))
     }
 
     /// [`Producer::reserve_until`] without waiting.
@@ -428,102 +429,5 @@ impl Watched for Room {
 
     fn wake(&self, _target: u64) {
         self.memory.wake_for_room();
-    }
-}
-
-/// Room for one record, in place. Dropped without a commit, it vanishes.
-#[derive(Debug)]
-pub struct Reservation<'a> {
-    producer: &'a mut Producer,
-    len: usize,
-    written: usize,
-}
-
-impl Reservation<'_> {
-    /// Bytes reserved.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// True if no bytes are reserved.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Address of the bytes, aligned to 8, valid until commit or drop. What is there before it is written is whatever
-    /// was there.
-    pub fn as_mut_ptr(&mut self) -> *mut u8 {
-        let sender = &self.producer.sender;
-        sender.memory().address(sender.payload()).as_ptr()
-    }
-
-    /// The bytes as a slice.
-    ///
-    /// # Safety
-    /// No other process writes there while the slice is in use. None does that keeps to the protocol; with a peer that
-    /// is not trusted, write through [`Reservation::write_at`] or raw pointers instead.
-    pub unsafe fn as_mut_slice(&mut self) -> &mut [u8] {
-        // SAFETY: `len` bytes are reserved and mapped; exclusive by the caller's promise.
-        unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr(), self.len) }
-    }
-
-    /// Copies `data` to `offset`.
-    ///
-    /// # Errors
-    /// `TooBig` if that is not inside the reservation, `Forked`; nothing is written.
-    pub fn write_at(&mut self, offset: usize, data: &[u8]) -> Result<()> {
-        if offset.checked_add(data.len()).is_none_or(|end| end > self.len) {
-            let needed = offset.saturating_add(data.len());
-            return Err(Error::TooBig { needed, available: self.len });
-        }
-        if self.producer.end.is_inherited() {
-            return Err(Error::Forked);
-        }
-        let sender = &self.producer.sender;
-        sender.memory().write(sender.payload().wrapping_add(offset as u64), data);
-        Ok(())
-    }
-
-    /// Sends all bytes reserved as one record.
-    pub fn commit(self) {
-        let len = self.len;
-        self.finish(len);
-    }
-
-    /// Sends the first `len` bytes as one record.
-    ///
-    /// # Errors
-    /// `Invalid` if that is more than was reserved; nothing is sent.
-    pub fn commit_len(self, len: usize) -> Result<()> {
-        if len > self.len {
-            return Err(Error::invalid(format!("commit of {len} bytes where {} are reserved", self.len)));
-        }
-        self.finish(len);
-        Ok(())
-    }
-
-    fn finish(self, len: usize) {
-        // Fails only in a child forked while the reservation was open: then nothing is sent.
-        let _ = self.producer.commit_raw(len);
-    }
-}
-
-/// Writes one after the other, from the start of the reservation.
-impl std::io::Write for Reservation<'_> {
-    fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
-        let part = data.len().min(self.len - self.written);
-        self.write_at(self.written, &data[..part])?;
-        self.written += part;
-        Ok(part)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Drop for Reservation<'_> {
-    fn drop(&mut self) {
-        self.producer.reserved = None;
     }
 }

@@ -6,137 +6,33 @@
 //! body                what the kind lays out, in whole pages
 //! ```
 //!
-//! The header is copied to private memory at attach, checked there, and never read again: what another process does to
-//! it afterwards has no effect.
+//! | file | what is in it |
+//! |---|---|
+//! | `header` | the header: its fields, writing and checking it |
+//! | `place` | names in a directory |
 
+mod header;
+mod place;
+
+use self::header::{check_header, read_header, write_header, Header};
+use self::place::{own_description, remove_stale_temporaries, reopen_error, Place, TEMPORARY};
 use crate::error::{from_errno, Context, Error, Result};
 use crate::lease::{self, Leases, SlotRecord};
-use crate::name;
 use crate::sys::fork::NotInherited;
 use crate::sys::map::{Access, Map};
-use crate::sys::{clock, fd, file, lock, map, process, Errno};
+use crate::sys::{fd, file, lock, process, Errno};
 use crate::wait::WaitStrategy;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Version of everything in shared memory. Changes whenever an offset or a meaning does.
-pub(crate) const LAYOUT_VERSION: u32 = 1;
-const MAGIC: [u8; 8] = *b"ipcx\r\n\x1a\n";
-const BYTE_ORDER: u32 = 0x0102_0304;
-/// Bytes of the widest shared atomic.
-const WORD_SIZE: u32 = 8;
+pub(crate) use self::header::{fnv1a, Format, Kind, Parameters, FNV_START, LAYOUT_VERSION};
+pub use self::place::{unlink, unlink_in};
+
 const DEFAULT_MODE: u32 = 0o600;
 const ANONYMOUS_MODE: u32 = 0o666;
-const DEFAULT_PARTICIPANTS: u32 = 32;
-/// Longest schema label in bytes; the field keeps a zero behind it.
-const LONGEST_SCHEMA: usize = 63;
 /// How often others may get between two steps of an opening before it gives up.
 const ATTEMPTS: usize = 64;
-
-/// What a kind keeps of its options in the header.
-pub(crate) type Parameters = [u64; 8];
-
-/// What kind of thing a segment is. A number is never reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub(crate) enum Kind {
-    Ring = 1,
-}
-
-impl Kind {
-    fn name(code: u32) -> &'static str {
-        match code {
-            1 => "ring",
-            2 => "pool",
-            3 => "buffer",
-            4 => "semaphore",
-            5 => "topic",
-            6 => "service",
-            7 => "queue",
-            _ => "unknown kind",
-        }
-    }
-}
-
-/// What a kind brings: its number, a hash of its layout, and the size of its body.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Format {
-    pub(crate) kind: Kind,
-    pub(crate) layout: u64,
-    /// Bytes of the body for these parameters and this page size; `None` if the parameters are not valid.
-    pub(crate) body_size: fn(&Parameters, u64) -> Option<u64>,
-    /// What messages call the parameters.
-    pub(crate) names: &'static [&'static str],
-}
-
-/// The header. Every field is written by the creator before the segment has a name, and by nobody after.
-#[derive(Clone, Debug, FromBytes, IntoBytes, KnownLayout, Immutable)]
-#[repr(C)]
-struct Header {
-    magic: [u8; 8],
-    byte_order: u32,
-    word_size: u32,
-    layout_version: u32,
-    kind: u32,
-    /// Hash of this header's and the kind's layout.
-    layout: u64,
-    /// Bytes of the whole segment.
-    total_size: u64,
-    /// Granularity of the parts: a power of two, at least 4096.
-    page_size: u64,
-    /// Random, so that two segments that had the same name can be told apart.
-    instance: [u8; 16],
-    /// Where the kind's part starts.
-    body: u64,
-    /// 1 to `lease::MOST_PARTICIPANTS`.
-    participants: u32,
-    /// A `WaitStrategy`'s number.
-    wait: u32,
-    /// Nanoseconds since 1970, for display.
-    created: u64,
-    parameters: Parameters,
-    /// The user's label, zero-padded.
-    schema: [u8; 64],
-    _reserved: [u8; 32],
-    /// FNV-1a over everything before it.
-    checksum: u64,
-}
-
-const HEADER_SIZE: usize = size_of::<Header>();
-const _: () = {
-    assert!(HEADER_SIZE == 256);
-    assert!(std::mem::offset_of!(Header, layout_version) == 16);
-    assert!(std::mem::offset_of!(Header, instance) == 48);
-    assert!(std::mem::offset_of!(Header, parameters) == 88);
-    assert!(std::mem::offset_of!(Header, schema) == 152);
-    assert!(std::mem::offset_of!(Header, checksum) == 248);
-};
-
-/// FNV-1a, 64 bits: any change of one byte changes it.
-pub(crate) const fn fnv1a(bytes: &[u8], mut hash: u64) -> u64 {
-    let mut i = 0;
-    while i < bytes.len() {
-        hash = (hash ^ bytes[i] as u64).wrapping_mul(0x100_0000_01b3);
-        i += 1;
-    }
-    hash
-}
-
-/// Start value of [`fnv1a`].
-pub(crate) const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
-
-impl Header {
-    fn compute_checksum(&self) -> u64 {
-        fnv1a(&self.as_bytes()[..std::mem::offset_of!(Header, checksum)], FNV_START)
-    }
-
-    fn schema(&self) -> Option<&str> {
-        let end = self.schema.iter().position(|byte| *byte == 0).unwrap_or(self.schema.len());
-        std::str::from_utf8(&self.schema[..end]).ok().filter(|label| !label.is_empty())
-    }
-}
 
 /// Options that every kind of segment has.
 ///
@@ -169,19 +65,6 @@ pub(crate) struct Segment {
     file: OwnedFd,
     _control: Map,
     header: Header,
-}
-
-/// Sizes that follow from a header's parameters.
-struct Geometry {
-    body: u64,
-    total: u64,
-}
-
-fn geometry(format: Format, parameters: &Parameters, participants: u32, page: u64) -> Option<Geometry> {
-    let slots = u64::from(participants) * size_of::<SlotRecord>() as u64;
-    let body = page.checked_add(slots.checked_next_multiple_of(page)?)?;
-    let total = body.checked_add((format.body_size)(parameters, page)?)?;
-    (i64::try_from(total).is_ok() && usize::try_from(total).is_ok()).then_some(Geometry { body, total })
 }
 
 impl Segment {
@@ -347,41 +230,11 @@ impl Segment {
     ) -> Result<Segment> {
         let fd = file.as_fd();
         let os = |call, errno| from_errno(name, call, errno);
-        let participants = match options.max_participants {
-            0 => DEFAULT_PARTICIPANTS,
-            1..=lease::MOST_PARTICIPANTS => options.max_participants,
-            more => {
-                return Err(Error::invalid(format!(
-                    "max_participants is 1 to {}; {more} was given",
-                    lease::MOST_PARTICIPANTS
-                )))
-            }
-        };
         let page = file::mapping_granularity(fd).map_err(|e| os("fstatfs", e))? as u64;
-        let too_large = || Error::invalid("the options ask for a segment larger than this process can map");
-        let Geometry { body, total } =
-            geometry(format, &parameters, participants, page).ok_or_else(too_large)?;
-        let mut header = Header {
-            magic: MAGIC,
-            byte_order: BYTE_ORDER,
-            word_size: WORD_SIZE,
-            layout_version: LAYOUT_VERSION,
-            kind: format.kind as u32,
-            layout: format.layout,
-            total_size: total,
-            page_size: page,
-            instance: [0; 16],
-            body,
-            participants,
-            wait: options.wait.code(),
-            created: clock::wall(),
-            parameters,
-            schema: schema_field(options.schema.as_deref())?,
-            _reserved: [0; 32],
-            checksum: 0,
-        };
-        process::random(&mut header.instance).map_err(|e| os("getrandom", e))?;
-        header.checksum = header.compute_checksum();
+        let mut instance = [0; 16];
+        process::random(&mut instance).map_err(|e| os("getrandom", e))?;
+        let header = Header::new(options, format, parameters, page, instance)?;
+        let total = header.total_size;
 
         file::allocate(fd, total).map_err(|errno| match errno {
             Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG | Errno::ENOMEM => {
@@ -523,92 +376,6 @@ impl Segment {
     }
 }
 
-/// Removes a segment's name. Who is attached stays attached; the memory goes with the last of them.
-///
-/// `directory` as in [`SegmentOptions`].
-///
-/// # Errors
-/// `NotFound`, `Permission`, `Invalid` for a bad name.
-pub fn unlink_in(directory: Option<&Path>, name: &str) -> Result<()> {
-    let options = SegmentOptions { directory: directory.map(Path::to_path_buf), ..Default::default() };
-    let place = Place::find(name, &options)?;
-    let at = place.open_directory()?;
-    file::unlink(at.as_fd(), &place.file).map_err(|errno| match errno {
-        Errno::ENOENT => Error::NotFound(Context::new(
-            &place.name,
-            format!("no such segment in {}: nothing to unlink", place.path.display()),
-        )),
-        errno => place.error("unlink", errno),
-    })
-}
-
-/// [`unlink_in`] the default directory.
-///
-/// # Errors
-/// As [`unlink_in`].
-pub fn unlink(name: &str) -> Result<()> {
-    unlink_in(None, name)
-}
-
-/// A name resolved: where the file is and what it is called.
-struct Place {
-    name: Arc<str>,
-    path: PathBuf,
-    file: String,
-}
-
-impl Place {
-    fn find(name: &str, options: &SegmentOptions) -> Result<Place> {
-        let file = name::file_name(name)?;
-        Ok(Place { name: Arc::from(name), path: name::directory(options.directory.as_deref()), file })
-    }
-
-    fn open_directory(&self) -> Result<OwnedFd> {
-        file::directory(&self.path).map_err(|errno| match errno {
-            Errno::ENOENT | Errno::ENOTDIR => Error::NotFound(Context::new(
-                &self.name,
-                format!(
-                    "{} is not a directory; create it, or choose another with IPCX_DIR or the options",
-                    self.path.display()
-                ),
-            )),
-            errno => self.error("open", errno),
-        })
-    }
-
-    fn error(&self, call: &'static str, errno: Errno) -> Error {
-        from_errno(&self.name, call, errno)
-    }
-}
-
-/// Prefix of temporary files where `O_TMPFILE` is missing.
-const TEMPORARY: &str = ".ipcx-new.";
-
-fn remove_stale_temporaries(path: &Path, at: BorrowedFd<'_>) {
-    for name in file::names(path).iter().filter(|name| name.starts_with(TEMPORARY)) {
-        let Ok(fd) = NotInherited::open(|| file::open(at, name)) else { continue };
-        if lock::try_lock(fd.as_fd(), lease::CREATOR) == Ok(true) {
-            let _ = file::unlink(at, name); // Its creator is dead: the lock proves it.
-        }
-    }
-}
-
-/// A descriptor to hold locks with: of the same file, through an open file description that nothing else uses.
-fn own_description(name: &Arc<str>, file: BorrowedFd<'_>) -> Result<NotInherited> {
-    NotInherited::open(|| file::reopen(file)).map_err(|e| reopen_error(name, e))
-}
-
-fn reopen_error(name: &Arc<str>, errno: Errno) -> Error {
-    match errno {
-        Errno::ENOENT => Error::Os {
-            errno: errno as i32,
-            call: "open(/proc/self/fd)",
-            context: Context::new(name, "ipcx needs /proc mounted"),
-        },
-        errno => from_errno(name, "open(/proc/self/fd)", errno),
-    }
-}
-
 fn no_space(name: &Arc<str>, fd: BorrowedFd<'_>, needed: u64, path: Option<&Path>, errno: Errno) -> Error {
     let place = path.map_or_else(|| "memory".to_owned(), |path| path.display().to_string());
     let free = match file::free_space(fd) {
@@ -619,97 +386,6 @@ fn no_space(name: &Arc<str>, fd: BorrowedFd<'_>, needed: u64, path: Option<&Path
         name,
         format!("{needed} bytes are needed in {place} and {free}; make room, choose a smaller capacity or another directory"),
     ))
-}
-
-fn schema_field(label: Option<&str>) -> Result<[u8; 64]> {
-    let bytes = label.unwrap_or("").as_bytes();
-    if bytes.len() > LONGEST_SCHEMA || bytes.contains(&0) {
-        return Err(Error::invalid(format!(
-            "a schema label has up to {LONGEST_SCHEMA} bytes and no zero byte"
-        )));
-    }
-    let mut field = [0; 64];
-    field[..bytes.len()].copy_from_slice(bytes);
-    Ok(field)
-}
-
-fn write_header(fd: BorrowedFd<'_>, header: &Header, page: u64) -> std::result::Result<(), Errno> {
-    let page = page as usize;
-    let mut map = Map::reserve(page, page)?;
-    map.place(0, page, fd, 0, Access::ReadWrite)?;
-    // SAFETY: HEADER_SIZE bytes lie in the page just mapped, of a file that has no name yet and so no other user.
-    unsafe {
-        map.at(0, HEADER_SIZE).as_ptr().copy_from_nonoverlapping(header.as_bytes().as_ptr(), HEADER_SIZE)
-    };
-    Ok(())
-}
-
-/// Copies the header of a file of unknown content to private memory.
-fn read_header(name: &Arc<str>, fd: BorrowedFd<'_>) -> Result<Header> {
-    let os = |call, errno| from_errno(name, call, errno);
-    let corrupt = |what: &'static str| Error::Corrupt(Context::new(name, what));
-    let facts = file::facts(fd).map_err(|e| os("fstat", e))?;
-    if !facts.is_regular {
-        return Err(corrupt("not a regular file; unlink it"));
-    }
-    let page = file::mapping_granularity(fd).map_err(|e| os("fstatfs", e))?;
-    if facts.size < page as u64 {
-        return Err(corrupt("too short to be an ipcx segment; unlink it"));
-    }
-    let mut map = Map::reserve(page, page).map_err(|e| os("mmap", e))?;
-    map.place(0, page, fd, 0, Access::Read).map_err(|e| os("mmap", e))?;
-    let mut bytes = [0u8; HEADER_SIZE];
-    // SAFETY: HEADER_SIZE bytes lie in the page just mapped. Another process may be writing them: the copy is then
-    // any bytes, and is checked as such.
-    unsafe { map.at(0, HEADER_SIZE).as_ptr().copy_to_nonoverlapping(bytes.as_mut_ptr(), HEADER_SIZE) };
-    Header::read_from_bytes(&bytes).map_err(|_| corrupt("too short to be an ipcx segment"))
-}
-
-/// Decides whether a header can be what this version of ipcx wrote for `format`. Private memory only.
-fn check_header(name: &Arc<str>, header: &Header, format: Format) -> Result<()> {
-    let corrupt = |what: &'static str| Err(Error::Corrupt(Context::new(name, what)));
-    let version = |what: String| Err(Error::Version(Context::new(name, what)));
-    if header.magic != MAGIC {
-        return corrupt("not an ipcx segment; unlink it, or choose another name");
-    }
-    if header.byte_order != BYTE_ORDER || header.word_size != WORD_SIZE {
-        return version(
-            "it was made with another byte order or word size; unlink it and create it anew".to_owned(),
-        );
-    }
-    if header.layout_version != LAYOUT_VERSION {
-        let theirs = header.layout_version;
-        return version(format!(
-            "its layout version is {theirs}, and this ipcx has {LAYOUT_VERSION}; use one version of ipcx on both sides"
-        ));
-    }
-    if header.checksum != header.compute_checksum() {
-        return corrupt("the header's checksum is wrong; unlink it and create it anew");
-    }
-    if header.kind != format.kind as u32 {
-        let (theirs, ours) = (Kind::name(header.kind), Kind::name(format.kind as u32));
-        return Err(Error::Mismatch(Context::new(
-            name,
-            format!("it is a {theirs}, and a {ours} was asked for"),
-        )));
-    }
-    if header.layout != format.layout {
-        return version(
-            "its layout differs from this build's; use one version of ipcx on both sides".to_owned(),
-        );
-    }
-    let page = header.page_size;
-    let sound = page.is_power_of_two()
-        && (4096..=1 << 30).contains(&page)
-        && page % map::page_size() as u64 == 0
-        && (1..=lease::MOST_PARTICIPANTS).contains(&header.participants)
-        && WaitStrategy::from_code(header.wait).is_some()
-        && geometry(format, &header.parameters, header.participants, page)
-            .is_some_and(|g| g.body == header.body && g.total == header.total_size);
-    if !sound {
-        return corrupt("the header's sizes do not fit together; unlink it and create it anew");
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,0 +1,97 @@
+//! Names in a directory: resolving, removing, and the temporary names of file systems that need them.
+
+use super::SegmentOptions;
+use crate::error::{from_errno, Context, Error, Result};
+use crate::lease;
+use crate::name;
+use crate::sys::fork::NotInherited;
+use crate::sys::{file, lock, Errno};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Removes a segment's name. Who is attached stays attached; the memory goes with the last of them.
+///
+/// `directory` as in [`SegmentOptions`].
+///
+/// # Errors
+/// `NotFound`, `Permission`, `Invalid` for a bad name.
+pub fn unlink_in(directory: Option<&Path>, name: &str) -> Result<()> {
+    let options = SegmentOptions { directory: directory.map(Path::to_path_buf), ..Default::default() };
+    let place = Place::find(name, &options)?;
+    let at = place.open_directory()?;
+    file::unlink(at.as_fd(), &place.file).map_err(|errno| match errno {
+        Errno::ENOENT => Error::NotFound(Context::new(
+            &place.name,
+            format!("no such segment in {}: nothing to unlink", place.path.display()),
+        )),
+        errno => place.error("unlink", errno),
+    })
+}
+
+/// [`unlink_in`] the default directory.
+///
+/// # Errors
+/// As [`unlink_in`].
+pub fn unlink(name: &str) -> Result<()> {
+    unlink_in(None, name)
+}
+
+/// A name resolved: where the file is and what it is called.
+pub(super) struct Place {
+    pub(super) name: Arc<str>,
+    pub(super) path: PathBuf,
+    pub(super) file: String,
+}
+
+impl Place {
+    pub(super) fn find(name: &str, options: &SegmentOptions) -> Result<Place> {
+        let file = name::file_name(name)?;
+        Ok(Place { name: Arc::from(name), path: name::directory(options.directory.as_deref()), file })
+    }
+
+    pub(super) fn open_directory(&self) -> Result<OwnedFd> {
+        file::directory(&self.path).map_err(|errno| match errno {
+            Errno::ENOENT | Errno::ENOTDIR => Error::NotFound(Context::new(
+                &self.name,
+                format!(
+                    "{} is not a directory; create it, or choose another with IPCX_DIR or the options",
+                    self.path.display()
+                ),
+            )),
+            errno => self.error("open", errno),
+        })
+    }
+
+    pub(super) fn error(&self, call: &'static str, errno: Errno) -> Error {
+        from_errno(&self.name, call, errno)
+    }
+}
+
+/// Prefix of temporary files where `O_TMPFILE` is missing.
+pub(super) const TEMPORARY: &str = ".ipcx-new.";
+
+pub(super) fn remove_stale_temporaries(path: &Path, at: BorrowedFd<'_>) {
+    for name in file::names(path).iter().filter(|name| name.starts_with(TEMPORARY)) {
+        let Ok(fd) = NotInherited::open(|| file::open(at, name)) else { continue };
+        if lock::try_lock(fd.as_fd(), lease::CREATOR) == Ok(true) {
+            let _ = file::unlink(at, name); // Its creator is dead: the lock proves it.
+        }
+    }
+}
+
+/// A descriptor to hold locks with: of the same file, through an open file description that nothing else uses.
+pub(super) fn own_description(name: &Arc<str>, file: BorrowedFd<'_>) -> Result<NotInherited> {
+    NotInherited::open(|| file::reopen(file)).map_err(|e| reopen_error(name, e))
+}
+
+pub(super) fn reopen_error(name: &Arc<str>, errno: Errno) -> Error {
+    match errno {
+        Errno::ENOENT => Error::Os {
+            errno: errno as i32,
+            call: "open(/proc/self/fd)",
+            context: Context::new(name, "ipcx needs /proc mounted"),
+        },
+        errno => from_errno(name, "open(/proc/self/fd)", errno),
+    }
+}
