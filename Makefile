@@ -15,7 +15,7 @@ export IPCX_PYTHON := $(CURDIR)/$(VPY)
 
 .PHONY: help
 help: ## this list
-	@echo "ipcx needs Rust, gcc, make and Python 3.11 or later; everything else goes into this folder."
+	@echo "ipcx needs Rust, gcc, make and Python 3.11 or later; what else it needs goes into this folder (and the caches of cargo and pip)."
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
 $(VENV)/ready: requirements.txt
@@ -31,7 +31,7 @@ build: ## libipcx.so and libipcx.a (release), the header's library
 
 .PHONY: python
 python: $(VENV)/ready ## the Python package, installed into .venv
-	env -u CONDA_PREFIX VIRTUAL_ENV=$(CURDIR)/$(VENV) $(VENV)/bin/maturin develop --release --locked --quiet 2>&1 | grep -vE '^(🐍|🔗|Looking|Ignoring|📦|✏|🛠)' || test $${PIPESTATUS[0]} -eq 0
+	@env -u CONDA_PREFIX VIRTUAL_ENV=$(CURDIR)/$(VENV) $(VENV)/bin/maturin develop --release --locked --quiet 2>&1 | grep -vE '^(🐍|🔗|Looking|Ignoring|📦|✏|🛠|🍹)' || test $${PIPESTATUS[0]} -eq 0
 
 .PHONY: demo
 demo: build python ## C producer -> Rust stage, killed half-way -> Python consumer, on FILE= (default: libipcx.so)

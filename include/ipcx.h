@@ -114,7 +114,11 @@
 #define IPCX_E_TIMEDOUT (-2)
 /** A signal handler ran while the call slept. Nothing happened; call again to go on. */
 #define IPCX_E_INTR (-3)
-/** The peer closed in good order and nothing is left. */
+
+/**
+ * The peer closed in good order and nothing is left.
+ * A peer that had closed before you attached, with nothing left, does not count: you wait for the next one.
+ */
 #define IPCX_E_CLOSED (-4)
 /** The peer died and nothing is left. Ends when a successor attaches. */
 #define IPCX_E_PEER_DEAD (-5)

@@ -18,6 +18,7 @@ pub const IPCX_E_TIMEDOUT: c_int = -2;
 /// A signal handler ran while the call slept. Nothing happened; call again to go on.
 pub const IPCX_E_INTR: c_int = -3;
 /// The peer closed in good order and nothing is left.
+/// A peer that had closed before you attached, with nothing left, does not count: you wait for the next one.
 pub const IPCX_E_CLOSED: c_int = -4;
 /// The peer died and nothing is left. Ends when a successor attaches.
 pub const IPCX_E_PEER_DEAD: c_int = -5;

@@ -16,7 +16,8 @@ to wait, None (the default) for ever. While they wait, other threads run, and Ct
 If a process is killed, nothing is lost: a record whose send returned is delivered; one that was received but not
 released is delivered again, at the same position; and whoever attaches next takes the dead process's role over.
 
-Every exception is an `ipcx.Error`, and also the built-in that fits (TimeoutError, FileNotFoundError, ...).
+What goes wrong with a segment or a peer is an `ipcx.Error`, and also the built-in that fits (TimeoutError,
+FileNotFoundError, ...). A wrong argument, or the use of something closed, is a plain ValueError or TypeError.
 
 Handles may be used by several threads; endpoints (Producer, Consumer) belong to one thread at a time. After fork, the
 child attaches anew; inherited objects raise `Forked`.

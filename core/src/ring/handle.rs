@@ -53,6 +53,9 @@ impl RingOptions {
 /// The handle may be shared between threads. Dropping it does not remove the name ([`unlink`](crate::unlink) does), and
 /// endpoints taken from it go on working.
 ///
+/// A peer that closed before one attached, with nothing left to receive, does not count: one waits for the next. A peer that died
+/// counts at once.
+///
 /// ```
 /// # fn main() -> ipcx::Result<()> {
 /// # let name = format!("doc-ring-{}", std::process::id());
