@@ -207,8 +207,8 @@ impl Sleepers {
 /// The waking side's private half.
 #[derive(Debug)]
 pub(crate) struct Waker {
-    /// The sleep word for which each sleeper was last answered. One sleep needs one wake-up *for what it waits for*: a sleeper that was
-    /// not in the kernel yet then finds the word changed. (A wake-up for anything else must not count: the
+    /// The sleep word for which each sleeper was last answered. One sleep needs one wake-up *for what it waits for*: a
+    /// sleeper that was not in the kernel yet then finds the word changed. (A wake-up for anything else must not count: the
     /// sleeper may have gone to sleep for the next thing between this side's store and its look.)
     answered: [u32; 2],
     /// This process is not registered for the asymmetric barrier and fences by itself.
@@ -228,7 +228,8 @@ impl Waker {
         if self.fences {
             fence(Ordering::SeqCst); // Partner: `Sleepers::announce`.
         } else {
-            compiler_fence(Ordering::SeqCst); // The partner's global barrier orders what the processor does, not the compiler.
+            // The partner's global barrier orders what the processor does, not what the compiler does.
+            compiler_fence(Ordering::SeqCst);
         }
         // Relaxed: ordered after the publication by the fence above or by the partner's global barrier.
         if partner.word.load(Ordering::Relaxed) & (ASLEEP | NEEDS_FENCE) != 0 {

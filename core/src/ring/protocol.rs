@@ -108,10 +108,10 @@ impl<M: Memory> Sender<M> {
     }
 
     /// True if a record of `len` at `at`, and the 0 behind it, fit as far as is known. `at` is the tail, or follows it in
-    /// a batch that fits. Any length is answered.
+    /// a batch that fits. A length may be too large for the ring, but not near 2^63, which no slice is in any machine.
     #[inline(always)]
     fn had_room(&self, at: u64, len: usize) -> bool {
-        // Wrapping difference: tail and limit are within a capacity of each other, and no slice is 2^63 long.
+        // Wrapping difference: tail and limit are within a capacity of each other.
         self.limit.wrapping_sub(at.wrapping_add(record_size(len) + WORD)) as i64 >= 0
     }
 

@@ -122,6 +122,7 @@ impl Segment {
             process::random(&mut random).map_err(|e| place.error("getrandom", e))?;
             let temporary = format!("{TEMPORARY}{:016x}", u64::from_ne_bytes(random));
             let fd = file::create_named(at, &temporary).map_err(|e| place.error("open", e))?;
+            // Whatever fails from here on leaves a file that nobody holds: the next creation removes it.
             let claim = own_description(&place.name, fd.as_fd())?;
             let ours = lock::try_lock(claim.as_fd(), lease::CREATOR)
                 .map_err(|e| place.error("fcntl(F_OFD_SETLK)", e))?;
