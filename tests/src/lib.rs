@@ -23,7 +23,7 @@ mod trace;
 pub use crate::{
     log::{Log, Word},
     place::Place,
-    process::{now, Ending, Language, Peer, Role, LIMIT, MODES},
+    process::{compile, now, Ending, Language, Peer, Role, LIMIT, MODES},
     random::Random,
     stream::Stream,
     trace::calls_between_marks,

@@ -80,8 +80,12 @@ fn library() -> PathBuf {
     library
 }
 
-/// Compiles a C program once per test process.
-fn compile(source: &Path) -> PathBuf {
+/// Compiles a C program of the repository against the header and the release library, and says where it is.
+///
+/// # Panics
+/// If it does not compile.
+pub fn compile(source: &str) -> PathBuf {
+    let source = &root().join(source);
     let library = library();
     let directory = library.parent().expect("inside a directory");
     let out = build_directory().with_file_name("tests");
@@ -130,7 +134,7 @@ impl Language {
     pub(crate) fn peer(self) -> Command {
         static C: OnceLock<PathBuf> = OnceLock::new();
         match self {
-            Language::C => Command::new(C.get_or_init(|| compile(&root().join("tests/peers/peer.c")))),
+            Language::C => Command::new(C.get_or_init(|| compile("tests/peers/peer.c"))),
             Language::Rust => Command::new(build_directory().join("peer")),
             Language::Python => {
                 let mut command = Command::new(interpreter());
@@ -143,7 +147,7 @@ impl Language {
     /// An example of the repository, such as `hello_send`.
     pub fn example(self, name: &str) -> Command {
         match self {
-            Language::C => Command::new(compile(&root().join(format!("examples-c/{name}.c")))),
+            Language::C => Command::new(compile(&format!("examples-c/{name}.c"))),
             Language::Rust => Command::new(build_directory().join(name)),
             Language::Python => {
                 let mut command = Command::new(interpreter());

@@ -117,7 +117,7 @@ impl Segment {
     /// A temporary file that the next creation does not take for a dead creator's: its name, it, and the lock on it.
     fn claim_temporary(place: &Place, at: BorrowedFd<'_>) -> Result<(String, OwnedFd, NotInherited)> {
         for _ in 0..ATTEMPTS {
-            remove_stale_temporaries(&place.path, at);
+            remove_stale_temporaries(at);
             let mut random = [0; 8];
             process::random(&mut random).map_err(|e| place.error("getrandom", e))?;
             let temporary = format!("{TEMPORARY}{:016x}", u64::from_ne_bytes(random));
@@ -415,9 +415,9 @@ mod tests {
         assert!(matches!(create(), Err(Error::Exists(_))));
         drop(segment);
         Segment::attach("a", &options, FORMAT, &Parameters::default()).unwrap();
-        let mut names = file::names(&path);
+        let mut names = file::names(at);
         names.sort();
-        assert_eq!(names, [".ipcx-new.alive", "ipcx.a"]);
+        assert_eq!(names, [".", "..", ".ipcx-new.alive", "ipcx.a"]);
         std::fs::remove_dir_all(&path).unwrap();
     }
 }

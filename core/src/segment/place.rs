@@ -71,8 +71,8 @@ impl Place {
 /// Prefix of temporary files where `O_TMPFILE` is missing.
 pub(super) const TEMPORARY: &str = ".ipcx-new.";
 
-pub(super) fn remove_stale_temporaries(path: &Path, at: BorrowedFd<'_>) {
-    for name in file::names(path).iter().filter(|name| name.starts_with(TEMPORARY)) {
+pub(super) fn remove_stale_temporaries(at: BorrowedFd<'_>) {
+    for name in file::names(at).iter().filter(|name| name.starts_with(TEMPORARY)) {
         let Ok(fd) = NotInherited::open(|| file::open(at, name)) else { continue };
         if lock::try_lock(fd.as_fd(), lease::CREATOR) == Ok(true) {
             let _ = file::unlink(at, name); // Its creator is dead: the lock proves it.

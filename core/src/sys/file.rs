@@ -155,8 +155,35 @@ pub(crate) fn free_space(fd: BorrowedFd<'_>) -> SysResult<u64> {
     Ok((system.blocks_available() as u64).saturating_mul(system.fragment_size() as u64))
 }
 
-/// Names in a directory. Only for cleaning up, never to find a segment.
-pub(crate) fn names(path: &Path) -> Vec<String> {
-    let Ok(entries) = std::fs::read_dir(path) else { return Vec::new() };
-    entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()
+/// Names in a directory, as far as they can be read. Only for cleaning up, never to find a segment.
+/// `ssize_t getdents64(int, void *, size_t)`: what std and nix have around it panics, or leaks, when a call fails.
+pub(crate) fn names(directory: BorrowedFd<'_>) -> Vec<String> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let Ok(directory) = fcntl::openat(directory, ".", flags, Mode::empty()) else { return Vec::new() };
+    let (mut names, mut buffer) = (Vec::new(), [0; 4096]);
+    loop {
+        // SAFETY: writes at most the buffer's length.
+        let read = unsafe {
+            libc::syscall(libc::SYS_getdents64, directory.as_raw_fd(), buffer.as_mut_ptr(), buffer.len())
+        };
+        let Some(mut entries) = usize::try_from(read).ok().and_then(|read| buffer.get(..read)) else { break };
+        if entries.is_empty() {
+            break;
+        }
+        while let Some((name, rest)) = first_name(entries) {
+            names.extend(name);
+            entries = rest;
+        }
+    }
+    names
+}
+
+/// The name in the first of these `struct linux_dirent64`, if it is in UTF-8, and the entries behind it.
+fn first_name(entries: &[u8]) -> Option<(Option<String>, &[u8])> {
+    /// Offsets of `d_reclen` and `d_name`.
+    const LEN: usize = 16;
+    const NAME: usize = 19;
+    let len = u16::from_ne_bytes(entries.get(LEN..LEN + 2)?.try_into().ok()?);
+    let name = entries.get(NAME..len.into())?.split(|byte| *byte == 0).next()?;
+    Some((String::from_utf8(name.to_vec()).ok(), &entries[len.into()..]))
 }
