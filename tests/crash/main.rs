@@ -17,9 +17,11 @@
 //! | `ring`, `segment` | start states, and survivors who finish |
 //! | `sweep` | single cases |
 //! | `errors` | errors that a system call may give |
-//! | `plan` | which cases are tried, by how many workers, and the figures |
+//! | `plan` | which cases a worker tries |
+//! | `tally` | how far it got |
 //!
-//! The process of the tests is the survivor; the victims are C programs with the release library.
+//! The process of the tests is the survivor; the victims are C programs with the release library. One worker, a process of its own,
+//! runs on each processor: its tracer, victims and sleepers never need two at a time.
 
 mod errors;
 mod image;
@@ -28,14 +30,146 @@ mod ring;
 mod segment;
 mod stage;
 mod sweep;
+mod tally;
 mod tracee;
 
-fn main() -> std::process::ExitCode {
+use crate::plan::Worker;
+use crate::stage::{Scenario, Workshop};
+use crate::tally::Tally;
+use crate::tracee::Nursery;
+use ipcx_tests::{Place, Random};
+use nix::sched::{sched_getaffinity, sched_setaffinity, CpuSet};
+use nix::unistd::Pid;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// To a worker: `NUMBER WORKERS PROCESSOR`.
+const WORKER: &str = "IPCX_CRASH_WORKER";
+/// A case takes milliseconds; one that takes so long hangs where nothing has a limit.
+const STUCK: Duration = Duration::from_secs(120);
+
+fn scenarios(filter: &str) -> Vec<Scenario> {
+    let all = segment::scenarios().into_iter().chain(ring::scenarios());
+    all.filter(|scenario| scenario.name.contains(filter)).collect()
+}
+
+/// Ends the process if nothing moves for a long time: the one thing that no limit in a case catches.
+fn watch(beat: &AtomicU64) -> ! {
+    let (mut last, mut seen) = (Instant::now(), 0);
+    loop {
+        std::thread::sleep(Duration::from_millis(100));
+        let now = beat.load(Ordering::Relaxed);
+        if now != seen {
+            (last, seen) = (Instant::now(), now);
+        } else if last.elapsed() > STUCK {
+            println!("FAILED stuck: no case has ended for {STUCK:?}");
+            std::process::abort();
+        }
+    }
+}
+
+/// Works with a workshop of its own.
+fn with_worker<T>(scenarios: Vec<Scenario>, seed: u64, work: impl FnOnce(&mut Worker<'_, '_>) -> T) -> T {
+    static BEAT: AtomicU64 = AtomicU64::new(0);
+    std::thread::spawn(|| watch(&BEAT));
+    let place = Place::new();
+    let mut nursery = Nursery::start(&ipcx_tests::compile("tests/crash/victim.c"), &place);
+    let workshop = Workshop { place: &place, nursery: &mut nursery, random: Random::new(seed) };
+    let mut worker = Worker::new(workshop, scenarios, &BEAT);
+    worker.explore();
+    work(&mut worker)
+}
+
+fn seconds() -> Option<u64> {
+    std::env::var("IPCX_SECONDS").ok().map(|text| text.parse().expect("IPCX_SECONDS is a number"))
+}
+
+fn be_a_worker(orders: &str, filter: &str) {
+    let numbers: Vec<usize> = orders.split(' ').map(|word| word.parse().expect("a number")).collect();
+    let [number, workers, processor] = numbers[..] else { panic!("{WORKER}={orders}") };
+    let mut own = CpuSet::new();
+    own.set(processor).expect("a processor");
+    sched_setaffinity(Pid::from_raw(0), &own).expect("one of the own processors");
+    let begin = Instant::now();
+    let part = scenarios(filter).into_iter().skip(number).step_by(workers).collect();
+    let mut tally = with_worker(part, number as u64, |worker| {
+        // The whole runs have taken their part of the time.
+        let left = seconds().map(|seconds| seconds.saturating_sub(begin.elapsed().as_secs()));
+        worker.sweep(left, workers)
+    });
+    println!("{}", tally.line());
+}
+
+/// Everything, on each processor.
+fn sweep_all(filter: &str) -> bool {
+    ipcx_tests::compile("tests/crash/victim.c");
+    let allowed = sched_getaffinity(Pid::from_raw(0)).expect("own processors");
+    let processors: Vec<_> =
+        (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap_or(false)).collect();
+    println!("{:<28} {:>12} {:>8} {:>9}", "operation/state", "instructions", "images", "failures");
+    let start = |(number, processor): (usize, &usize)| {
+        Command::new(std::env::current_exe().expect("own path"))
+            .arg(filter)
+            .env(WORKER, format!("{number} {} {processor}", processors.len()))
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a worker starts")
+    };
+    let mut workers: Vec<Child> = processors.iter().enumerate().map(start).collect();
+    let (mut tally, mut good) = (Tally::default(), true);
+    std::thread::scope(|scope| {
+        let outputs = workers.iter_mut().map(|worker| BufReader::new(worker.stdout.take().expect("a pipe")));
+        let read: Vec<_> = outputs
+            .map(|output| {
+                scope.spawn(move || {
+                    let mut sum = Tally::default();
+                    for line in output.lines().map_while(Result::ok) {
+                        if !sum.add(&line) {
+                            println!("{line}");
+                        }
+                    }
+                    sum
+                })
+            })
+            .collect();
+        for thread in read {
+            tally.add(&thread.join().expect("a reader").line());
+        }
+    });
+    for mut worker in workers {
+        good &= worker.wait().expect("a worker to wait for").success();
+    }
+    tally.print();
+    good && tally.all_failures() == 0
+}
+
+/// One case of each scenario that fits the filter.
+fn try_case(filter: &str, text: &str) -> bool {
+    let case = plan::parse(text).unwrap_or_else(|| panic!("{text} is not a case"));
+    let scenarios = scenarios(filter);
+    let count = scenarios.len();
+    with_worker(scenarios, 0, |worker| {
+        (0..count).for_each(|index| worker.try_one(index, case));
+        worker.has_failed()
+    })
+}
+
+fn main() -> ExitCode {
     if !cfg!(target_arch = "x86_64") {
         println!("skipped: the tracer steps x86-64 code only");
-        return std::process::ExitCode::SUCCESS;
+        return ExitCode::SUCCESS;
     }
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let scenarios = segment::scenarios().into_iter().chain(ring::scenarios()).collect();
-    plan::carry_out(scenarios, words.first().map_or("", String::as_str), words.get(1).map(String::as_str))
+    let filter = words.first().map_or("", String::as_str);
+    let good = match (std::env::var(WORKER), words.get(1)) {
+        (Ok(orders), _) => {
+            be_a_worker(&orders, filter);
+            true
+        }
+        (_, Some(case)) => !try_case(filter, case),
+        _ => sweep_all(filter),
+    };
+    ExitCode::from(u8::from(!good))
 }

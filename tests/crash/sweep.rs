@@ -46,6 +46,11 @@ impl Profile {
     fn route(&self, n: u64) -> Route {
         Route::along(&self.instructions, n)
     }
+
+    /// What it costs to get there, in steps.
+    pub(crate) fn distance(&self, n: u64) -> u64 {
+        self.route(n).cost()
+    }
 }
 
 /// The code of `ipcx.h` for a panic that was caught.

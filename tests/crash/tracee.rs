@@ -136,8 +136,12 @@ impl Route {
             let (address, visits) = places[place];
             Route { address, visits, steps: (n - place) as u64 }
         });
-        let cost = |route: &Route| 2 * route.visits + route.steps;
-        by_breakpoint.chain([Route::steps(n as u64)]).min_by_key(cost).expect("one at least")
+        by_breakpoint.chain([Route::steps(n as u64)]).min_by_key(|route| route.cost()).expect("one at least")
+    }
+
+    /// About how many steps take as long.
+    pub(crate) fn cost(&self) -> u64 {
+        2 * self.visits + self.steps
     }
 }
 
