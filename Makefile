@@ -65,7 +65,7 @@ test-demo: build python ## the demonstration
 
 .PHONY: loom
 loom: ## models of the protocols under the loom checker
-	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --locked --release -p ipcx --lib model
+	scripts/models
 
 .PHONY: check
 check: build python ## formatting, lints, header and stub drift, licences, ABI
@@ -84,10 +84,27 @@ bench: build ## the benchmark table, with floors, rtrb and iceoryx2 beside the r
 	$(MAKE) --silent -C bench/c
 	target/release/ipcx-bench $(BENCH)
 
+.PHONY: mutants sanitize valgrind fuzz compare
+mutants: build python ## seeded faults, each of which a test must catch (MUTANTS= names)
+	scripts/mutants $(MUTANTS)
+
+sanitize: build python ## the tests under ThreadSanitizer and AddressSanitizer
+	scripts/sanitize thread
+	scripts/sanitize address
+
+valgrind: build ## the C examples and tests under valgrind
+	scripts/valgrind
+
+fuzz: ## the fuzz targets, SECONDS= each (60)
+	scripts/fuzz all $(or $(SECONDS),60)
+
+compare: build python ## what the same killing does to other libraries (docs/comparison.md)
+	tests/compare/run
+
 .PHONY: soak
-soak: build python ## the long proofs, for MINUTES= minutes
-	cargo build --release --locked -p ipcx-tests --tests
-	scripts/soak $(MINUTES)
+soak: build python ## the long proofs, for MINUTES= minutes (30); KEEP=1 keeps their table in docs/reliability.md
+	cargo build --release --locked -p ipcx-tests --tests --bins
+	scripts/soak $(if $(KEEP),--keep) $(MINUTES)
 
 .PHONY: format
 format: ## formats everything

@@ -47,6 +47,7 @@
 compile_error!("ipcx needs Linux: futex, memfd, O_TMPFILE and open-file-description locks");
 
 mod ring;
+mod role;
 mod sync;
 mod wait;
 
@@ -69,6 +70,10 @@ mod segment;
 mod sys;
 #[cfg(not(loom))]
 mod watch;
+
+#[cfg(all(loom, test))]
+#[path = "../../tests/model/mod.rs"]
+mod model;
 
 #[cfg(not(loom))]
 pub use crate::{

@@ -8,7 +8,7 @@
 //! sleeps on the very word whose change it waits for. The waker changes that word, then looks at the sleep word
 //! (with a fence between, or with the sleeper's asymmetric barrier in place of it). One of the two sees the
 //! other's store, and if the waker is too early the kernel refuses to sleep on a word that has changed. Dekker's
-//! argument; the loom models in `ring/model.rs` check it.
+//! argument; the loom models in `tests/model` check it.
 
 use crate::sync::{compiler_fence, fence, AtomicU32, AtomicU64, Ordering};
 #[cfg(not(loom))]
@@ -327,60 +327,4 @@ pub(crate) fn wait(condition: &mut impl Condition, strategy: WaitStrategy, deadl
 }
 
 #[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn strategies_keep_their_numbers() {
-        for code in 0..4 {
-            assert_eq!(WaitStrategy::from_code(code).unwrap().code(), code);
-        }
-        assert_eq!(WaitStrategy::from_code(4), None);
-    }
-
-    #[test]
-    fn a_deadline_too_far_to_express_is_for_ever() {
-        assert_eq!(Deadline::after(Duration::MAX), Deadline::NEVER);
-        assert_eq!(Deadline::NEVER.remaining(), None);
-        assert_eq!(Deadline::within(Duration::from_secs(1 << 40)), Deadline::NEVER);
-        assert!(Deadline::after(Duration::ZERO).is_now());
-        let within = Deadline::within(Duration::from_secs(5));
-        assert_eq!(
-            (within.started() == within, within.started().started() == within.started()),
-            (false, false)
-        );
-        assert!(Deadline::after(Duration::from_secs(5)).remaining().unwrap() <= Duration::from_secs(5));
-    }
-
-    #[test]
-    fn a_wake_up_for_one_sleeper_of_a_side_does_not_count_for_the_other() {
-        let sleepers = Sleepers::new();
-        let mut waker = Waker::new(false);
-        let mut wakes = 0;
-        let mut reach = |position| waker.notify(&sleepers, |wanted| wanted <= position, || wakes += 1);
-        sleepers.announce(Sleeper::Watcher, 10);
-        sleepers.announce(Sleeper::Call, 20);
-        reach(10);
-        reach(20);
-        assert_eq!(wakes, 2);
-    }
-
-    #[test]
-    fn a_sleep_is_answered_once_and_a_successor_is_answered_again() {
-        let sleepers = Sleepers::new();
-        let mut waker = Waker::new(false);
-        let mut wakes = 0;
-        let mut reach = |position| waker.notify(&sleepers, |wanted| wanted <= position, || wakes += 1);
-        reach(10); // nobody sleeps
-        sleepers.announce(Sleeper::Call, 10);
-        reach(9); // it does not concern the sleeper
-        reach(10);
-        reach(11); // one sleep, one wake-up
-        sleepers.reset(); // the sleeper died; its successor sleeps too
-        sleepers.announce(Sleeper::Call, 12);
-        reach(12);
-        sleepers.withdraw(Sleeper::Call);
-        reach(13);
-        assert_eq!(wakes, 2);
-    }
-}
+mod tests;

@@ -130,10 +130,10 @@ impl<'w, 'p> Worker<'w, 'p> {
     pub(crate) fn try_one(&mut self, index: usize, case: Case) {
         let Some(profile) = self.profiles[index].clone() else { return };
         let recovery = self.recovery(index).cloned();
-        self.attempt(index, sweep_of(case), &name(case), |workshop, scenario| {
-            sweep::run(workshop, scenario, &profile, recovery.as_ref(), case);
+        let reached = self.attempt(index, sweep_of(case), &name(case), |workshop, scenario| {
+            sweep::run(workshop, scenario, &profile, recovery.as_ref(), case)
         });
-        self.tally.tried[sweep_of(case)] += 1;
+        self.tally.tried[sweep_of(case)] += u64::from(reached.unwrap_or(true));
     }
 
     pub(crate) fn has_failed(&self) -> bool {

@@ -47,7 +47,7 @@ pub(crate) struct Scenario {
     pub(crate) operation: &'static str,
     /// The segment it is about.
     pub(crate) target: &'static str,
-    /// It starts a thread, which breakpoints would kill.
+    /// It has a thread, or starts one, which breakpoints would kill.
     pub(crate) threads: bool,
     /// The operation that takes over after it, which is swept too.
     pub(crate) recovers: Option<&'static str>,

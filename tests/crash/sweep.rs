@@ -158,47 +158,63 @@ fn way(scenario: &Scenario, known: &Profile, n: u64) -> Route {
     }
 }
 
-fn die(workshop: &mut Workshop<'_>, scenario: &Scenario, known: &Profile, at: u64, stage: &mut dyn Stage) {
+/// True if it died inside the operation.
+fn die(
+    workshop: &mut Workshop<'_>,
+    scenario: &Scenario,
+    known: &Profile,
+    at: u64,
+    stage: &mut dyn Stage,
+) -> bool {
     let mut victim = workshop.nursery.victim(scenario.operation, scenario.target);
     stage.begun(victim.first());
     let at = victim.follow(way(scenario, known, at));
     victim.kill();
     stage.dead(at, Toll::AllOrNothing(known.code));
+    at == At::Inside
 }
 
-/// Tries one case. A failure is a panic. `recovery` is a whole one after such an operation, for cases of two deaths.
+/// Tries one case, and says whether it came to the place: what depends on chance and time may take another way. A failure is a
+/// panic. `recovery` is a whole one after such an operation, for cases of two deaths.
 pub(crate) fn run(
     workshop: &mut Workshop<'_>,
     scenario: &Scenario,
     known: &Profile,
     recovery: Option<&Profile>,
     case: Case,
-) {
+) -> bool {
     let mut stage = (scenario.stage)(workshop);
-    match case {
+    let reached = match case {
         Case::Kill(at) => die(workshop, scenario, known, at, &mut *stage),
         Case::Freeze { at, turn } => {
             let mut victim = workshop.nursery.victim(scenario.operation, scenario.target);
             stage.begun(victim.first());
             let mut at = victim.follow(way(scenario, known, at));
+            let reached = at == At::Inside;
             stage.others(turn);
             if turn % 2 == 1 {
                 at = At::End(victim.finish());
             }
             victim.kill();
             stage.dead(at, Toll::AtMost);
+            reached
         }
         Case::Double { first, second } => {
-            die(workshop, scenario, known, first, &mut *stage);
+            let reached = die(workshop, scenario, known, first, &mut *stage);
             let operation = scenario.recovers.expect("a scenario with a recovery");
             let mut victim = workshop.nursery.victim(operation, scenario.target);
             stage.begun(victim.first());
-            victim.follow(recovery.map_or(Route::steps(second), |known| known.route(second)));
+            let at = victim.follow(recovery.map_or(Route::steps(second), |known| known.route(second)));
             victim.kill();
             stage.dead(At::Inside, Toll::Nothing);
+            reached && at == At::Inside
         }
-        Case::Fail { call, errno } => fail(workshop, scenario, call, errno, &mut *stage),
-    }
+        Case::Fail { call, errno } => {
+            fail(workshop, scenario, call, errno, &mut *stage);
+            true
+        }
+    };
     let with_notice = workshop.random.below(NOTICES) == 0;
     stage.finish(workshop, with_notice);
+    reached
 }

@@ -75,6 +75,19 @@ static void reserve(void)
     memcpy(data, batch[0].iov_base, batch[0].iov_len);
 }
 
+/* With a thread that keeps the descriptor true. */
+static void produce_watched(void)
+{
+    produce();
+    must(ipcx_producer_poll_fd(tx));
+}
+
+static void consume_watched(void)
+{
+    consume();
+    must(ipcx_consumer_poll_fd(rx));
+}
+
 static void produce_from_pipe(void)
 {
     produce();
@@ -316,6 +329,7 @@ static const struct operation {
     { "commit", reserve, commit },
     { "abort", reserve, abort_reservation },
     { "send_file", produce_from_pipe, send_file },
+    { "watched_send", produce_watched, try_send },
     { "producer_poll_fd", produce, producer_poll_fd },
     { "take_consumer", nothing, take_consumer },
     { "close_consumer", consume, close_consumer },
@@ -325,6 +339,7 @@ static const struct operation {
     { "borrow", consume, borrow_only },
     { "release", borrow, release },
     { "return", borrow, give_back },
+    { "watched_recv", consume_watched, try_recv },
     { "consumer_poll_fd", consume, consumer_poll_fd },
 };
 

@@ -18,13 +18,15 @@ mod place;
 mod process;
 mod random;
 mod stream;
+#[cfg(target_env = "gnu")] // what libc says of ptrace; peers for other targets do without
 mod trace;
 
+#[cfg(target_env = "gnu")]
+pub use crate::trace::calls_between_marks;
 pub use crate::{
     log::{Log, Word},
     place::Place,
     process::{compile, now, Ending, Language, Peer, Role, LIMIT, MODES},
     random::Random,
     stream::Stream,
-    trace::calls_between_marks,
 };

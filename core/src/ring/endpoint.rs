@@ -1,8 +1,8 @@
 //! What producer and consumer have in common: a role, a peer, and a watcher if the descriptor was asked for.
 
-use super::layout::{ConsumerPage, ProducerPage, WORD};
+use super::layout::{ConsumerPage, ProducerPage};
 use super::memory::{Mapped, Side};
-use super::protocol::{Corruption, Memory};
+use super::protocol::{is_empty, Corruption, Memory};
 use crate::error::{Error, Result};
 use crate::lease::{Role, RoleState, RoleWord};
 use crate::segment::Segment;
@@ -95,13 +95,10 @@ impl Endpoint {
         };
         let memory = Mapped::new(segment, capacity, side)?;
         segment.leases().take(own, role_of(&memory, own))?;
-        // In this order: what a producer sent before it closed is then seen.
-        let closed = role_of(&memory, peer).closed();
-        let position = memory.consumer().position.load(Ordering::Acquire) & !(WORD - 1);
-        let empty = memory.word(position).load(Ordering::Acquire) == 0;
         // The successor of one that died goes on with that one's peer.
         let succeeds = role_of(&memory, own).is_open();
-        let before = closed.filter(|_| !succeeds && (side == Side::Producer || empty));
+        let nothing_left = || side != Side::Consumer || is_empty(&memory);
+        let before = role_of(&memory, peer).closed_before(nothing_left).filter(|_| !succeeds);
         let endpoint = Endpoint {
             own,
             peer: Peer { segment: Arc::clone(segment), memory, role: peer, before },

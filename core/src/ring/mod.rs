@@ -9,7 +9,8 @@
 //! | `handle` | `Ring`: opening, roles, statistics |
 //! | `producer`, `consumer` | the public ends |
 //! | `reservation`, `record` | what they lend in place |
-//! | `model` | loom models of `protocol` |
+//!
+//! Loom models of `protocol` are in `tests/model`; `threads` runs it over memory that two threads share.
 
 pub(crate) mod layout;
 pub(crate) mod protocol;
@@ -22,14 +23,14 @@ mod endpoint;
 mod handle;
 #[cfg(not(loom))]
 mod memory;
-#[cfg(all(loom, test))]
-mod model;
 #[cfg(not(loom))]
 mod producer;
 #[cfg(not(loom))]
 mod record;
 #[cfg(not(loom))]
 mod reservation;
+#[cfg(all(test, not(loom)))]
+mod threads;
 
 #[cfg(not(loom))]
 pub use self::{

@@ -335,6 +335,12 @@ impl<M: Memory> Receiver<M> {
     }
 }
 
+/// True if no record is there for the next consumer. For who has not taken over yet: any bytes may stand there.
+pub(crate) fn is_empty(memory: &impl Memory) -> bool {
+    let position = memory.consumer().position.load(Ordering::Acquire) & !(WORD - 1); // Partner: `Receiver::release`.
+    memory.word(position).load(Ordering::Acquire) == 0 // Partner: `Sender::publish`.
+}
+
 /// Sleeps until a record is committed at `position`, or until `until`. For the consumer's side only.
 pub(crate) fn nap_for_record(memory: &impl Memory, position: u64, who: Sleeper, until: u64) -> Nap {
     let sleepers = &memory.consumer().sleepers;

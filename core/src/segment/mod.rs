@@ -390,34 +390,4 @@ fn no_space(name: &Arc<str>, fd: BorrowedFd<'_>, needed: u64, path: Option<&Path
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const FORMAT: Format =
-        Format { kind: Kind::Ring, layout: 1, body_size: |_, page| Some(page), names: &[] };
-
-    /// The way taken on file systems without `O_TMPFILE`, which the machines that run tests hardly have.
-    #[test]
-    fn creation_by_rename_is_complete_or_leaves_nothing_and_cleans_up_after_the_dead() {
-        let path = PathBuf::from(format!("/dev/shm/ipcx-test-rename-{}", process::id()));
-        std::fs::create_dir(&path).unwrap();
-        let options = SegmentOptions { directory: Some(path.clone()), ..Default::default() };
-        let place = Place::find("a", &options).unwrap();
-        let directory = place.open_directory().unwrap();
-        let at = directory.as_fd();
-        let create = || Segment::create_by_rename(&place, at, &options, FORMAT, Parameters::default());
-        let stale = path.join(format!("{TEMPORARY}dead"));
-        std::fs::write(&stale, "left by a creator that died").unwrap();
-        let alive = NotInherited::open(|| file::create_named(at, &format!("{TEMPORARY}alive"))).unwrap();
-        assert!(lock::try_lock(alive.as_fd(), lease::CREATOR).unwrap());
-
-        let segment = create().unwrap();
-        assert!(matches!(create(), Err(Error::Exists(_))));
-        drop(segment);
-        Segment::attach("a", &options, FORMAT, &Parameters::default()).unwrap();
-        let mut names = file::names(at);
-        names.sort();
-        assert_eq!(names, [".", "..", ".ipcx-new.alive", "ipcx.a"]);
-        std::fs::remove_dir_all(&path).unwrap();
-    }
-}
+mod tests;

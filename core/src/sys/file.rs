@@ -84,7 +84,13 @@ const STEP: u64 = 4 << 20;
 
 /// Obtains every byte of the file now, so that no later access can fail for lack of memory.
 /// `int fallocate(int fd, 0, off_t offset, off_t len)`; zeros are written where the file system cannot.
+///
+/// # Errors
+/// `EFBIG` beyond the process's limit on files (`ulimit -f`), without the SIGXFSZ that would end it.
 pub(crate) fn allocate(fd: BorrowedFd<'_>, len: u64) -> SysResult<()> {
+    if !may_have(len)? {
+        return Err(Errno::EFBIG);
+    }
     let (mut at, mut most) = (0, STEP);
     while at < len {
         let step = most.min(len - at);
@@ -97,6 +103,13 @@ pub(crate) fn allocate(fd: BorrowedFd<'_>, len: u64) -> SysResult<()> {
         }
     }
     Ok(())
+}
+
+/// True if a file of this process may have so many bytes. `int getrlimit(RLIMIT_FSIZE, struct rlimit *)`
+fn may_have(len: u64) -> SysResult<bool> {
+    use nix::sys::resource::{getrlimit, Resource, RLIM_INFINITY};
+    let (limit, _) = getrlimit(Resource::RLIMIT_FSIZE)?;
+    Ok(limit == RLIM_INFINITY || u128::from(len) <= u128::from(limit)) // `rlim_t` has 32 bits on some hosts
 }
 
 /// `ssize_t pwrite(int, const void *, size_t, off_t)` over the whole file.

@@ -5,13 +5,13 @@
 //! Only children made by `fork` are covered. One made by `vfork` or `posix_spawn` has the leases until its exec, which
 //! closes them; one made by a raw `clone` system call, until it ends.
 
-use crate::sync::{AtomicU32, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use nix::sys::signal::{SigSet, SigmaskHow};
 use std::cell::UnsafeCell;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-/// How many forks lie between this process and the one that first loaded the library. Only writer: the atfork
-/// handler of a child, while it has one thread.
+/// Moves on with every fork: in the child, not in the parent. Only writer: the atfork handler of a child, while it has one
+/// thread.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
 /// The lease descriptors of this process, under a mutex that is held across every fork, so that a child never
@@ -50,12 +50,27 @@ impl Registry {
     }
 }
 
+/// The thread that holds the registry's mutex over a fork; 0 if none does. A thread that finds itself here put itself here.
+static FORKING: AtomicU64 = AtomicU64::new(0);
+/// How often its handlers before the fork ran. Only that thread touches it.
+static NESTED: AtomicU32 = AtomicU32::new(0);
+
 extern "C" fn before() {
-    REGISTRY.lock();
+    // SAFETY: `pthread_t pthread_self(void)` takes nothing and touches no memory of ours.
+    let this = unsafe { libc::pthread_self() } as usize as u64;
+    // Relaxed, here and below: of use only to the thread that stored it, or under the mutex.
+    if FORKING.load(Ordering::Relaxed) != this {
+        REGISTRY.lock();
+        FORKING.store(this, Ordering::Relaxed);
+    }
+    NESTED.fetch_add(1, Ordering::Relaxed);
 }
 
 extern "C" fn in_parent() {
-    REGISTRY.unlock();
+    if NESTED.fetch_sub(1, Ordering::Relaxed) == 1 {
+        FORKING.store(0, Ordering::Relaxed);
+        REGISTRY.unlock();
+    }
 }
 
 extern "C" fn in_child() {
@@ -69,35 +84,22 @@ extern "C" fn in_child() {
         open.set_len(0);
     }
     GENERATION.fetch_add(1, Ordering::Relaxed); // Relaxed: one thread.
-    HANDLERS.store(REGISTERED, Ordering::Relaxed); // They ran, so they are.
-    REGISTRY.unlock();
+    in_parent();
 }
 
-/// Whether the handlers are registered: 0 no, `REGISTERED`, else the process whose thread is at it.
+/// 1 once the handlers are registered.
 static HANDLERS: AtomicU32 = AtomicU32::new(0);
-const REGISTERED: u32 = u32::MAX;
 
-/// Registers the handlers once. Not by `std::sync::Once`: a child forked while another thread is at it would inherit it
-/// as begun, and wait for a thread that it does not have.
+/// Registers the handlers, unless that was done. Several threads may find that it was not, and all do it: the handlers nest.
+/// (One of them doing it for the others would be a lock. A child that is forked meanwhile inherits it locked by a thread that
+/// it does not have; and it cannot tell so by the process's number, which in a new PID namespace may be the same.)
 fn register_handlers() {
-    let this = std::process::id();
-    let mut seen = HANDLERS.load(Ordering::Acquire);
-    while seen != REGISTERED {
-        if seen == this {
-            std::thread::yield_now(); // Another thread of this process is at it.
-            seen = HANDLERS.load(Ordering::Acquire);
-            continue;
-        }
-        match HANDLERS.compare_exchange(seen, this, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => {
-                // SAFETY: the handlers are functions without state of the caller. This fails only for lack of memory;
-                // a fork is then not noticed, as with a raw clone.
-                unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
-                HANDLERS.store(REGISTERED, Ordering::Release);
-                return;
-            }
-            Err(now) => seen = now,
-        }
+    // Acquire and release: who sees the 1 forks with the handlers.
+    if HANDLERS.load(Ordering::Acquire) == 0 {
+        // SAFETY: the handlers are functions without state of the caller.
+        let failed = unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
+        // For lack of memory only: the next one tries again. A fork until then is not noticed, as with a raw clone.
+        HANDLERS.store(u32::from(failed == 0), Ordering::Release);
     }
 }
 
@@ -148,6 +150,9 @@ impl Drop for NotInherited {
         }
         REGISTRY.with(|list| {
             list.retain(|listed| *listed != fd.as_raw_fd());
+            if list.is_empty() {
+                list.shrink_to_fit(); // Whoever has closed everything has nothing left.
+            }
             drop(fd);
         });
     }
@@ -175,5 +180,27 @@ mod tests {
         unsafe { libc::waitpid(child, &mut status, 0) };
         assert_eq!(status, 0);
         assert!(!held.is_inherited());
+    }
+
+    #[test]
+    fn handlers_that_several_threads_registered_nest() {
+        for _ in 0..3 {
+            HANDLERS.store(0, Ordering::Relaxed);
+            register_handlers();
+        }
+        let open = || NotInherited::open(|| std::fs::File::open("/dev/null").map(OwnedFd::from));
+        let held = open().unwrap();
+        // SAFETY: the child does what a first use does, and exits.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let good = held.is_inherited() && open().is_ok_and(|own| !own.is_inherited());
+            // SAFETY: ends the child without running the test harness's exit code.
+            unsafe { libc::_exit(if good { 0 } else { 1 }) };
+        }
+        let mut status = 0;
+        // SAFETY: waits for the child made above.
+        unsafe { libc::waitpid(child, &mut status, 0) };
+        assert_eq!(status, 0);
+        assert!(open().is_ok_and(|own| !own.is_inherited()) && !held.is_inherited());
     }
 }

@@ -1,0 +1,27 @@
+//! Hostile peers: whatever bytes another process writes anywhere into a segment, a call of ipcx returns data or an error. It
+//! does not crash, touch what lies outside the segment, or take longer than its timeout.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `bits` | every bit of a segment, flipped |
+//! | `images` | random images of a segment |
+//! | `live` | a peer that writes without pause, while ends in C, Python and Rust work |
+//! | `refused` | a role that cannot be taken over |
+//! | `segment`, `mix` | the hostile side: the segment as mapped words, and what is written there |
+//! | `calls`, `exposed`, `endpoints.c`, `endpoints.py` | the exposed side: every call, in three languages |
+//! | `guard` | what catches an access outside the mapping |
+//! | `worker`, `tally` | exposed processes, watched from outside |
+//!
+//! Each proof has a quick share. With `IPCX_SECONDS=n` they go on to their full figures, or for n seconds together.
+
+mod bits;
+mod calls;
+mod exposed;
+mod guard;
+mod images;
+mod live;
+mod mix;
+mod refused;
+mod segment;
+mod tally;
+mod worker;
