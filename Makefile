@@ -98,8 +98,8 @@ valgrind: build ## the C examples and tests under valgrind
 fuzz: ## the fuzz targets, SECONDS= each (60)
 	scripts/fuzz all $(or $(SECONDS),60)
 
-compare: build python ## what the same killing does to other libraries (docs/comparison.md)
-	tests/compare/run
+compare: build python ## what the same killing does to other queues, KILLS= each (50; docs/comparison.md)
+	tests/compare/run $(or $(KILLS),50)
 
 .PHONY: soak
 soak: build python ## the long proofs, for MINUTES= minutes (30); KEEP=1 keeps their table in docs/reliability.md

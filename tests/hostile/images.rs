@@ -149,10 +149,11 @@ impl Turn<'_> {
 
     fn under_a_new_handle(&mut self, choice: u64) {
         self.restore();
-        if choice >> 16 & 3 != 0 {
+        let in_header = choice >> 16 & 3 != 0;
+        if in_header {
             self.mix.header();
         }
-        if choice >> 18 & 1 == 0 {
+        if !in_header || choice >> 18 & 1 == 0 {
             self.mix.image(self.ends);
         }
         let exposed = self.exposed;

@@ -194,7 +194,7 @@ impl<'a> Mix<'a> {
 
     /// One image: one kind or several, of a peer that believes the two ends to be there.
     pub(crate) fn image(&mut self, ends: Ends) {
-        let kinds = self.random.word();
+        let (kinds, before) = (self.random.word(), self.writes);
         if kinds & 15 == 0 {
             self.flood();
         }
@@ -210,7 +210,7 @@ impl<'a> Mix<'a> {
         if kinds >> 9 & 3 == 0 {
             self.positions(ends);
         }
-        if kinds >> 11 & 1 == 0 {
+        if kinds >> 11 & 1 == 0 || self.writes == before {
             self.roles(ends);
         }
     }
