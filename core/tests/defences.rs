@@ -5,7 +5,8 @@ mod common;
 use common::{child, child_argument, is_root, Scratch};
 use ipcx::{Error, Ring, RingOptions, RoleState};
 use std::fs::File;
-use std::os::fd::AsRawFd;
+use std::io::Write;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -40,6 +41,21 @@ fn records_that_go_round_the_ring_are_refused_by_a_new_producer() {
         let mut rx = ring.consumer().unwrap();
         assert!(matches!(rx.try_recv(&mut [0; 8]), Err(Error::Corrupt(_))), "{len}");
     }
+}
+
+#[test]
+fn a_new_producer_begins_behind_what_is_committed_whatever_the_hints_say() {
+    let dir = Scratch::new();
+    let (ring, file) = ring(&dir);
+    // As a producer leaves it that is killed right after the store that commits.
+    file.write_all_at(&record(8, 0), DATA).unwrap();
+    let mut tx = ring.producer().unwrap();
+    assert_eq!(tx.position(), 16);
+    tx.try_send(b"and this").unwrap();
+    let mut rx = ring.consumer().unwrap();
+    let mut buffer = [0; 8];
+    assert_eq!((rx.try_recv(&mut buffer).unwrap(), buffer), (8, [0; 8]));
+    assert_eq!((rx.try_recv(&mut buffer).unwrap(), &buffer), (8, b"and this"));
 }
 
 #[test]
@@ -165,6 +181,27 @@ fn nobody_adds_seals_to_an_anonymous_ring() {
         assert_eq!(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, seal) }, -1);
         assert_eq!(std::io::Error::last_os_error().raw_os_error(), Some(libc::EPERM), "{seal}");
     }
+}
+
+/// Whoever owns the file behind a descriptor can shorten it, unless it is sealed.
+#[test]
+fn a_descriptor_of_somebody_elses_file_is_taken_only_if_it_is_sealed() {
+    if !is_root() {
+        eprintln!("skipped: giving a file to another user needs root");
+        return;
+    }
+    let dir = Scratch::new();
+    drop(ring(&dir));
+    // SAFETY: a new descriptor, which nothing else owns.
+    let mut file =
+        unsafe { File::from_raw_fd(libc::memfd_create(c"test".as_ptr(), libc::MFD_ALLOW_SEALING)) };
+    file.write_all(&std::fs::read(dir.file("a")).unwrap()).unwrap();
+    Ring::from_fd(file.as_fd()).unwrap();
+    std::os::unix::fs::fchown(&file, Some(65534), Some(65534)).unwrap();
+    assert!(matches!(Ring::from_fd(file.as_fd()), Err(Error::Permission(_))));
+    // SAFETY: fcntl on a descriptor that we own.
+    assert_eq!(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, libc::F_SEAL_SHRINK) }, 0);
+    Ring::from_fd(file.as_fd()).unwrap();
 }
 
 #[test]
