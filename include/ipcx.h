@@ -590,6 +590,9 @@ void ipcx_producer_close(ipcx_producer *producer);
  * If it does not fit, the code is IPCX_E_TOO_BIG, `*len` is its length, and it stays: call again with a
  * larger buffer.
  *
+ * A process killed inside the call may have released the record without having done anything with it. Where
+ * each must be dealt with, call ipcx_consumer_borrow(), and ipcx_consumer_release() when that is done.
+ *
  * One thread at a time. Blocks up to `timeout_ns`. With IPCX_NOWAIT it is async-signal-safe, unless the
  * interrupted code is inside a call on this consumer, or ipcx_consumer_poll_fd() was asked of it.
  * Ownership: `buf` stays yours. `buf` may be NULL if `cap` is 0.
@@ -605,8 +608,8 @@ int ipcx_consumer_recv(ipcx_consumer *consumer,
 
 /**
  * Copies records one behind the other to `buf`, as many as are there, fit into `cap` bytes and into `max`
- * lengths, and releases them together. `lens[i]` gets the length of record i, and `*n` their number, at
- * least 1.
+ * lengths, and releases them together; a process killed inside the call may have released them already, as in
+ * ipcx_consumer_recv(). `lens[i]` gets the length of record i, and `*n` their number, at least 1.
  *
  * Waits up to `timeout_ns` for the first, and for no other. If not even the first fits, the code is
  * IPCX_E_TOO_BIG, `lens[0]` is its length, and it stays.

@@ -20,7 +20,9 @@ const MOST: usize = 16 << 10;
 /// The receiving end of a ring. One exists at a time, over all processes; it belongs to one thread at a time.
 ///
 /// Iterating yields the records as bytes, and ends when the producer closed and everything was received. A record
-/// received but not released when this process dies is delivered again to the next consumer.
+/// received but not released when this process dies is delivered again to the next consumer. Iterating and the `recv` calls
+/// release what they return: a process killed inside them may have released a record that its program never saw. Where each
+/// must be dealt with, `borrow` it.
 #[pyclass(frozen, module = "ipcx")]
 pub(crate) struct Consumer {
     end: Exclusive<Receiving>,

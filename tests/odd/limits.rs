@@ -10,6 +10,6 @@ fn a_ring_beyond_the_limit_on_files_is_no_space_and_no_signal() {
         peer.succeed();
         assert!(place.files().is_empty(), "{language:?} left {:?}", place.files());
         let said = peer.rest();
-        assert!(said.contains("bytes are needed"), "{language:?}: {said}");
+        assert!(said.contains("bytes are needed") && said.contains("ulimit -f"), "{language:?}: {said}");
     }
 }

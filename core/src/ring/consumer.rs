@@ -87,6 +87,9 @@ impl Consumer {
 
     /// What the three calls above do: copies the next record to `buffer`, waiting for it until `deadline`.
     ///
+    /// The release is part of the call: a process killed inside it may have released the record without having done anything
+    /// with it. Where each must be dealt with, [`borrow`](Consumer::borrow_until) it, and release it when that is done.
+    ///
     /// # Errors
     /// Those of [`Consumer::try_recv`], `TimedOut`, and `Interrupted` if a signal handler ran while it slept.
     #[inline(always)]
@@ -126,7 +129,7 @@ impl Consumer {
 
     /// Copies records one behind the other to `buffer`, as many as are there, fit, and have a place in `lens`, which
     /// gets their lengths; says how many. Waits for the first until `deadline`, and for no other. They are released
-    /// together, by one store.
+    /// together, by one store, which is part of the call, as in [`Consumer::recv_until`].
     ///
     /// # Errors
     /// As [`Consumer::recv_until`]; `TooBig` if not even the first fits; `Invalid` if `lens` is empty.
@@ -279,13 +282,10 @@ impl Consumer {
         if self.end.is_inherited() || self.borrowed.is_some() {
             return Err(self.refusal());
         }
-        let deadline = deadline.started();
-        loop {
-            match self.receiver.peek() {
-                Ok(Some(found)) => return Ok(found),
-                Ok(None) => self.wait_for_record(deadline)?,
-                Err(corruption) => return Err(self.end.corrupt(corruption)),
-            }
+        match self.receiver.peek() {
+            Ok(Some(found)) => Ok(found),
+            Ok(None) => self.wait_for_record(deadline.started()),
+            Err(corruption) => Err(self.end.corrupt(corruption)),
         }
     }
 
@@ -297,24 +297,26 @@ impl Consumer {
         Error::invalid("a record is borrowed; release it first")
     }
 
-    /// Waits for a record until `deadline`.
+    /// Waits for a record until `deadline`. The one that it saw is the one that it returns: a peer that takes records back
+    /// cannot keep it here.
     #[cold]
-    fn wait_for_record(&mut self, deadline: Deadline) -> Result<()> {
+    fn wait_for_record(&mut self, deadline: Deadline) -> Result<Found> {
+        let strategy = self.end.strategy();
+        if !deadline.is_now() {
+            self.end.note_cpu();
+            self.step_back(strategy);
+        }
+        let mut next = NextRecord { receiver: &self.receiver, end: &mut self.end, found: None };
         let waited = if deadline.is_now() {
-            match self.end.check_peer(clock::coarse()) {
+            match next.peer(clock::coarse()) {
                 Ok(()) => Err(Error::WouldBlock),
                 // What the producer committed before it went counts.
-                Err(gone) => match self.receiver.peek() {
-                    Ok(None) => Err(gone),
-                    _ => Ok(()),
-                },
+                Err(gone) => next.ready().and_then(|there| if there { Ok(()) } else { Err(gone) }),
             }
         } else {
-            self.end.note_cpu();
-            let strategy = self.end.strategy();
-            self.step_back(strategy);
-            wait(&mut NextRecord { receiver: &self.receiver, end: &mut self.end }, strategy, deadline)
+            wait(&mut next, strategy, deadline)
         };
+        let waited = waited.map(|()| next.found.expect("it is ready"));
         if waited.is_err() {
             self.after();
         }
@@ -363,6 +365,7 @@ impl Drop for Consumer {
 struct NextRecord<'a> {
     receiver: &'a Receiver<Mapped>,
     end: &'a mut Endpoint,
+    found: Option<Found>,
 }
 
 impl Condition for NextRecord<'_> {
@@ -370,7 +373,8 @@ impl Condition for NextRecord<'_> {
         // A small record with its word often lies on two lines: both are asked for at once.
         let position = self.receiver.position();
         self.receiver.memory().expect(position.wrapping_add(64));
-        self.receiver.peek().map(|found| found.is_some()).map_err(|c| self.end.corrupt(c))
+        self.found = self.receiver.peek().map_err(|c| self.end.corrupt(c))?;
+        Ok(self.found.is_some())
     }
 
     fn nap(&mut self, until: u64) -> Nap {

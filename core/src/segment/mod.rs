@@ -379,14 +379,17 @@ impl Segment {
 
 fn no_space(name: &Arc<str>, fd: BorrowedFd<'_>, needed: u64, path: Option<&Path>, errno: Errno) -> Error {
     let place = path.map_or_else(|| "memory".to_owned(), |path| path.display().to_string());
-    let free = match file::free_space(fd) {
-        Ok(free) if path.is_some() => format!("{free} bytes are free"),
-        _ => errno.desc().to_owned(),
+    let why = match file::free_space(fd) {
+        _ if errno == Errno::EFBIG => {
+            "this process may not have files so large; raise `ulimit -f` or choose a smaller capacity"
+                .to_owned()
+        }
+        Ok(free) if path.is_some() => {
+            format!("{free} bytes are free; make room, choose a smaller capacity or another directory")
+        }
+        _ => format!("{}; make room or choose a smaller capacity", errno.desc()),
     };
-    Error::NoSpace(Context::new(
-        name,
-        format!("{needed} bytes are needed in {place} and {free}; make room, choose a smaller capacity or another directory"),
-    ))
+    Error::NoSpace(Context::new(name, format!("{needed} bytes are needed in {place}, and {why}")))
 }
 
 #[cfg(test)]

@@ -14,10 +14,8 @@ use std::ptr;
 /// # Safety
 /// `word` is aligned to 4 and lies in a mapping that stays while the call lasts. Only the kernel reads it.
 pub(crate) unsafe fn wait(word: *const u32, expected: u32, deadline: u64) -> SysResult<()> {
-    let timeout = libc::timespec {
-        tv_sec: (deadline / 1_000_000_000) as libc::time_t,
-        tv_nsec: (deadline % 1_000_000_000) as _,
-    };
+    let timeout =
+        libc::timespec { tv_sec: (deadline / 1_000_000_000) as _, tv_nsec: (deadline % 1_000_000_000) as _ };
     // SAFETY: `word` is valid by the caller's promise; `timeout` lives across the call.
     Errno::result(unsafe {
         libc::syscall(
