@@ -95,15 +95,14 @@ sanitize: build python ## the tests under ThreadSanitizer and AddressSanitizer
 valgrind: build ## the C examples and tests under valgrind
 	scripts/valgrind
 
-fuzz: ## the fuzz targets, SECONDS= each (60)
+fuzz: ## the five fuzz targets, one after the other, SECONDS= each (60)
 	scripts/fuzz all $(or $(SECONDS),60)
 
 compare: build python ## what the same killing does to other queues, KILLS= each (50; docs/comparison.md)
 	tests/compare/run $(or $(KILLS),50)
 
 .PHONY: soak
-soak: build python ## the long proofs, for MINUTES= minutes (30); KEEP=1 keeps their table in docs/reliability.md
-	cargo build --release --locked -p ipcx-tests --tests --bins
+soak: build python ## the long proofs, for MINUTES= (30) and some 20 more; KEEP=1 keeps their table in docs/reliability.md
 	scripts/soak $(if $(KEEP),--keep) $(MINUTES)
 
 .PHONY: format

@@ -182,9 +182,9 @@ impl Leases {
         ))
     }
 
-    /// Says who has the role now.
-    pub(crate) fn open(&self, word: &RoleWord) {
-        word.open(self.slot);
+    /// Says who has the role now; see [`RoleWord::open`].
+    pub(crate) fn open(&self, word: &RoleWord, disregarded: Option<u64>) {
+        word.open(self.slot, disregarded);
     }
 
     /// Gives a role back that was not opened: its word tells of the owner before, as if nothing had been taken.

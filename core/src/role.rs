@@ -17,11 +17,14 @@ use crate::sync::{AtomicU64, Ordering};
 pub(crate) const NONE: u64 = 0;
 pub(crate) const OPEN: u64 = 1;
 pub(crate) const CLOSED: u64 = 2;
+const PEER_CLOSED: u64 = 4;
+const DISREGARDED: u64 = 0xff00_0000 | PEER_CLOSED;
 
 /// Who holds a role, in shared memory.
 ///
-/// Bits 0-1: `NONE`, `OPEN` or `CLOSED`; bits 8-23: the owner's slot; from bit 32: how often the role was taken.
-/// Only writer: the holder of the role's lock.
+/// Bits 0-1: `NONE`, `OPEN` or `CLOSED`; bit 2: a peer that had closed does not count for the owner, and bits 24-31: which,
+/// by the lowest bits of how often that role was taken; bits 8-23: the owner's slot; from bit 32: how often the role was
+/// taken. Only writer: the holder of the role's lock.
 #[derive(Debug)]
 #[repr(transparent)]
 pub(crate) struct RoleWord(AtomicU64);
@@ -49,9 +52,19 @@ impl RoleWord {
         self.closed().filter(|_| nothing_left())
     }
 
-    /// True if the word says that somebody has the role; under its lock: that its owner before died.
-    pub(crate) fn is_open(&self) -> bool {
-        RoleWord::state(self.0.load(Ordering::Relaxed)) == OPEN // Relaxed: read by the holder of the lock.
+    /// For who takes the role: the word of a peer that closed before and does not count. Where the owner before died, its
+    /// successor has the same peer as that one; otherwise, none with `nothing_left` counts.
+    pub(crate) fn peer_before(&self, peer: &RoleWord, nothing_left: impl FnOnce() -> bool) -> Option<u64> {
+        let own = self.0.load(Ordering::Relaxed); // Relaxed: read by the holder of the lock.
+        if RoleWord::state(own) == OPEN {
+            return peer.closed().filter(|word| own & DISREGARDED == RoleWord::disregarding(*word));
+        }
+        peer.closed_before(nothing_left)
+    }
+
+    /// What the word of an owner has of a peer that does not count.
+    fn disregarding(peer: u64) -> u64 {
+        PEER_CLOSED | (peer >> 32 & 0xff) << 24
     }
 
     /// The slot of whoever has, or last had, the role.
@@ -69,12 +82,13 @@ impl RoleWord {
         (word >> 8) as u16 as u32
     }
 
-    /// Says who has the role now. For the holder of its lock.
-    pub(crate) fn open(&self, slot: u32) {
+    /// Says who has the role now, and which peer's word does not count for it. For the holder of its lock.
+    pub(crate) fn open(&self, slot: u32, disregarded: Option<u64>) {
+        let peer = disregarded.map_or(0, RoleWord::disregarding);
         let before = self.0.load(Ordering::Relaxed); // Relaxed: the lock makes this the only writer.
         let taken = (before >> 32).wrapping_add(1) & 0xffff_ffff;
         // Partner: `Roles::state`.
-        self.0.store(taken << 32 | u64::from(slot) << 8 | OPEN, Ordering::Release);
+        self.0.store(taken << 32 | peer | u64::from(slot) << 8 | OPEN, Ordering::Release);
     }
 
     /// Says that the owner goes in good order. For the holder of its lock.

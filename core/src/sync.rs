@@ -47,6 +47,15 @@ mod modelled {
                 pub(crate) fn fetch_and(&self, value: $value, order: Ordering) -> $value {
                     self.tried_in_every_order().fetch_and(value, order)
                 }
+                pub(crate) fn compare_exchange(
+                    &self,
+                    from: $value,
+                    to: $value,
+                    success: Ordering,
+                    failure: Ordering,
+                ) -> Result<$value, $value> {
+                    self.tried_in_every_order().compare_exchange(from, to, success, failure)
+                }
                 pub(crate) fn fetch_add(&self, value: $value, order: Ordering) -> $value {
                     self.tried_in_every_order().fetch_add(value, order)
                 }

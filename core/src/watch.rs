@@ -111,7 +111,9 @@ impl Drop for Watcher {
     fn drop(&mut self) {
         let Some(thread) = self.thread.take() else { return };
         if self.generation != fork::generation() {
-            return; // In a forked child the thread does not exist.
+            // In a forked child the thread does not exist: joining or detaching it would be done to another.
+            std::mem::forget(thread);
+            return;
         }
         let before = std::mem::replace(&mut *self.shared.state(), State::Stopped);
         self.shared.changed.notify_one();

@@ -81,3 +81,28 @@ fn a_blocking_call_works_beside_the_descriptor() {
     sender.join().unwrap();
     assert!(readable(rx.poll_fd().unwrap(), SOON), "closed");
 }
+
+/// What it inherited has a thread that it does not have; closing that must not touch its own.
+#[test]
+fn a_forked_child_closes_what_it_inherited_and_keeps_its_own_threads() {
+    let inherited = ring();
+    let mut rx = inherited.consumer().unwrap();
+    rx.poll_fd().unwrap();
+    // SAFETY: the child calls what is under test, and exits.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        drop((rx, inherited));
+        let own = ring();
+        let good = (0..3).all(|_| {
+            let Ok(mut rx) = own.consumer() else { return false };
+            rx.poll_fd().is_ok()
+        });
+        // SAFETY: ends the child without running the test harness's exit code.
+        unsafe { libc::_exit(if good { 0 } else { 1 }) };
+    }
+    let mut status = 0;
+    // SAFETY: waits for the child made above.
+    unsafe { libc::waitpid(child, &mut status, 0) };
+    assert_eq!(status, 0);
+    assert!(!readable(rx.poll_fd().unwrap(), 0), "the parent's goes on");
+}

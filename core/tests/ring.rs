@@ -218,24 +218,61 @@ fn a_peer_that_closed_before_one_attached_counts_only_with_what_it_left() {
     assert!(matches!(tx.send_timeout(&[0; 100], timeout), Err(Error::TimedOut)));
 }
 
+/// A child does this and ends without closing, as a SIGKILL would have it.
+fn and_dies(work: impl FnOnce()) {
+    // SAFETY: the child uses handles of its own and ends.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        work();
+        // SAFETY: as a SIGKILL would.
+        unsafe { libc::_exit(0) };
+    }
+    // SAFETY: waits for the child made above.
+    unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+}
+
 /// As when a consumer is killed between its last release and hearing that its producer had closed.
 #[test]
 fn the_successor_of_a_dead_consumer_hears_that_the_producer_had_closed() {
     let name = format!("test-successor-{}", std::process::id());
     let ring = Ring::create(&name, &RingOptions { capacity: 4096, ..Default::default() }).unwrap();
     ring.producer().unwrap().try_send(b"last").unwrap();
-    // SAFETY: the child receives through a handle of its own and ends.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
+    and_dies(|| {
         let mut rx = Ring::attach(&name).and_then(|ring| ring.consumer()).unwrap();
         rx.try_recv(&mut [0; 8]).unwrap();
-        // SAFETY: as a SIGKILL would.
-        unsafe { libc::_exit(0) };
-    }
-    // SAFETY: waits for the child made above.
-    unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+        std::mem::forget(rx);
+    });
     let mut rx = ring.consumer().unwrap();
     let end = rx.recv_timeout(&mut [0; 8], Duration::from_secs(5));
+    ipcx::unlink(&name).unwrap();
+    assert!(matches!(end, Err(Error::Closed(_))), "{end:?}");
+}
+
+/// As when a receiver is killed that waits for a sender to come: the end of one before that is not the end of its stream.
+#[test]
+fn the_successor_of_a_dead_consumer_has_the_peer_that_it_had() {
+    let name = format!("test-same-peer-{}", std::process::id());
+    let ring = Ring::create(&name, &RingOptions { capacity: 4096, ..Default::default() }).unwrap();
+    drop(ring.producer().unwrap());
+    for _ in 0..2 {
+        and_dies(|| std::mem::forget(Ring::attach(&name).and_then(|ring| ring.consumer()).unwrap()));
+    }
+    let mut rx = ring.consumer().unwrap();
+    let waited = rx.recv_timeout(&mut [0; 8], Duration::from_millis(1));
+    ipcx::unlink(&name).unwrap();
+    assert!(matches!(waited, Err(Error::TimedOut)), "{waited:?}");
+}
+
+#[test]
+fn an_end_after_a_consumer_came_is_also_that_of_its_successor() {
+    let name = format!("test-later-end-{}", std::process::id());
+    let ring = Ring::create(&name, &RingOptions { capacity: 4096, ..Default::default() }).unwrap();
+    drop(ring.producer().unwrap());
+    and_dies(|| {
+        std::mem::forget(Ring::attach(&name).and_then(|ring| ring.consumer()).unwrap());
+        drop(Ring::attach(&name).and_then(|ring| ring.producer()).unwrap());
+    });
+    let end = ring.consumer().unwrap().recv_timeout(&mut [0; 8], Duration::from_secs(5));
     ipcx::unlink(&name).unwrap();
     assert!(matches!(end, Err(Error::Closed(_))), "{end:?}");
 }

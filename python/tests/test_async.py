@@ -4,6 +4,7 @@ import asyncio
 import os
 
 import pytest
+from conftest import in_child
 
 import ipcx
 
@@ -122,3 +123,16 @@ def test_closing_a_consumer_wakes_the_task_that_waits_for_it(rx: ipcx.Consumer) 
             await asyncio.wait_for(waiting, 10)
 
     asyncio.run(main())
+
+
+def test_a_forked_child_can_poll_after_it_lost_what_it_inherited(rx: ipcx.Consumer) -> None:
+    rx.fileno()
+
+    def child() -> None:
+        rx.close()
+        ring = ipcx.Ring.anonymous()
+        for _ in range(3):
+            with ring.consumer() as own:
+                own.fileno()
+
+    in_child(child)

@@ -4,9 +4,17 @@
 //! cargo test --release -p ipcx-tests --test crash -- [FILTER [CASE]]
 //! ```
 //!
-//! Without the environment variable `IPCX_SECONDS` a share that takes about a minute: each distinct image of each operation, and some
-//! of the rest. With it, every case in random order until they are through or so many seconds are over. FILTER is
-//! part of a scenario's name, and CASE one that a failure printed. A scenario is an operation in a start state.
+//! Without the environment variable `IPCX_SECONDS` a share that takes less than a minute: each distinct image of each operation,
+//! and some of the rest. With it, every case in random order until they are through or so many seconds are over. FILTER is a
+//! scenario's name, `operation/state`, or part of some. CASE is one that a failure printed:
+//!
+//! | case | what happens |
+//! |---|---|
+//! | `whole` | nothing: the whole operation |
+//! | `kill:N` | the victim dies before instruction N |
+//! | `freeze:N:T` | it stands still there during what others do in turn T (0 to 7) |
+//! | `double:N:M` | it dies before instruction N, and whoever takes over before instruction M of that |
+//! | `fail:C:E` | system call C of the operation fails with error number E |
 //!
 //! | file | what is in it |
 //! |---|---|
@@ -40,6 +48,7 @@ use crate::tracee::Nursery;
 use ipcx_tests::{Place, Random};
 use nix::sched::{sched_getaffinity, sched_setaffinity, CpuSet};
 use nix::unistd::Pid;
+use std::collections::HashSet;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,12 +56,19 @@ use std::time::{Duration, Instant};
 
 /// To a worker: `NUMBER WORKERS PROCESSOR`.
 const WORKER: &str = "IPCX_CRASH_WORKER";
+/// Begins a worker's line for the table.
+const ROW: &str = "row:";
 /// A case takes milliseconds; one that takes so long hangs where nothing has a limit.
-const STUCK: Duration = Duration::from_secs(120);
+const STUCK: Duration = Duration::from_secs(30);
 
+/// The one of this name, or those whose names have it in them.
 fn scenarios(filter: &str) -> Vec<Scenario> {
-    let all = segment::scenarios().into_iter().chain(ring::scenarios());
-    all.filter(|scenario| scenario.name.contains(filter)).collect()
+    let all = || segment::scenarios().into_iter().chain(ring::scenarios());
+    let exact: Vec<_> = all().filter(|scenario| scenario.name == filter).collect();
+    if exact.is_empty() {
+        return all().filter(|scenario| scenario.name.contains(filter)).collect();
+    }
+    exact
 }
 
 /// Ends the process if nothing moves for a long time: the one thing that no limit in a case catches.
@@ -76,9 +92,14 @@ fn with_worker<T>(scenarios: Vec<Scenario>, seed: u64, work: impl FnOnce(&mut Wo
     std::thread::spawn(|| watch(&BEAT));
     let place = Place::new();
     let mut nursery = Nursery::start(&ipcx_tests::compile("tests/crash/victim.c"), &place);
-    let workshop = Workshop { place: &place, nursery: &mut nursery, random: Random::new(seed) };
+    let workshop = Workshop {
+        place: &place,
+        nursery: &mut nursery,
+        random: Random::new(seed),
+        predecessors: HashSet::new(),
+    };
     let mut worker = Worker::new(workshop, scenarios, &BEAT);
-    worker.explore();
+    worker.explore(seconds().is_some());
     work(&mut worker)
 }
 
@@ -108,7 +129,6 @@ fn sweep_all(filter: &str) -> bool {
     let allowed = sched_getaffinity(Pid::from_raw(0)).expect("own processors");
     let processors: Vec<_> =
         (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap_or(false)).collect();
-    println!("{:<28} {:>12} {:>8} {:>9}", "operation/state", "instructions", "images", "failures");
     let start = |(number, processor): (usize, &usize)| {
         Command::new(std::env::current_exe().expect("own path"))
             .arg(filter)
@@ -118,42 +138,70 @@ fn sweep_all(filter: &str) -> bool {
             .expect("a worker starts")
     };
     let mut workers: Vec<Child> = processors.iter().enumerate().map(start).collect();
-    let (mut tally, mut good) = (Tally::default(), true);
+    let (mut tally, mut good, mut rows) = (Tally::default(), true, Vec::new());
     std::thread::scope(|scope| {
         let outputs = workers.iter_mut().map(|worker| BufReader::new(worker.stdout.take().expect("a pipe")));
         let read: Vec<_> = outputs
             .map(|output| {
                 scope.spawn(move || {
-                    let mut sum = Tally::default();
+                    let (mut sum, mut rows) = (Tally::default(), Vec::new());
                     for line in output.lines().map_while(Result::ok) {
-                        if !sum.add(&line) {
+                        if let Some(row) = line.strip_prefix(ROW) {
+                            rows.push(row.to_owned());
+                        } else if !sum.add(&line) {
                             println!("{line}");
                         }
                     }
-                    sum
+                    (sum, rows)
                 })
             })
             .collect();
         for thread in read {
-            tally.add(&thread.join().expect("a reader").line());
+            let (mut sum, part) = thread.join().expect("a reader");
+            tally.add(&sum.line());
+            rows.extend(part);
         }
     });
     for mut worker in workers {
         good &= worker.wait().expect("a worker to wait for").success();
     }
+    rows.sort();
+    println!(
+        "{:<28} {:>12} {:>8} {:>9} {:>9}",
+        "operation/state", "instructions", "images", "kills", "failures"
+    );
+    rows.iter().for_each(|row| println!("{row}"));
     tally.print();
     good && tally.all_failures() == 0
 }
 
 /// One case of each scenario that fits the filter.
 fn try_case(filter: &str, text: &str) -> bool {
-    let case = plan::parse(text).unwrap_or_else(|| panic!("{text} is not a case"));
+    let case = plan::parse(text);
     let scenarios = scenarios(filter);
     let count = scenarios.len();
     with_worker(scenarios, 0, |worker| {
-        (0..count).for_each(|index| worker.try_one(index, case));
-        worker.has_failed()
+        // Without a case, the whole runs that come before all others were it.
+        (0..count).all(|index| match case {
+            Some(case) => worker.try_and_tell(index, case),
+            None => !worker.has_failed(),
+        })
     })
+}
+
+/// What is wrong with the words of the command line.
+fn misuse(words: &[String]) -> Option<String> {
+    let [filter, rest @ ..] = words else { return None };
+    if scenarios(filter).is_empty() {
+        let names = scenarios("").into_iter().map(|scenario| scenario.name).collect::<Vec<_>>().join(" ");
+        return Some(format!("no scenario has {filter} in its name; there are: {names}"));
+    }
+    match rest {
+        [] => None,
+        [case] if case == plan::WHOLE || plan::parse(case).is_some() => None,
+        [case] => Some(format!("{case} is not a case; see the head of tests/crash/main.rs")),
+        _ => Some("more than a filter and a case".to_owned()),
+    }
 }
 
 fn main() -> ExitCode {
@@ -163,12 +211,16 @@ fn main() -> ExitCode {
     }
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let filter = words.first().map_or("", String::as_str);
+    if let Some(what) = misuse(&words) {
+        eprintln!("crash [FILTER [CASE]]: {what}");
+        return ExitCode::from(2);
+    }
     let good = match (std::env::var(WORKER), words.get(1)) {
         (Ok(orders), _) => {
             be_a_worker(&orders, filter);
             true
         }
-        (_, Some(case)) => !try_case(filter, case),
+        (_, Some(case)) => try_case(filter, case),
         _ => sweep_all(filter),
     };
     ExitCode::from(u8::from(!good))

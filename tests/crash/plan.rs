@@ -4,7 +4,9 @@ use crate::errors;
 use crate::stage::{Scenario, Workshop};
 use crate::sweep::{self, Case, Profile};
 use crate::tally::{Tally, DOUBLE, FAIL, FREEZE, KILL, SWEEPS};
+use crate::ROW;
 use ipcx_tests::Random;
+use std::collections::HashMap;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -17,7 +19,11 @@ const QUICK_FREEZES: usize = 1_500;
 const QUICK_DOUBLES: usize = 800;
 const QUICK_FAILURES: usize = 1_500;
 /// Different things that others do while a victim stands still.
-const TURNS: u64 = 6;
+const TURNS: u64 = 8;
+/// How often a worker says how far it is.
+const PROGRESS: Duration = Duration::from_secs(10);
+/// What a failure of a whole run calls it.
+pub(crate) const WHOLE: &str = "whole";
 /// So many failures are enough.
 const TOO_MANY: u64 = 5;
 /// Steps to an instruction that is near.
@@ -60,10 +66,11 @@ pub(crate) struct Worker<'w, 'p> {
     pub(crate) scenarios: Vec<Scenario>,
     /// Of each scenario, but for those whose whole run failed.
     profiles: Vec<Option<Profile>>,
-    /// Whole take-overs, by the operation's name.
-    recoveries: Vec<(&'static str, Profile)>,
+    /// Whole take-overs: after each scenario, or, for the quick share, after one with the same role.
+    recoveries: HashMap<usize, Profile>,
     tally: Tally,
     /// Of each scenario.
+    kills: Vec<u64>,
     failures: Vec<u64>,
     /// Counts attempts, for a watch that ends what hangs.
     beat: &'w AtomicU64,
@@ -77,9 +84,9 @@ impl<'w, 'p> Worker<'w, 'p> {
         scenarios: Vec<Scenario>,
         beat: &'w AtomicU64,
     ) -> Worker<'w, 'p> {
-        let failures = vec![0; scenarios.len()];
-        let (profiles, recoveries) = (Vec::new(), Vec::new());
-        Worker { workshop, scenarios, profiles, recoveries, tally: Tally::default(), failures, beat }
+        let (kills, failures) = (vec![0; scenarios.len()], vec![0; scenarios.len()]);
+        let (profiles, recoveries) = (Vec::new(), HashMap::new());
+        Worker { workshop, scenarios, profiles, recoveries, tally: Tally::default(), kills, failures, beat }
     }
 
     /// What may panic; `None` if it does, which is a failure.
@@ -106,34 +113,76 @@ impl<'w, 'p> Worker<'w, 'p> {
     }
 
     /// Whole runs of every operation, and of every take-over.
-    pub(crate) fn explore(&mut self) {
+    pub(crate) fn explore(&mut self, long: bool) {
         for index in 0..self.scenarios.len() {
-            let profile = self.attempt(index, KILL, "whole", sweep::profile);
-            if let (Some(profile), Some(recovery)) = (&profile, self.scenarios[index].recovers) {
-                let first = profile.distinct.last().copied().unwrap_or(0);
-                if self.recoveries.iter().all(|(name, _)| *name != recovery) {
-                    let recovered = self.attempt(index, DOUBLE, "whole", |workshop, scenario| {
+            let profile = self.attempt(index, KILL, WHOLE, sweep::profile);
+            if let (Some(profile), Some(_)) = (&profile, self.scenarios[index].recovers) {
+                let known = self.like(index).filter(|_| !long);
+                let recovery = known.cloned().or_else(|| {
+                    let first = profile.distinct.last().copied().unwrap_or(0);
+                    self.attempt(index, DOUBLE, WHOLE, |workshop, scenario| {
                         sweep::profile_of_recovery(workshop, scenario, profile, first)
-                    });
-                    self.recoveries.extend(recovered.map(|profile| (recovery, profile)));
-                }
+                    })
+                });
+                self.recoveries.extend(recovery.map(|profile| (index, profile)));
             }
             self.profiles.push(profile);
         }
     }
 
-    fn recovery(&self, index: usize) -> Option<&Profile> {
-        let operation = self.scenarios[index].recovers;
-        self.recoveries.iter().find(|(name, _)| Some(*name) == operation).map(|(_, profile)| profile)
+    /// A take-over by the same operation after another scenario.
+    fn like(&self, index: usize) -> Option<&Profile> {
+        let by = self.scenarios[index].recovers;
+        self.recoveries
+            .iter()
+            .find(|(other, _)| self.scenarios[**other].recovers == by)
+            .map(|(_, known)| known)
     }
 
     pub(crate) fn try_one(&mut self, index: usize, case: Case) {
         let Some(profile) = self.profiles[index].clone() else { return };
-        let recovery = self.recovery(index).cloned();
+        let recovery = self.recoveries.get(&index).cloned();
         let reached = self.attempt(index, sweep_of(case), &name(case), |workshop, scenario| {
             sweep::run(workshop, scenario, &profile, recovery.as_ref(), case)
         });
-        self.tally.tried[sweep_of(case)] += u64::from(reached.unwrap_or(true));
+        let reached = u64::from(reached.unwrap_or(true));
+        self.tally.tried[sweep_of(case)] += reached;
+        if sweep_of(case) == KILL {
+            self.kills[index] += reached;
+        }
+    }
+
+    /// Tries one case and says what came of it; false if it failed or is none of this scenario.
+    pub(crate) fn try_and_tell(&mut self, index: usize, case: Case) -> bool {
+        let Some(profile) = self.profiles[index].clone() else { return false };
+        let (scenario, what) = (self.scenarios[index].name.clone(), name(case));
+        if let Some(wrong) = self.out_of_range(index, &profile, case) {
+            println!("{scenario} {what}: {wrong}");
+            return false;
+        }
+        let before = self.tally.all_failures();
+        self.try_one(index, case);
+        let good = self.tally.all_failures() == before;
+        if good {
+            println!("{scenario} {what}: the survivors finished, nothing was lost, doubled or left");
+        }
+        good
+    }
+
+    fn out_of_range(&self, index: usize, profile: &Profile, case: Case) -> Option<String> {
+        let all = profile.instructions.len() as u64;
+        match case {
+            Case::Kill(at) | Case::Freeze { at, .. } | Case::Double { first: at, .. } if at >= all => {
+                Some(format!("it has {all} instructions"))
+            }
+            Case::Double { .. } if !self.recoveries.contains_key(&index) => {
+                Some("nobody takes over after it".to_owned())
+            }
+            Case::Fail { call, .. } if call >= profile.calls.len() => {
+                Some(format!("it has {} system calls", profile.calls.len()))
+            }
+            _ => None,
+        }
     }
 
     pub(crate) fn has_failed(&self) -> bool {
@@ -142,7 +191,12 @@ impl<'w, 'p> Worker<'w, 'p> {
 
     /// Tries cases in their order, until they are through, time is over, or too much failed.
     fn try_all(&mut self, cases: Cases, until: Option<Instant>) {
-        for (index, case) in cases {
+        let (all, mut told) = (cases.len(), Instant::now());
+        for (number, (index, case)) in cases.into_iter().enumerate() {
+            if told.elapsed() >= PROGRESS {
+                println!("{}: {number} of {all} cases of one worker", SWEEPS[sweep_of(case)]);
+                told = Instant::now();
+            }
             if until.is_some_and(|until| Instant::now() >= until) || self.tally.all_failures() >= TOO_MANY {
                 return;
             }
@@ -193,7 +247,7 @@ impl<'w, 'p> Worker<'w, 'p> {
         let mut random = Random::new(7);
         let mut cases = Vec::new();
         for (index, profile) in self.known() {
-            let Some(recovery) = self.recovery(index) else { continue };
+            let Some(recovery) = self.recoveries.get(&index) else { continue };
             let all = recovery.instructions.len() as u64;
             for first in &profile.distinct {
                 let elsewhere = (0..at_random).map(|_| random.below(all));
@@ -234,12 +288,18 @@ impl<'w, 'p> Worker<'w, 'p> {
         self.try_all(cut(failing, QUICK_FAILURES, usize::MAX), share(10));
         self.try_all(cut(self.doubles(if long { 200 } else { 1 }), QUICK_DOUBLES, 2 * DOUBLES), share(15));
         self.try_all(cut(self.freezes(), QUICK_FREEZES, 2 * FREEZES), share(48));
-        for ((scenario, profile), failures) in self.scenarios.iter().zip(&self.profiles).zip(&self.failures) {
-            let Some(profile) = profile else { continue };
-            let (instructions, images) = (profile.instructions.len(), profile.distinct.len());
-            println!("{:<28} {instructions:>12} {images:>8} {failures:>9}", scenario.name);
+        for (index, scenario) in self.scenarios.iter().enumerate() {
+            let profile = self.profiles[index].as_ref();
+            let (instructions, images) =
+                profile.map_or((0, 0), |known| (known.instructions.len(), known.distinct.len()));
+            let (kills, failures) = (self.kills[index], self.failures[index]);
+            println!("{ROW}{:<28} {instructions:>12} {images:>8} {kills:>9} {failures:>9}", scenario.name);
             self.tally.instructions += instructions as u64;
             self.tally.images += images as u64;
+        }
+        for scenario in self.scenarios.iter().filter(|scenario| scenario.name.ends_with("/recovered")) {
+            let held = self.workshop.predecessors.contains(&(scenario.operation, true));
+            assert!(held, "{}: no predecessor died while it held the role", scenario.name);
         }
         self.tally.scenarios = self.scenarios.len() as u64;
         self.tally.clone()

@@ -23,6 +23,9 @@ const HANG: Duration = Duration::from_secs(10);
 /// A blocked survivor learns of a death within this.
 const NOTICE: Duration = Duration::from_millis(250);
 const PAGE: u64 = 4096;
+/// How far a predecessor gets, at most: about as far as the operation goes.
+const CALLS: u64 = 45;
+const STEPS: u64 = 120;
 
 /// The same as in `victim.c`.
 static STREAM: LazyLock<Stream> = LazyLock::new(|| Stream::new(11, 1000));
@@ -60,6 +63,24 @@ struct Operation {
     states: &'static [State],
 }
 
+impl Operation {
+    /// It sleeps in the kernel in the middle, whatever a step takes.
+    fn sleeps(&self) -> bool {
+        self.name.ends_with("asleep")
+    }
+
+    /// Whether it has to wait in this state, for what no one does; `None` where that depends on what was before.
+    fn is_blocked(&self, state: State) -> Option<bool> {
+        match (state, self.role) {
+            (Recovered, _) => None,
+            (Full, Role::Producer) | (Empty, Role::Consumer) => {
+                Some(self.holds && !self.name.ends_with("poll_fd"))
+            }
+            _ => Some(false),
+        }
+    }
+}
+
 const ALL: &[State] = &[Empty, One, Full, Wrap, Contended, Recovered];
 
 const fn sends(name: &'static str, moves: u64, states: &'static [State]) -> Operation {
@@ -77,6 +98,7 @@ const fn takes(name: &'static str, role: Role, states: &'static [State]) -> Oper
 const OPERATIONS: &[Operation] = &[
     sends("try_send", 1, ALL),
     sends("send", 1, ALL),
+    sends("send_asleep", 1, &[Full]),
     sends("send_many", 3, ALL),
     sends("reserve", 0, ALL),
     sends("commit", 1, &[Empty, One, Wrap, Contended, Recovered]),
@@ -86,6 +108,7 @@ const OPERATIONS: &[Operation] = &[
     sends("producer_poll_fd", 0, &[Empty, Full]),
     receives("try_recv", 1, ALL),
     receives("recv", 1, ALL),
+    receives("recv_asleep", 1, &[Empty]),
     receives("recv_many", 3, ALL),
     receives("borrow", 0, ALL),
     receives("release", 1, &[One, Full, Wrap, Contended, Recovered]),
@@ -109,6 +132,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             operation: operation.name,
             target: RING,
             threads: operation.name.ends_with("poll_fd") || operation.name.starts_with("watched"),
+            sleeps: operation.sleeps(),
             recovers: Some(if operation.role == Role::Producer { "take_producer" } else { "take_consumer" }),
             stage: Box::new(move |workshop| Box::new(RingStage::make(workshop, operation, *state))),
         })
@@ -191,7 +215,7 @@ fn waking(from: u64) -> u64 {
 #[derive(Debug)]
 enum Partner {
     Awake(Box<End>),
-    Asleep(JoinHandle<(Box<End>, Result<(), Error>)>),
+    Asleep(JoinHandle<(Box<End>, Result<(), Error>, Instant)>),
     Gone,
 }
 
@@ -200,7 +224,9 @@ struct RingStage<'a> {
     operation: &'static Operation,
     ring: Ring,
     partner: Partner,
-    contended: bool,
+    state: State,
+    /// When the last one died.
+    died: Instant,
     /// Records that the victim's role may be at.
     at: Vec<u64>,
 }
@@ -215,16 +241,16 @@ fn other(role: Role) -> Role {
 impl<'a> RingStage<'a> {
     fn make(workshop: &mut Workshop<'a>, operation: &'static Operation, state: State) -> RingStage<'a> {
         let place = workshop.place;
-        let wait = if state == Contended { WaitStrategy::Block } else { WaitStrategy::Balanced };
+        let sleeps = state == Contended || operation.sleeps();
+        let wait = if sleeps { WaitStrategy::Block } else { WaitStrategy::Balanced };
         let ring = Ring::create(RING, &options(place, wait)).expect("a new ring");
         let at = RingStage::fill(&ring, operation.role, state);
         let partner = End::take(&ring, other(operation.role)).expect("the partner's role");
         let partner = Partner::Awake(Box::new(partner));
-        let contended = state == Contended;
-        let mut stage = RingStage { place, operation, ring, partner, contended, at: vec![at] };
+        let died = Instant::now();
+        let mut stage = RingStage { place, operation, ring, partner, state, died, at: vec![at] };
         if state == Recovered {
-            let steps = workshop.random.below(120);
-            stage.lose_one(workshop, steps);
+            stage.lose_one(workshop);
         }
         stage
     }
@@ -257,12 +283,32 @@ impl<'a> RingStage<'a> {
     }
 
     /// A predecessor of the victim dies in the middle of the same operation.
-    fn lose_one(&mut self, workshop: &mut Workshop<'a>, steps: u64) {
+    fn lose_one(&mut self, workshop: &mut Workshop<'a>) {
+        // Taking a role is long, and most of it is system calls: a random one of these, then some steps.
+        let takes = self.operation.name.starts_with("take");
+        let calls = if takes { workshop.random.below(CALLS) } else { 0 };
+        let steps = workshop.random.below(STEPS);
         let mut victim = workshop.nursery.victim(self.operation.name, RING);
         self.begun(victim.first());
+        for _ in 0..calls {
+            if victim.next_call().is_none() {
+                break;
+            }
+            victim.call(None);
+        }
         let at = victim.advance(steps);
         victim.kill();
         self.dead(at, Toll::AtMost);
+        workshop.predecessors.insert((self.operation.name, self.state_of_role() == RoleState::Dead));
+    }
+
+    fn state_of_role(&self) -> RoleState {
+        let stats = self.ring.stats().unwrap();
+        if self.operation.role == Role::Producer {
+            stats.producer
+        } else {
+            stats.consumer
+        }
     }
 
     fn successor(&self) -> End {
@@ -291,7 +337,7 @@ impl<'a> RingStage<'a> {
         self.partner = match std::mem::replace(&mut self.partner, Partner::Gone) {
             Partner::Awake(mut end) => Partner::Asleep(std::thread::spawn(move || {
                 let result = end.turn(HANG);
-                (end, result)
+                (end, result, Instant::now())
             })),
             asleep => return self.partner = asleep,
         };
@@ -307,8 +353,10 @@ impl<'a> RingStage<'a> {
         match std::mem::replace(&mut self.partner, Partner::Gone) {
             Partner::Awake(end) => end,
             Partner::Asleep(thread) => {
-                let (end, result) = thread.join().expect("what the partner received was right");
+                let (end, result, when) = thread.join().expect("what the partner received was right");
                 assert!(matches!(result, Ok(()) | Err(Error::PeerDead(_) | Error::Closed(_))), "{result:?}");
+                let told = when.saturating_duration_since(self.died);
+                assert!(result.is_ok() || told < NOTICE, "told after {told:?}");
                 end
             }
             Partner::Gone => panic!("there is one partner"),
@@ -318,14 +366,14 @@ impl<'a> RingStage<'a> {
     /// Nobody succeeds the victim: a partner that waits is told so in time.
     fn await_notice(&mut self) {
         let mut end = self.wake_partner();
-        let begin = Instant::now();
+        let awake = Instant::now();
         let error = loop {
             if let Err(error) = end.turn(HANG) {
                 break error;
             }
         };
         assert!(matches!(error, Error::PeerDead(_)), "{error}");
-        assert!(begin.elapsed() < NOTICE, "told after {:?}", begin.elapsed());
+        assert!(awake.elapsed() < NOTICE, "told after {:?}", awake.elapsed());
         self.partner = Partner::Awake(end);
     }
 }
@@ -336,38 +384,54 @@ impl Stage for RingStage<'_> {
             assert!(self.at.contains(&first), "it took over at record {first}, not one of {:?}", self.at);
             self.at = vec![first];
         }
-        if self.contended {
+        if self.state == Contended {
             self.put_partner_to_sleep();
         }
     }
 
-    fn others(&mut self, turn: u64) {
-        let held = self.operation.holds;
-        let gone = |error: &Error| !held && matches!(error, Error::Closed(_));
+    fn others(&mut self, turn: u64) -> bool {
+        let (held, mut whole) = (self.operation.holds, 0);
+        let recovered = self.state == Recovered;
+        let gone = |error: &Error| match error {
+            Error::Closed(_) => !held,
+            Error::PeerDead(_) => !held && recovered, // The predecessor, for as long as nobody has taken over.
+            _ => false,
+        };
         if let Partner::Awake(partner) = &mut self.partner {
-            for _ in 0..[1, 0, u64::MAX][turn as usize % 3] {
+            for _ in 0..[1, u64::MAX][turn as usize / 2 % 2] {
                 match partner.turn(Duration::ZERO) {
-                    Ok(()) => {}
+                    Ok(()) => whole += 1,
                     Err(Error::WouldBlock) => break,
                     Err(error) if gone(&error) => break,
                     Err(error) => panic!("while the victim stands still: {error}"),
                 }
             }
         }
-        let stats = self.ring.stats().unwrap();
-        let role = self.operation.role;
-        let state = if role == Role::Producer { stats.producer } else { stats.consumer };
+        let (state, role) = (self.state_of_role(), self.operation.role);
         assert!(!held || state == RoleState::Alive, "a stopped process lives: {state:?}");
-        if turn / 3 % 2 == 0 {
+        if turn & 4 == 0 {
+            whole += 1;
             let taken = End::take(&self.place.attach(RING), role);
             assert!(
                 !held || matches!(taken, Err(Error::RoleTaken(_))),
                 "the role of a stopped process: {taken:?}"
             );
         }
+        whole > 0
     }
 
+    fn returned(&self, code: i64) {
+        let blocked = [AGAIN, TIMEDOUT].contains(&code);
+        assert!(blocked || code >= 0, "a whole operation returned {code}");
+        if let Some(expected) = self.operation.is_blocked(self.state) {
+            assert_eq!(blocked, expected, "a whole operation returned {code}");
+        }
+    }
+
+    fn failed(&self, _code: i64) {}
+
     fn dead(&mut self, at: At, toll: Toll) {
+        self.died = Instant::now();
         let moves = self.operation.moves;
         let possible: Vec<u64> = match (at, toll) {
             (_, Toll::Nothing) => vec![0],

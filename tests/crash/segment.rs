@@ -45,6 +45,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         operation: operation.name,
         target: RING,
         threads: false,
+        sleeps: false,
         recovers: None,
         stage: Box::new(move |workshop| Box::new(SegmentStage::make(workshop, operation))),
     };
@@ -84,16 +85,21 @@ impl<'a> SegmentStage<'a> {
 impl Stage for SegmentStage<'_> {
     fn begun(&mut self, _first: i64) {}
 
-    fn others(&mut self, _turn: u64) {
+    fn others(&mut self, _turn: u64) -> bool {
         self.look();
+        true
     }
 
-    fn dead(&mut self, at: At, toll: Toll) {
-        let failed = matches!(toll, Toll::Failed);
-        if let (At::End(code), false) = (at, failed) {
-            assert_eq!(code, self.operation.returns, "what the whole operation returns");
-        }
+    fn returned(&self, code: i64) {
+        assert_eq!(code, self.operation.returns, "what the whole operation returns");
     }
+
+    fn failed(&self, code: i64) {
+        let exists = self.place.files().iter().any(|file| file.starts_with("ipcx."));
+        assert_eq!(exists, self.operation.exists, "an error ({code}) changes nothing");
+    }
+
+    fn dead(&mut self, _at: At, _toll: Toll) {}
 
     fn finish(self: Box<Self>, workshop: &mut Workshop<'_>, _with_notice: bool) {
         self.look();

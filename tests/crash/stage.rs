@@ -2,12 +2,15 @@
 
 use crate::tracee::{At, Nursery};
 use ipcx_tests::{Place, Random};
+use std::collections::HashSet;
 
 /// What a worker makes its cases with.
 pub(crate) struct Workshop<'a> {
     pub(crate) place: &'a Place,
     pub(crate) nursery: &'a mut Nursery,
     pub(crate) random: Random,
+    /// Operations in whose middle a victim's predecessor died, and whether it held its role then.
+    pub(crate) predecessors: HashSet<(&'static str, bool)>,
 }
 
 /// What a dead victim may have done.
@@ -27,8 +30,12 @@ pub(crate) enum Toll {
 pub(crate) trait Stage {
     /// A victim stands before its operation; its first mark said this.
     fn begun(&mut self, first: i64);
-    /// Whole operations of others while the victim stands still; different ones for each `turn`.
-    fn others(&mut self, turn: u64);
+    /// What others do while the victim stands still, different for each `turn`; true if they completed an operation.
+    fn others(&mut self, turn: u64) -> bool;
+    /// What a whole operation returned, to which nothing happened.
+    fn returned(&self, code: i64);
+    /// The operation failed with this code, because a system call did.
+    fn failed(&self, code: i64);
     /// The victim is dead. Another one may follow.
     fn dead(&mut self, at: At, toll: Toll);
     /// Survivor and successor go on to the end, and nothing is lost, doubled, leaked or hung. `with_notice`: first the
@@ -49,6 +56,8 @@ pub(crate) struct Scenario {
     pub(crate) target: &'static str,
     /// It has a thread, or starts one, which breakpoints would kill.
     pub(crate) threads: bool,
+    /// It sleeps in the kernel in the middle.
+    pub(crate) sleeps: bool,
     /// The operation that takes over after it, which is swept too.
     pub(crate) recovers: Option<&'static str>,
     pub(crate) stage: Box<Make>,

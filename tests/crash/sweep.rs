@@ -15,6 +15,9 @@ use std::collections::HashMap;
 /// What the survivors are told of a death without help takes a slice: not after each one.
 const NOTICES: u64 = 256;
 
+/// Before, announced, withdrawn, at least.
+const IMAGES_OF_A_SLEEP: usize = 3;
+
 /// One death, or two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Case {
@@ -85,9 +88,23 @@ fn look_through(
 pub(crate) fn profile(workshop: &mut Workshop<'_>, scenario: &Scenario) -> Profile {
     let mut stage = (scenario.stage)(workshop);
     let mut profile = look_through(workshop, scenario, scenario.operation, &mut *stage);
+    let images = profile.distinct.len();
+    assert!(!scenario.sleeps || images >= IMAGES_OF_A_SLEEP, "a run with {images} images has not slept");
+    stage.returned(profile.code);
     stage.dead(At::End(profile.code), Toll::AtMost);
     stage.finish(workshop, false);
     profile.calls = calls(workshop, scenario);
+    let sleeps = |pair: &[u64]| pair[1] == libc::SYS_futex as u64;
+    // Otherwise a partner that does not fence may not notice.
+    let ordered = |pair: &[u64]| pair[0] == libc::SYS_membarrier as u64;
+    if scenario.sleeps {
+        let mut before = profile.calls.windows(2).filter(|pair| sleeps(pair)).peekable();
+        assert!(
+            before.peek().is_some() && before.all(ordered),
+            "no barrier before a sleep: {:?}",
+            profile.calls
+        );
+    }
     profile
 }
 
@@ -103,6 +120,7 @@ fn calls(workshop: &mut Workshop<'_>, scenario: &Scenario) -> Vec<u64> {
     }
     let code = victim.finish();
     victim.kill();
+    stage.returned(code);
     stage.dead(At::End(code), Toll::AtMost);
     stage.finish(workshop, false);
     calls
@@ -124,10 +142,9 @@ fn fail(workshop: &mut Workshop<'_>, scenario: &Scenario, call: usize, errno: i3
     if code < 0 {
         // A close that only seems to fail leaves one: the kernel's own would not.
         assert!(closes || victim.descriptors() <= before, "an error ({code}) left a descriptor open");
-        let again = victim.again();
-        if again >= 0 {
-            code = again;
-        }
+        stage.failed(code);
+        code = victim.again();
+        stage.returned(code);
     }
     victim.kill();
     stage.dead(At::End(code), Toll::Failed);
@@ -190,8 +207,7 @@ pub(crate) fn run(
             let mut victim = workshop.nursery.victim(scenario.operation, scenario.target);
             stage.begun(victim.first());
             let mut at = victim.follow(way(scenario, known, at));
-            let reached = at == At::Inside;
-            stage.others(turn);
+            let reached = stage.others(turn) && at == At::Inside;
             if turn % 2 == 1 {
                 at = At::End(victim.finish());
             }

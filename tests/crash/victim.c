@@ -23,7 +23,8 @@
 #endif
 
 enum { BATCH = 3, LARGEST = 1000, SEED = 11 };
-static const int64_t A_MILLISECOND = 1000000;
+#define A_MILLISECOND INT64_C(1000000)
+static const int64_t TO_SLEEP = 100 * A_MILLISECOND; /* more than stepping to the sleep takes, and two slices */
 
 /* Stops for the tracer, which finds `code` in rax. One place for all marks: the tracer knows it by its address. */
 __attribute__((noinline)) static void mark(long code)
@@ -162,11 +163,14 @@ static int unlink_ring(void)
 
 static int share(void)
 {
-    int fd = ipcx_ring_share_fd(ring), code;
+    int code = ring ? 0 : ipcx_ring_attach(name, &ring), fd;
 
-    if (fd < 0)
+    if (code < 0)
+        return code;
+    if ((fd = ipcx_ring_share_fd(ring)) < 0)
         return fd;
     ipcx_ring_close(ring);
+    ring = NULL;
     code = ipcx_ring_from_fd(fd, &ring);
     close(fd);
     return code;
@@ -204,6 +208,11 @@ static int try_send(void)
 static int send_wait(void)
 {
     return ipcx_producer_send(tx, batch[0].iov_base, batch[0].iov_len, A_MILLISECOND);
+}
+
+static int send_asleep(void)
+{
+    return ipcx_producer_send(tx, batch[0].iov_base, batch[0].iov_len, TO_SLEEP);
 }
 
 static int send_many(void)
@@ -274,6 +283,13 @@ static int recv_wait(void)
     return ipcx_consumer_recv(rx, room, sizeof room, &len, A_MILLISECOND);
 }
 
+static int recv_asleep(void)
+{
+    size_t len;
+
+    return ipcx_consumer_recv(rx, room, sizeof room, &len, TO_SLEEP);
+}
+
 static int recv_many(void)
 {
     size_t lens[BATCH], received = 0;
@@ -324,6 +340,7 @@ static const struct operation {
     { "close_producer", produce, close_producer },
     { "try_send", produce, try_send },
     { "send", produce, send_wait },
+    { "send_asleep", produce, send_asleep },
     { "send_many", produce, send_many },
     { "reserve", produce, reserve_only },
     { "commit", reserve, commit },
@@ -335,6 +352,7 @@ static const struct operation {
     { "close_consumer", consume, close_consumer },
     { "try_recv", consume, try_recv },
     { "recv", consume, recv_wait },
+    { "recv_asleep", consume, recv_asleep },
     { "recv_many", consume, recv_many },
     { "borrow", consume, borrow_only },
     { "release", borrow, release },

@@ -85,9 +85,13 @@ pub(crate) fn done(workers: &[Worker]) -> u64 {
     workers.iter().map(|worker| worker.tally.get(Word::Done)).sum()
 }
 
-/// The longest that a call took beyond its timeout, for people.
+/// The longest that a call took beyond its timeout, for people. It is more than a wait for a thread that ends, and less than
+/// anybody would call a hang.
 pub(crate) fn longest(workers: &[Worker]) -> String {
+    /// Ten slices.
+    const MOST: u64 = 500_000_000;
     let longest = workers.iter().map(|worker| worker.tally.get(Word::Longest)).max().unwrap_or(0);
+    assert!(longest < MOST, "a call took {longest} ns beyond its timeout");
     format!("longest call {:.1} ms beyond its timeout", longest as f64 / 1e6)
 }
 

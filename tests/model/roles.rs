@@ -33,7 +33,7 @@ impl Shared {
     fn own(&self, number: u32) -> Roles<Description> {
         let roles = self.attach(number);
         assert!(roles.take(ROLE).unwrap());
-        self.word.open(number);
+        self.word.open(number, None);
         roles
     }
 
@@ -106,7 +106,7 @@ fn who_is_killed_is_dead_at_the_next_look() {
                 let roles = inner.attach(1);
                 assert!(roles.take(ROLE).unwrap());
                 if opens {
-                    inner.word.open(1);
+                    inner.word.open(1, None);
                 }
                 roles.locks().die();
             });
@@ -200,7 +200,7 @@ fn threads_that_share_a_handle_see_each_other() {
         let (inner, same) = (Arc::clone(&shared), Arc::clone(&handle));
         let owner = thread::spawn(move || {
             assert!(same.take(ROLE).unwrap());
-            inner.word.open(1);
+            inner.word.open(1, None);
             same.give_up(ROLE, &inner.word);
         });
         looks_in_order(&shared, &handle, &[Never, Alive, Closed]);
@@ -219,7 +219,7 @@ fn a_role_passes_between_threads_that_share_a_handle() {
         let before = thread::spawn(move || same.give_up(ROLE, &inner.word));
         let got = handle.take(ROLE).unwrap();
         if got {
-            shared.word.open(1);
+            shared.word.open(1, None);
         }
         before.join().unwrap();
         let state = shared.state(&shared.attach(2));

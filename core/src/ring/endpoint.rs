@@ -95,10 +95,8 @@ impl Endpoint {
         };
         let memory = Mapped::new(segment, capacity, side)?;
         segment.leases().take(own, role_of(&memory, own))?;
-        // The successor of one that died goes on with that one's peer.
-        let succeeds = role_of(&memory, own).is_open();
         let nothing_left = || side != Side::Consumer || is_empty(&memory);
-        let before = role_of(&memory, peer).closed_before(nothing_left).filter(|_| !succeeds);
+        let before = role_of(&memory, own).peer_before(role_of(&memory, peer), nothing_left);
         let endpoint = Endpoint {
             own,
             peer: Peer { segment: Arc::clone(segment), memory, role: peer, before },
@@ -183,7 +181,7 @@ impl Endpoint {
     /// The role is this end's, which is ready for it.
     pub(crate) fn open(&self) {
         let peer = &self.peer;
-        peer.segment.leases().open(role_of(&peer.memory, self.own));
+        peer.segment.leases().open(role_of(&peer.memory, self.own), peer.before);
     }
 
     /// The ring is not fit to be used: the role is as it was before.

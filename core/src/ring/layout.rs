@@ -120,7 +120,7 @@ pub(crate) const LAYOUT: u64 = fnv1a(
 
 /// Bytes of the body, if the capacity is one that `rounded_capacity` gives.
 #[cfg(not(loom))]
-pub(crate) fn body_size(parameters: &Parameters, page: u64) -> Option<u64> {
+pub(crate) fn body_size(parameters: &Parameters, _: u32, page: u64) -> Option<u64> {
     let capacity = parameters[CAPACITY];
     let sound = capacity.is_power_of_two() && capacity <= LARGEST && capacity >= page.max(SMALLEST);
     sound.then(|| 2 * page + capacity)
@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(rounded_capacity(LARGEST + 1, 4096), None);
         assert_eq!(rounded_capacity(u64::MAX, 4096), None);
         for bad in [0, 1, 4095, 6144, 2048, LARGEST * 2, u64::MAX] {
-            assert_eq!(body_size(&[bad, 0, 0, 0, 0, 0, 0, 0], 4096), None);
+            assert_eq!(body_size(&[bad, 0, 0, 0, 0, 0, 0, 0], 32, 4096), None);
         }
     }
 }

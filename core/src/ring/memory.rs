@@ -201,7 +201,7 @@ impl Memory for Mapped {
 
     fn wake_for_record(&self, position: u64) {
         // SAFETY: as in `sleep`.
-        unsafe { futex::wake(Self::lower_half(self.word(position))) };
+        unsafe { futex::wake(Self::lower_half(self.word(position)), u32::MAX) };
     }
 
     fn sleep_for_room(&self, seen: u64, until: u64) -> Nap {
@@ -210,7 +210,7 @@ impl Memory for Mapped {
 
     fn wake_for_room(&self) {
         // SAFETY: as in `sleep`.
-        unsafe { futex::wake(Self::lower_half(&self.consumer().position)) };
+        unsafe { futex::wake(Self::lower_half(&self.consumer().position), u32::MAX) };
     }
 }
 

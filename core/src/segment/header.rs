@@ -53,8 +53,9 @@ impl Kind {
 pub(crate) struct Format {
     pub(crate) kind: Kind,
     pub(crate) layout: u64,
-    /// Bytes of the body for these parameters and this page size; `None` if the parameters are not valid.
-    pub(crate) body_size: fn(&Parameters, u64) -> Option<u64>,
+    /// Bytes of the body for these parameters, so many participants and this page size; `None` if the parameters are not
+    /// valid.
+    pub(crate) body_size: fn(&Parameters, u32, u64) -> Option<u64>,
     /// What messages call the parameters.
     pub(crate) names: &'static [&'static str],
 }
@@ -174,7 +175,7 @@ struct Geometry {
 fn geometry(format: Format, parameters: &Parameters, participants: u32, page: u64) -> Option<Geometry> {
     let slots = u64::from(participants) * size_of::<SlotRecord>() as u64;
     let body = page.checked_add(slots.checked_next_multiple_of(page)?)?;
-    let total = body.checked_add((format.body_size)(parameters, page)?)?;
+    let total = body.checked_add((format.body_size)(parameters, participants, page)?)?;
     (i64::try_from(total).is_ok() && usize::try_from(total).is_ok()).then_some(Geometry { body, total })
 }
 

@@ -56,8 +56,7 @@ static FORKING: AtomicU64 = AtomicU64::new(0);
 static NESTED: AtomicU32 = AtomicU32::new(0);
 
 extern "C" fn before() {
-    // SAFETY: `pthread_t pthread_self(void)` takes nothing and touches no memory of ours.
-    let this = unsafe { libc::pthread_self() } as usize as u64;
+    let this = super::thread::current();
     // Relaxed, here and below: of use only to the thread that stored it, or under the mutex.
     if FORKING.load(Ordering::Relaxed) != this {
         REGISTRY.lock();

@@ -31,14 +31,16 @@ pub(crate) unsafe fn wait(word: *const u32, expected: u32, deadline: u64) -> Sys
     .map(drop)
 }
 
-/// Wakes every thread that sleeps on `word`. Async-signal-safe; a failure has no remedy and is ignored, since
-/// sleepers look again by themselves.
+/// Wakes up to `most` threads that sleep on `word`, and says how many. Async-signal-safe; a failure has no remedy and is
+/// ignored, since sleepers look again by themselves.
 ///
 /// `long futex(uint32_t *uaddr, FUTEX_WAKE, uint32_t val)`
 ///
 /// # Safety
 /// As for [`wait`].
-pub(crate) unsafe fn wake(word: *const u32) {
+pub(crate) unsafe fn wake(word: *const u32, most: u32) -> u32 {
+    let most = i32::try_from(most).unwrap_or(i32::MAX);
     // SAFETY: `word` is valid by the caller's promise; the kernel only computes its key.
-    let _ = unsafe { libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAKE, i32::MAX) };
+    let woken = unsafe { libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAKE, most) };
+    u32::try_from(woken).unwrap_or(0)
 }

@@ -33,7 +33,11 @@ fn fcntl(fd: BorrowedFd<'_>, command: libc::c_int, kind: libc::c_int, offset: u6
 
 /// Locks the byte at `offset` without waiting; false if another open file description has it.
 pub(crate) fn try_lock(fd: BorrowedFd<'_>, offset: u64) -> SysResult<bool> {
-    match fcntl(fd, SETLK, libc::F_WRLCK, offset) {
+    try_set(fd, libc::F_WRLCK, offset)
+}
+
+fn try_set(fd: BorrowedFd<'_>, kind: libc::c_int, offset: u64) -> SysResult<bool> {
+    match fcntl(fd, SETLK, kind, offset) {
         Ok(_) => Ok(true),
         Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
         Err(errno) => Err(errno),
