@@ -23,6 +23,8 @@ const SLOT_BASE: u64 = 1 << 62;
 const ROLE_BASE: u64 = SLOT_BASE + (1 << 16);
 /// Lock offset by which the creator of a temporary file proves that it lives.
 pub(crate) const CREATOR: u64 = ROLE_BASE + (1 << 16);
+/// Lock offset of channel 0 of a pool, after that.
+pub(crate) const CHANNEL_BASE: u64 = CREATOR + (1 << 16);
 
 /// Most participants a segment can have.
 pub(crate) const MOST_PARTICIPANTS: u32 = 4096;
@@ -68,6 +70,8 @@ pub(crate) struct Leases {
     slots: NonNull<SlotRecord>,
     participants: u32,
     slot: u32,
+    /// The slot's owner before died holding it.
+    succeeds: bool,
 }
 
 // SAFETY: `slots` points to shared atomics in a mapping that outlives this; everything else is Send and Sync.
@@ -87,11 +91,12 @@ impl Leases {
         participants: u32,
     ) -> Result<Leases> {
         let roles = Roles::new(file);
-        let mut leases = Leases { segment, roles, slots, participants, slot: u32::MAX };
+        let mut leases = Leases { segment, roles, slots, participants, slot: u32::MAX, succeeds: false };
         for index in 0..participants {
             let ours = lock::try_lock(leases.file().as_fd(), SLOT_BASE + u64::from(index));
             if ours.map_err(|errno| leases.refused(errno))? {
                 leases.slot = index;
+                leases.succeeds = leases.is_open(index);
                 leases.describe();
                 return Ok(leases);
             }
@@ -105,8 +110,55 @@ impl Leases {
         )))
     }
 
-    fn file(&self) -> &NotInherited {
+    pub(crate) fn file(&self) -> &NotInherited {
         self.roles.locks()
+    }
+
+    /// This handle's slot.
+    pub(crate) fn slot(&self) -> u32 {
+        self.slot
+    }
+
+    /// True if the owner of the slot before died holding it.
+    pub(crate) fn succeeds(&self) -> bool {
+        self.succeeds
+    }
+
+    pub(crate) fn participants(&self) -> u32 {
+        self.participants
+    }
+
+    /// True if the slot says that somebody has it, or died having it.
+    fn is_open(&self, slot: u32) -> bool {
+        // Acquire: partner `describe`.
+        self.record(slot).is_some_and(|record| record.state.load(Ordering::Acquire) & 3 == OPEN)
+    }
+
+    /// True if the slot is in the hands of a living participant.
+    pub(crate) fn is_alive(&self, slot: u32) -> Result<bool> {
+        if slot == self.slot {
+            return Ok(true);
+        }
+        lock::is_locked(self.file().as_fd(), SLOT_BASE + u64::from(slot)).map_err(|errno| self.refused(errno))
+    }
+
+    /// Shows `bury` the slot of each participant that died, with the right to recover what is there; then the slot is free.
+    /// One system call for each participant. For one thread at a time: locks of one handle do not exclude each other.
+    pub(crate) fn each_dead(&self, mut bury: impl FnMut(u32)) -> Result<()> {
+        for slot in (0..self.participants).filter(|slot| *slot != self.slot && self.is_open(*slot)) {
+            let offset = SLOT_BASE + u64::from(slot);
+            if !lock::try_lock(self.file().as_fd(), offset).map_err(|errno| self.refused(errno))? {
+                continue; // It lives.
+            }
+            // Looked at again: it may have closed, and another may have buried it.
+            if let Some(record) = self.record(slot).filter(|_| self.is_open(slot)) {
+                bury(slot);
+                let closed = record.state.load(Ordering::Relaxed) & !3 | CLOSED;
+                record.state.store(closed, Ordering::Release); // Partner: `is_open`.
+            }
+            let _ = lock::unlock(self.file().as_fd(), offset);
+        }
+        Ok(())
     }
 
     fn refused(&self, errno: Errno) -> Error {
@@ -139,7 +191,7 @@ impl Leases {
     }
 
     /// What a slot says of its owner.
-    fn participant(&self, slot: u32) -> Option<Participant> {
+    pub(crate) fn participant(&self, slot: u32) -> Option<Participant> {
         let record = self.record(slot)?;
         if record.state.load(Ordering::Acquire) & 3 != OPEN {
             return None; // Acquire: partner `describe`.

@@ -22,6 +22,7 @@
 //! | type | what it is |
 //! |---|---|
 //! | [`Ring`] | queue of variable-length records from one [`Producer`] to one [`Consumer`] |
+//! | [`Pool`] | blocks of one size, filled in place, and handed from process to process through rings |
 //!
 //! # What happens when a process dies
 //! SIGKILL at any instruction loses, doubles and hangs nothing. A record whose send returned is delivered; one that was
@@ -46,6 +47,7 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("ipcx needs Linux: futex, memfd, O_TMPFILE and open-file-description locks");
 
+mod pool;
 mod ring;
 mod role;
 mod sync;
@@ -79,7 +81,8 @@ mod model;
 pub use crate::{
     error::{Context, Error, Result},
     lease::{Participant, RoleState},
-    ring::{Consumer, Producer, Record, Reservation, Ring, RingOptions, RingStats},
+    pool::{Block, BlockId, Pool, PoolHolder, PoolOptions, PoolStats},
+    ring::{Consumer, Producer, Record, Reservation, Ring, RingOptions, RingStats, Unsent},
     segment::{unlink, unlink_in, SegmentOptions},
     wait::{Deadline, WaitStrategy},
 };

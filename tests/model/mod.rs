@@ -12,12 +12,14 @@
 //! |---|---|
 //! | `ring` | sending, receiving, batches, sleeping, taking over |
 //! | `sleepers` | two sleepers of one side |
+//! | `pool` | magazines, sleeping, handing blocks over, reclaiming them |
 //! | `roles` | who is told to live, to have closed, or to be dead, and what of its records was seen by then |
 //! | `words`, `kernel` | the memory and the system beneath them |
 
 #![allow(clippy::disallowed_methods)] // tests measure time as users do
 
 mod kernel;
+mod pool;
 mod ring;
 mod roles;
 mod sleepers;
@@ -32,7 +34,7 @@ const ALL: Option<usize> = None;
 /// Where not all are explored: so many preemptions in the long run.
 const MOST: usize = 5;
 /// One model's share of `IPCX_SECONDS`; there are not more models.
-const SHARE: u32 = 20;
+const SHARE: u32 = 30;
 
 /// Explores the schedules with up to so many preemptions, or all of them. With `IPCX_SECONDS` set, it goes on with one
 /// preemption more at a time, while its share of the time lasts.

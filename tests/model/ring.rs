@@ -2,7 +2,7 @@
 
 use super::words::{receive, ring, ring_without_fences, send, try_receive, wait_for_position};
 use super::{model, ALL};
-use crate::ring::layout::WORD;
+use crate::ring::layout::{Content, WORD};
 use crate::ring::protocol::{nap_for_record, Memory, Receiver, Sender};
 use crate::sync::Ordering;
 use crate::wait::Sleeper;
@@ -15,7 +15,9 @@ fn what_is_received_is_what_was_sent_without_waiting() {
         let memory = ring_without_fences(4);
         let mut tx = Sender::take_over(memory.clone()).unwrap();
         let sender = thread::spawn(move || {
-            (1..=3u64).filter(|value| tx.send(&value.to_le_bytes()).unwrap()).collect::<Vec<_>>()
+            (1..=3u64)
+                .filter(|value| tx.send(Content::Data, &value.to_le_bytes()).unwrap())
+                .collect::<Vec<_>>()
         });
         let mut rx = Receiver::take_over(memory).unwrap();
         let mut got: Vec<u64> = (0..3).filter_map(|_| try_receive(&mut rx).unwrap()).collect();

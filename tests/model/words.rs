@@ -4,7 +4,7 @@
 //! nothing orders.
 
 use super::kernel::Futex;
-use crate::ring::layout::{ConsumerPage, ProducerPage, WORD};
+use crate::ring::layout::{ConsumerPage, Content, ProducerPage, WORD};
 use crate::ring::protocol::{nap_for_record, nap_for_room, Corruption, Memory, Receiver, Sender};
 use crate::sync::{AtomicU64, Ordering};
 use crate::wait::{Nap, Sleeper};
@@ -120,7 +120,7 @@ pub(super) fn receive(rx: &mut Receiver<Shared>) -> u64 {
 }
 
 pub(super) fn send(tx: &mut Sender<Shared>, value: u64) {
-    while !tx.send(&value.to_le_bytes()).unwrap() {
+    while !tx.send(Content::Data, &value.to_le_bytes()).unwrap() {
         nap_for_room(tx.memory(), tx.wanted(8), Sleeper::Call, 0);
     }
 }

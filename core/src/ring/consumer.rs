@@ -1,10 +1,12 @@
 //! The consumer: receives records.
 
 use super::endpoint::{Endpoint, Peer};
+use super::layout::Content;
 use super::memory::{Mapped, Side};
 use super::protocol::{nap_for_record, Found, Memory, Receiver};
 use super::record::Record;
 use crate::error::{Error, Result};
+use crate::pool::Use;
 use crate::segment::Segment;
 use crate::sync::Ordering;
 use crate::sys::{clock, cpu};
@@ -26,6 +28,8 @@ pub struct Consumer {
     borrowed: Option<Borrowed>,
     /// Records received when the ring was last found empty.
     received_before: u64,
+    /// The pool whose blocks are carried to it.
+    pub(super) carried: Option<Use>,
 }
 
 /// What was lent without a guard: where it ends, and how many records it is.
@@ -41,7 +45,7 @@ impl Consumer {
         match Receiver::take_over(end.memory().clone()) {
             Ok(receiver) => {
                 end.open();
-                Ok(Consumer { receiver, end, borrowed: None, received_before: 0 })
+                Ok(Consumer { receiver, end, borrowed: None, received_before: 0, carried: None })
             }
             Err(corruption) => Err(end.refuse(corruption)),
         }
@@ -61,7 +65,8 @@ impl Consumer {
     ///
     /// # Errors
     /// `WouldBlock` if there is none, `Closed` or `PeerDead` if there is none and the producer went, `TooBig` if it does
-    /// not fit (it stays, and `needed` says its length), `Forked`, `Corrupt`, `Invalid` while a record is borrowed.
+    /// not fit (it stays, and `needed` says its length), `Mismatch` if it hands over a block (it stays, for
+    /// [`Consumer::recv_block`]), `Forked`, `Corrupt`, `Invalid` while a record is borrowed.
     #[inline(always)]
     pub fn try_recv(&mut self, buffer: &mut [u8]) -> Result<usize> {
         self.recv_until(buffer, Deadline::NOW)
@@ -168,8 +173,8 @@ impl Consumer {
             self.receiver.memory().read(found.payload(), part);
             *len = found.len;
             (used, count, end) = (used + found.len, count + 1, found.end());
-            // Corruption behind good records is reported by the next call.
-            next = self.receiver.peek_at(end).unwrap_or(None);
+            // Corruption behind good records is reported by the next call, and a block received by another.
+            next = self.receiver.peek_at(end).unwrap_or(None).filter(|found| found.content == Content::Data);
         }
         self.borrowed = Some(Borrowed { end, records: count as u64 });
         Ok(count)
@@ -276,9 +281,24 @@ impl Consumer {
         !self.end.is_inherited() && self.borrowed.is_none() && self.end.watcher.is_none()
     }
 
-    /// The next record; waits for it until `deadline`.
+    /// The next record, which must carry bytes; waits for it until `deadline`.
     #[inline(always)]
     fn find(&mut self, deadline: Deadline) -> Result<Found> {
+        let found = self.find_any(deadline)?;
+        if found.content != Content::Data {
+            return Err(self.not_bytes());
+        }
+        Ok(found)
+    }
+
+    #[cold]
+    fn not_bytes(&self) -> Error {
+        Error::Mismatch(self.end.segment().context("the next record hands over a block; receive it as such"))
+    }
+
+    /// The next record; waits for it until `deadline`.
+    #[inline(always)]
+    pub(super) fn find_any(&mut self, deadline: Deadline) -> Result<Found> {
         if self.end.is_inherited() || self.borrowed.is_some() {
             return Err(self.refusal());
         }

@@ -16,7 +16,7 @@
 //! |---|---|
 //! | 0-30 | payload length in bytes |
 //! | 31 | 1: committed (so the lower half, on which a consumer sleeps, is never 0) |
-//! | 32-39 | kind: 1 is data |
+//! | 32-39 | kind: 1 is the user's bytes, 2 hands over a block of a pool |
 //! | 40-63 | sequence: low bits of the record's position / 8 |
 //!
 //! The word at the tail is always 0.
@@ -114,7 +114,7 @@ impl ConsumerPage {
 #[cfg(not(loom))]
 pub(crate) const LAYOUT: u64 = fnv1a(
     b"ring 1: sleepers{word@0 cpu@4 wanted@8} producer{sleepers@0 role@24 records@128 tail@136} \
-      consumer{position@0 records@8 sleepers@128 role@152} data*2 record{length:31 committed:1 kind:8 sequence:24}",
+      consumer{position@0 records@8 sleepers@128 role@152} data*2 record{length:31 committed:1 kind:8 sequence:24} kind{data=1 block=2}",
     FNV_START,
 );
 
@@ -133,27 +133,43 @@ pub(crate) fn rounded_capacity(asked: u64, page: u64) -> Option<u64> {
 }
 
 const COMMITTED: u64 = 1 << 31;
-/// Kind of a record that carries the user's bytes.
-const DATA: u64 = 1;
+
+/// What a record carries. A number is never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub(crate) enum Content {
+    /// The user's bytes.
+    Data = 1,
+    /// A block of a pool: a note that says which.
+    Block = 2,
+}
 
 /// What a record's word at a position is, but for the length.
 #[inline(always)]
-fn stamp(position: u64) -> u64 {
-    (position / WORD) << 40 | DATA << 32 | COMMITTED
+fn stamp(content: Content, position: u64) -> u64 {
+    (position / WORD) << 40 | (content as u64) << 32 | COMMITTED
 }
 
-/// The word of a record of the user's bytes at a position. `len` is below 2^31.
+/// The word of a record at a position. `len` is below 2^31.
 #[inline(always)]
-pub(crate) fn record_word(len: usize, position: u64) -> u64 {
-    stamp(position) | len as u64
+pub(crate) fn record_word(content: Content, len: usize, position: u64) -> u64 {
+    stamp(content, position) | len as u64
 }
 
-/// The length that a word tells; `None` if ipcx cannot have written it at that position, or has not yet (0).
+/// The length that a word tells of a record with such content; `None` if ipcx cannot have written it at that position, or
+/// has not yet (0).
 #[inline(always)]
-pub(crate) fn record_len(word: u64, position: u64) -> Option<usize> {
+pub(crate) fn record_len(content: Content, word: u64, position: u64) -> Option<usize> {
     // Whatever bit of the stamp is wrong makes this at least 2^31.
-    let len = word ^ stamp(position);
+    let len = word ^ stamp(content, position);
     (len < COMMITTED).then_some(len as usize)
+}
+
+/// What a word tells of a record, whatever that carries.
+#[inline(always)]
+pub(crate) fn record(word: u64, position: u64) -> Option<(Content, usize)> {
+    let of = |content| record_len(content, word, position).map(|len| (content, len));
+    of(Content::Data).or_else(|| of(Content::Block))
 }
 
 /// Bytes that a record with a payload of `len` takes.
@@ -174,14 +190,17 @@ mod tests {
     #[test]
     fn a_record_word_is_never_zero_and_reads_back_only_at_its_position() {
         for position in [0, 8, 4096, 1 << 27, (1 << 40) + 64] {
-            assert_eq!(record_len(0, position), None);
+            assert_eq!(record(0, position), None);
             for len in [0usize, 1, 7, 8, 64, (1 << 31) - 16] {
-                let word = record_word(len, position);
-                assert_ne!(word as u32, 0, "the lower half tells sleepers that it is there");
-                assert_eq!(record_len(word, position), Some(len));
-                assert_eq!(record_len(word, position + 8), None);
-                for bit in 31..64 {
-                    assert_eq!(record_len(word ^ 1 << bit, position), None, "bit {bit}");
+                for content in [Content::Data, Content::Block] {
+                    let word = record_word(content, len, position);
+                    assert_ne!(word as u32, 0, "the lower half tells sleepers that it is there");
+                    assert_eq!(record(word, position), Some((content, len)));
+                    assert_eq!(record_len(content, word, position), Some(len));
+                    assert_eq!(record(word, position + 8), None);
+                    for bit in 31..64 {
+                        assert_eq!(record(word ^ 1 << bit, position), None, "bit {bit}");
+                    }
                 }
             }
         }

@@ -9,6 +9,7 @@
 //! | `handle` | `Ring`: opening, roles, statistics |
 //! | `producer`, `consumer` | the public ends |
 //! | `reservation`, `record` | what they lend in place |
+//! | `handover` | sending and receiving blocks of a pool |
 //!
 //! Loom models of `protocol` are in `tests/model`; `threads` runs it over memory that two threads share.
 
@@ -21,6 +22,8 @@ mod consumer;
 mod endpoint;
 #[cfg(not(loom))]
 mod handle;
+#[cfg(not(loom))]
+mod handover;
 #[cfg(not(loom))]
 mod memory;
 #[cfg(not(loom))]
@@ -36,6 +39,7 @@ mod threads;
 pub use self::{
     consumer::Consumer,
     handle::{Ring, RingOptions, RingStats},
+    handover::Unsent,
     producer::Producer,
     record::Record,
     reservation::Reservation,

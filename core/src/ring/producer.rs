@@ -1,10 +1,12 @@
 //! The producer: sends records.
 
 use super::endpoint::{Endpoint, Peer};
+use super::layout::Content;
 use super::memory::{Mapped, Side};
 use super::protocol::{nap_for_room, Memory, Sender};
 use super::reservation::Reservation;
 use crate::error::{from_errno, Error, Result};
+use crate::pool::Use;
 use crate::segment::Segment;
 use crate::sys::{clock, fd};
 use crate::wait::{wait, Condition, Deadline, Nap, Sleeper};
@@ -28,6 +30,8 @@ pub struct Producer {
     pub(super) reserved: Option<usize>,
     /// Length for which the watcher waits: that of the last record that did not fit.
     watched_len: usize,
+    /// The pool whose blocks it carries.
+    pub(super) carried: Option<Use>,
 }
 
 impl Producer {
@@ -36,7 +40,7 @@ impl Producer {
         match Sender::take_over(end.memory().clone()) {
             Ok(sender) => {
                 end.open();
-                Ok(Producer { sender, end, reserved: None, watched_len: 0 })
+                Ok(Producer { sender, end, reserved: None, watched_len: 0, carried: None })
             }
             Err(corruption) => Err(end.refuse(corruption)),
         }
@@ -100,15 +104,20 @@ impl Producer {
     #[doc(hidden)] // for bindings, which have a cheaper way of saying Ok
     #[inline(always)]
     pub fn send_at_once(&mut self, data: &[u8]) -> bool {
-        self.is_plain() && self.sender.send_fast(data)
+        self.is_plain() && self.sender.send_fast(Content::Data, data)
     }
 
     #[cold]
     #[inline(never)]
     fn send_the_long_way(&mut self, data: &[u8], deadline: Deadline) -> Result<()> {
+        self.send_content(Content::Data, data, deadline)
+    }
+
+    /// Sends one record, waiting for room until `deadline`.
+    pub(super) fn send_content(&mut self, content: Content, data: &[u8], deadline: Deadline) -> Result<()> {
         self.check(data.len())?;
         let deadline = deadline.started();
-        while !self.sender.send(data).map_err(|c| self.end.corrupt(c))? {
+        while !self.sender.send(content, data).map_err(|c| self.end.corrupt(c))? {
             self.wait_for_room(data.len(), deadline)?;
         }
         self.after();
@@ -236,7 +245,7 @@ impl Producer {
             }
             Some(_) => {
                 self.reserved = None;
-                self.sender.commit(len);
+                self.sender.commit(Content::Data, len);
                 self.after();
                 Ok(())
             }
@@ -320,7 +329,7 @@ impl Producer {
 
     /// `Forked`, `TooBig`, or `Invalid` while a reservation is open.
     #[inline(always)]
-    fn check(&self, len: usize) -> Result<()> {
+    pub(super) fn check(&self, len: usize) -> Result<()> {
         if self.end.is_inherited() || self.reserved.is_some() || len > self.max_len() {
             return Err(self.refusal(len));
         }

@@ -13,7 +13,7 @@
 //! | consumer's position | release | producer's acquire load, before it overwrites what was read |
 
 use super::layout::{
-    largest_payload, record_len, record_size, record_word, ConsumerPage, ProducerPage, WORD,
+    largest_payload, record, record_size, record_word, ConsumerPage, Content, ProducerPage, WORD,
 };
 use crate::sync::{AtomicU64, Ordering};
 use crate::wait::{Nap, Sleeper, Waker};
@@ -77,7 +77,7 @@ impl<M: Memory> Sender<M> {
             if word == 0 {
                 break;
             }
-            let len = record_len(word, tail).ok_or(NOT_A_RECORD)?;
+            let (_, len) = record(word, tail).ok_or(NOT_A_RECORD)?;
             tail = tail.wrapping_add(record_size(len));
             // Each turn adds at least 8, so this also bounds the walk.
             if tail.wrapping_sub(head) > memory.capacity() - WORD {
@@ -154,26 +154,26 @@ impl<M: Memory> Sender<M> {
 
     /// Commits the `len` bytes written at [`Sender::payload`]. There was room for them.
     #[inline(always)]
-    pub(crate) fn commit(&mut self, len: usize) {
+    pub(crate) fn commit(&mut self, content: Content, len: usize) {
         let next = self.tail.wrapping_add(record_size(len));
         self.memory.word(next).store(0, Ordering::Relaxed);
-        self.publish(self.tail, record_word(len, self.tail), next, 1);
+        self.publish(self.tail, record_word(content, len, self.tail), next, 1);
     }
 
     /// Sends one record, if there was room for it at the last look at the consumer's position.
     #[inline(always)]
-    pub(crate) fn send_fast(&mut self, data: &[u8]) -> bool {
+    pub(crate) fn send_fast(&mut self, content: Content, data: &[u8]) -> bool {
         let fits = self.had_room(self.tail, data.len());
         if fits {
             self.memory.write(self.payload(), data);
-            self.commit(data.len());
+            self.commit(content, data.len());
         }
         fits
     }
 
     /// Sends one record; false if there is no room.
-    pub(crate) fn send(&mut self, data: &[u8]) -> Result<bool, Corruption> {
-        Ok(self.has_room(data.len())? && self.send_fast(data))
+    pub(crate) fn send(&mut self, content: Content, data: &[u8]) -> Result<bool, Corruption> {
+        Ok(self.has_room(data.len())? && self.send_fast(content, data))
     }
 
     /// Sends as many of the records as there is room for, in one commit; says how many. Each is at most
@@ -191,7 +191,7 @@ impl<M: Memory> Sender<M> {
             if count == 0 {
                 first = Some(data); // Written last, so that its line is the partner's for as long as possible.
             } else {
-                self.memory.word(at).store(record_word(data.len(), at), Ordering::Relaxed);
+                self.memory.word(at).store(record_word(Content::Data, data.len(), at), Ordering::Relaxed);
                 self.memory.write(at.wrapping_add(WORD), data);
             }
             at = at.wrapping_add(record_size(data.len()));
@@ -200,7 +200,7 @@ impl<M: Memory> Sender<M> {
         if let Some(data) = first {
             self.memory.word(at).store(0, Ordering::Relaxed);
             self.memory.write(self.payload(), data);
-            self.publish(tail, record_word(data.len(), tail), at, count as u64);
+            self.publish(tail, record_word(Content::Data, data.len(), tail), at, count as u64);
         }
         Ok(count)
     }
@@ -231,6 +231,7 @@ impl<M: Memory> Sender<M> {
 pub(crate) struct Found {
     pub(crate) position: u64,
     pub(crate) len: usize,
+    pub(crate) content: Content,
 }
 
 impl Found {
@@ -302,10 +303,10 @@ impl<M: Memory> Receiver<M> {
         }
     }
 
-    /// As [`Receiver::peek`], without saying why there is none.
+    /// As [`Receiver::peek`] for a record of the user's bytes, without saying why there is none.
     #[inline(always)]
     pub(crate) fn peek_fast(&self) -> Option<Found> {
-        self.found_at(self.position).ok()
+        self.found_at(self.position).ok().filter(|found| found.content == Content::Data)
     }
 
     /// The record whose word is at `at`, or the word, if ipcx does not write that for a record that fits there.
@@ -313,8 +314,8 @@ impl<M: Memory> Receiver<M> {
     fn found_at(&self, at: u64) -> Result<Found, u64> {
         // Acquire: partner of `Sender::publish`; the one load of this word for this decision.
         let word = self.memory.word(at).load(Ordering::Acquire);
-        let len = record_len(word, at).ok_or(word)?;
-        let found = Found { position: at, len };
+        let (content, len) = record(word, at).ok_or(word)?;
+        let found = Found { position: at, len, content };
         if found.end().wrapping_sub(self.position) > self.memory.capacity() - WORD {
             return Err(word);
         }

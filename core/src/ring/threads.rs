@@ -7,7 +7,7 @@
 
 #![allow(clippy::disallowed_methods)] // tests measure time as users do
 
-use super::layout::{ConsumerPage, ProducerPage, WORD};
+use super::layout::{ConsumerPage, Content, ProducerPage, WORD};
 use super::protocol::{nap_for_record, nap_for_room, Memory, Receiver, Sender};
 use crate::sync::AtomicU64;
 use crate::sys::barrier;
@@ -113,7 +113,7 @@ fn send_all(memory: &Arc<Heap>, records: u64) {
     while next < records {
         let batch: Vec<_> = (next..records.min(next + 1 + next % 4)).map(record).collect();
         let sent = match &batch[..] {
-            [single] => u64::from(tx.send(single).unwrap()),
+            [single] => u64::from(tx.send(Content::Data, single).unwrap()),
             several => tx.send_many(several.iter().map(Vec::as_slice)).unwrap() as u64,
         };
         if sent == 0 {

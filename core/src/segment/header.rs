@@ -31,6 +31,7 @@ pub(crate) type Parameters = [u64; 8];
 #[repr(u32)]
 pub(crate) enum Kind {
     Ring = 1,
+    Pool = 2,
 }
 
 impl Kind {

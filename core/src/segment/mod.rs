@@ -65,6 +65,8 @@ pub(crate) struct Segment {
     file: OwnedFd,
     _control: Map,
     header: Header,
+    /// Where its name was found or made; `None` if it was come by through a descriptor.
+    path: Option<PathBuf>,
 }
 
 impl Segment {
@@ -83,7 +85,7 @@ impl Segment {
                 let segment =
                     Segment::build(&place.name, fd, options, format, parameters, Some(&place.path))?;
                 file::link(segment.fd(), at, &place.file).map_err(|e| place.error("linkat", e))?;
-                Ok(segment)
+                Ok(segment.found_at(&place))
             }
             // No unnamed files here: a temporary name does the same, if with more steps.
             Err(Errno::EOPNOTSUPP | Errno::EISDIR | Errno::ENOENT | Errno::EINVAL) => {
@@ -106,7 +108,7 @@ impl Segment {
         let built = Segment::build(&place.name, fd, options, format, parameters, Some(&place.path));
         let named = built.and_then(|segment| {
             file::rename_new(at, &temporary, &place.file).map_err(|e| place.error("renameat2", e))?;
-            Ok(segment)
+            Ok(segment.found_at(place))
         });
         if named.is_err() {
             let _ = file::unlink(at, &temporary);
@@ -162,7 +164,7 @@ impl Segment {
             errno => place.error("open", errno),
         })?;
         Segment::check_owner(&place.name, fd.as_fd())?;
-        Segment::adopt(&place.name, fd, options, format, wanted)
+        Ok(Segment::adopt(&place.name, fd, options, format, wanted)?.found_at(&place))
     }
 
     /// Attaches, or creates if there is none.
@@ -307,7 +309,13 @@ impl Segment {
         let lease = own_description(name, file.as_fd())?;
         // SAFETY: `participants` slots lie in `control`, mapped read-write and dropped after the leases.
         let leases = unsafe { Leases::attach(Arc::clone(name), lease, slots, header.participants)? };
-        Ok(Segment { name: Arc::clone(name), leases, file, _control: control, header })
+        Ok(Segment { name: Arc::clone(name), leases, file, _control: control, header, path: None })
+    }
+
+    fn found_at(mut self, place: &Place) -> Segment {
+        let path = place.path.join(&place.file);
+        self.path = std::path::absolute(&path).ok().or(Some(path));
+        self
     }
 
     /// A segment from a directory is trusted if it is ours, root's, or was shared with a group of ours.
@@ -342,8 +350,19 @@ impl Segment {
         self.file.as_fd()
     }
 
+    /// A number that no other segment has, not 0: from its instance.
+    pub(crate) fn key(&self) -> u64 {
+        let (first, _) = self.header.instance.split_at(8);
+        u64::from_ne_bytes(first.try_into().expect("8 bytes")).max(1)
+    }
+
     pub(crate) fn parameters(&self) -> &Parameters {
         &self.header.parameters
+    }
+
+    /// Where its name was found or made; `None` if it was come by through a descriptor.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
     }
 
     pub(crate) fn page(&self) -> usize {
@@ -362,10 +381,16 @@ impl Segment {
         self.header.schema()
     }
 
+    /// True in a child that inherited the handle.
+    #[inline(always)]
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.leases.is_inherited()
+    }
+
     /// `Forked` in a child that inherited the handle.
     #[inline]
     pub(crate) fn check_not_inherited(&self) -> Result<()> {
-        if self.leases.is_inherited() {
+        if self.is_inherited() {
             return Err(Error::Forked);
         }
         Ok(())
@@ -379,15 +404,14 @@ impl Segment {
 
 fn no_space(name: &Arc<str>, fd: BorrowedFd<'_>, needed: u64, path: Option<&Path>, errno: Errno) -> Error {
     let place = path.map_or_else(|| "memory".to_owned(), |path| path.display().to_string());
-    let why = match file::free_space(fd) {
+    let why = match file::room(fd) {
         _ if errno == Errno::EFBIG => {
-            "this process may not have files so large; raise `ulimit -f` or choose a smaller capacity"
-                .to_owned()
+            "this process may not have files so large; raise `ulimit -f` or ask for less".to_owned()
         }
-        Ok(free) if path.is_some() => {
-            format!("{free} bytes are free; make room, choose a smaller capacity or another directory")
+        Ok(Some(free)) => {
+            format!("{free} bytes are free; make room, ask for less, or choose another directory")
         }
-        _ => format!("{}; make room or choose a smaller capacity", errno.desc()),
+        _ => format!("{}; make room or ask for less", errno.desc()),
     };
     Error::NoSpace(Context::new(name, format!("{needed} bytes are needed in {place}, and {why}")))
 }

@@ -18,6 +18,8 @@ pub(crate) struct Facts {
     pub(crate) is_regular: bool,
     /// False if no name leads to it.
     pub(crate) has_name: bool,
+    /// Of its device, and of it there.
+    pub(crate) identity: (u64, u64),
 }
 
 const OPEN: OFlag = OFlag::O_RDWR.union(OFlag::O_CLOEXEC).union(OFlag::O_NOFOLLOW).union(OFlag::O_NONBLOCK);
@@ -78,6 +80,9 @@ pub(crate) fn unlink(directory: BorrowedFd<'_>, name: &str) -> SysResult<()> {
     nix::unistd::unlinkat(directory, name, nix::unistd::UnlinkatFlags::NoRemoveDir)
 }
 
+/// What is smaller is tried without asking how much there is.
+const LARGE: u64 = 64 << 20;
+
 /// Bytes obtained by one call: tmpfs (before Linux 6.17) gives everything back when a signal arrives meanwhile, so a call
 /// must be short beside the time between two signals; it is halved when one arrives.
 const STEP: u64 = 4 << 20;
@@ -86,10 +91,14 @@ const STEP: u64 = 4 << 20;
 /// `int fallocate(int fd, 0, off_t offset, off_t len)`; zeros are written where the file system cannot.
 ///
 /// # Errors
-/// `EFBIG` beyond the process's limit on files (`ulimit -f`), without the SIGXFSZ that would end it.
+/// `EFBIG` beyond the process's limit on files (`ulimit -f`), without the SIGXFSZ that would end it; `ENOSPC` at once for what
+/// cannot be had: to try would take the memory of others first, and the kernel might end them, or this process.
 pub(crate) fn allocate(fd: BorrowedFd<'_>, len: u64) -> SysResult<()> {
     if !may_have(len)? {
         return Err(Errno::EFBIG);
+    }
+    if len >= LARGE && room(fd)?.is_some_and(|room| len > room) {
+        return Err(Errno::ENOSPC);
     }
     let (mut at, mut most) = (0, STEP);
     while at < len {
@@ -148,7 +157,19 @@ pub(crate) fn facts(fd: BorrowedFd<'_>) -> SysResult<Facts> {
         mode: stat.st_mode & 0o7777,
         has_name: stat.st_nlink > 0,
         is_regular: stat.st_mode & libc::S_IFMT == libc::S_IFREG,
+        identity: identity_in(&stat),
     })
+}
+
+#[allow(clippy::unnecessary_cast)] // narrower on some hosts
+fn identity_in(stat: &libc::stat) -> (u64, u64) {
+    (stat.st_dev as u64, stat.st_ino as u64)
+}
+
+/// What [`Facts::identity`] is of the file at a path, which is not opened, and not through a symbolic link.
+/// `int lstat(const char *, struct stat *)`
+pub(crate) fn identity(path: &Path) -> SysResult<(u64, u64)> {
+    Ok(identity_in(&nix::sys::stat::lstat(path)?))
 }
 
 /// Granularity of mappings of this file: the huge page size on hugetlbfs, else the processor's.
@@ -161,11 +182,17 @@ pub(crate) fn mapping_granularity(fd: BorrowedFd<'_>) -> SysResult<usize> {
     Ok(super::map::page_size())
 }
 
-/// Bytes that an unprivileged process may still allocate in the file system of `fd`.
+/// Bytes that an unprivileged process may still allocate in the file system of `fd`; where that lies in memory, no more than
+/// there is. `None` if nothing is known.
 /// `int fstatvfs(int, struct statvfs *)`
-pub(crate) fn free_space(fd: BorrowedFd<'_>) -> SysResult<u64> {
+pub(crate) fn room(fd: BorrowedFd<'_>) -> SysResult<Option<u64>> {
     let system = nix::sys::statvfs::fstatvfs(fd)?;
-    Ok((system.blocks_available() as u64).saturating_mul(system.fragment_size() as u64))
+    // One without a size has no limit of its own: that of anonymous files.
+    let free = (system.blocks_available() as u64).saturating_mul(system.fragment_size() as u64);
+    let free = (system.blocks() > 0).then_some(free);
+    let in_memory = nix::sys::statfs::fstatfs(fd)?.filesystem_type() == nix::sys::statfs::TMPFS_MAGIC;
+    let memory = if in_memory { super::memory::available() } else { None };
+    Ok(free.into_iter().chain(memory).min())
 }
 
 /// Names in a directory, as far as they can be read. Only for cleaning up, never to find a segment.

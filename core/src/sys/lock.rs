@@ -36,6 +36,12 @@ pub(crate) fn try_lock(fd: BorrowedFd<'_>, offset: u64) -> SysResult<bool> {
     try_set(fd, libc::F_WRLCK, offset)
 }
 
+/// As [`try_lock`], together with others that share it. Of a byte that this open file description has locked alone, it
+/// gives up being alone, in one step.
+pub(crate) fn try_share(fd: BorrowedFd<'_>, offset: u64) -> SysResult<bool> {
+    try_set(fd, libc::F_RDLCK, offset)
+}
+
 fn try_set(fd: BorrowedFd<'_>, kind: libc::c_int, offset: u64) -> SysResult<bool> {
     match fcntl(fd, SETLK, kind, offset) {
         Ok(_) => Ok(true),

@@ -12,6 +12,7 @@ pub(crate) mod fork;
 pub(crate) mod futex;
 pub(crate) mod lock;
 pub(crate) mod map;
+pub(crate) mod memory;
 pub(crate) mod process;
 pub(crate) mod thread;
 

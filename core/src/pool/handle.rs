@@ -1,0 +1,478 @@
+//! The handle on a pool: opening, acquiring, recovery, statistics.
+
+use super::block::Block;
+use super::channels::Channels;
+use super::layout::{body_size, BlockId, State, ALIGNMENT, BLOCKS, BLOCK_SIZE, LAYOUT, MOST_BLOCKS};
+use super::memory::Mapped;
+use super::protocol::{Memory, Store};
+use crate::error::{Error, Result};
+use crate::lease::Participant;
+use crate::segment::{Format, Kind, Parameters, Segment, SegmentOptions};
+use crate::sync::{AtomicU64, Ordering};
+use crate::sys::{clock, thread};
+use crate::wait::{wait, Condition, Deadline, Nap, WaitStrategy, SLICE};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::ptr::NonNull;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+const FORMAT: Format = Format {
+    kind: Kind::Pool,
+    layout: LAYOUT,
+    body_size,
+    names: &["block size", "number of blocks", "alignment"],
+};
+const DEFAULT_BLOCKS: u64 = 64;
+const DEFAULT_ALIGNMENT: u64 = 64;
+/// How soon to look again where a block was seen but could not be had at that moment, in nanoseconds.
+const SOON: u64 = 1_000_000;
+
+/// Options of a pool. Start from the defaults: `PoolOptions { block_size: 4096, ..Default::default() }`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PoolOptions {
+    /// Bytes of a block. A new pool needs it; one that exists must have the same, unless 0 is given.
+    pub block_size: u64,
+    /// How many blocks; 0 means 64. One that exists must have as many, unless 0 is given.
+    pub blocks: u64,
+    /// What the address of each block is a multiple of: a power of two from 64 to the page size; 0 means 64. One that exists
+    /// must have the same, unless 0 is given.
+    pub alignment: u64,
+    /// What every kind of segment has.
+    pub segment: SegmentOptions,
+}
+
+impl PoolOptions {
+    fn parameters(&self) -> Result<Parameters> {
+        if self.block_size == 0 {
+            return Err(Error::invalid("a new pool needs a block_size of at least 1"));
+        }
+        if self.blocks > MOST_BLOCKS {
+            return Err(Error::invalid(format!(
+                "a pool has at most {MOST_BLOCKS} blocks; {} were asked for",
+                self.blocks
+            )));
+        }
+        let or = |asked, default| if asked == 0 { default } else { asked };
+        let mut parameters = self.wanted();
+        parameters[BLOCKS] = or(self.blocks, DEFAULT_BLOCKS);
+        parameters[ALIGNMENT] = or(self.alignment, DEFAULT_ALIGNMENT);
+        let page = crate::sys::map::page_size() as u64;
+        if !parameters[ALIGNMENT].is_power_of_two() || !(64..=page).contains(&parameters[ALIGNMENT]) {
+            return Err(Error::invalid(format!(
+                "an alignment is a power of two from 64 to {page}; {} was given",
+                self.alignment
+            )));
+        }
+        Ok(parameters)
+    }
+
+    /// What a pool that exists must have; 0 stands for anything.
+    fn wanted(&self) -> Parameters {
+        let mut parameters = Parameters::default();
+        parameters[BLOCK_SIZE] = self.block_size;
+        parameters[BLOCKS] = self.blocks;
+        parameters[ALIGNMENT] = self.alignment;
+        parameters
+    }
+}
+
+/// Blocks of one size in shared memory, that processes acquire, fill, hand to each other without a copy, and release.
+///
+/// Whoever acquires a block owns it, until it releases it or sends it through a ring
+/// ([`Producer::send_block`](crate::Producer::send_block)). If the process dies, what it owned comes back; what it had sent
+/// stays with the ring that carries it.
+///
+/// The handle may be shared between threads. It keeps a few blocks ready for the thread that used it first; a
+/// thread that wants the same opens a handle of its own. What a handle owns when it is dropped goes back to the pool. Dropping
+/// does not remove the name ([`unlink`](crate::unlink) does).
+///
+/// ```
+/// # fn main() -> ipcx::Result<()> {
+/// # let name = format!("doc-pool-{}", std::process::id());
+/// let pool = ipcx::Pool::create(&name, &ipcx::PoolOptions { block_size: 4096, blocks: 8, ..Default::default() })?;
+/// let mut block = pool.acquire()?;
+/// block.write_at(0, b"a frame")?;
+/// assert_eq!(pool.stats()?.owned, 1);
+/// block.release();
+/// # ipcx::unlink(&name)
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Pool {
+    pub(crate) core: Arc<Core>,
+}
+
+/// What the handle, and those of its process's producers and consumers that carry its blocks, keep.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) store: Store<Mapped>,
+    pub(super) channels: Channels,
+    /// One thread at a time buries the dead: locks of one handle do not exclude each other.
+    burying: Mutex<()>,
+    /// When it was last asked who is dead; 0 before.
+    asked: AtomicU64,
+    pub(crate) segment: Segment,
+}
+
+impl Pool {
+    fn of(segment: Segment) -> Result<Pool> {
+        let store = Store::new(Mapped::new(&segment)?, segment.leases().slot());
+        if segment.leases().succeeds() {
+            store.reclaim(segment.leases().slot());
+        }
+        let (channels, burying, asked) = (Channels::new(), Mutex::new(()), AtomicU64::new(0));
+        Ok(Pool { core: Arc::new(Core { store, channels, burying, asked, segment }) })
+    }
+
+    /// Creates a pool that must be new.
+    ///
+    /// # Errors
+    /// `Exists`, `NoSpace`, `Permission`, `Invalid`, `NotFound` if the directory is missing, `Os`.
+    pub fn create(name: &str, options: &PoolOptions) -> Result<Pool> {
+        Segment::create(name, &options.segment, FORMAT, options.parameters()?).and_then(Pool::of)
+    }
+
+    /// Attaches to a pool, or creates it if there is none.
+    ///
+    /// # Errors
+    /// Those of [`Pool::create`] (less `Exists`) and of [`Pool::attach_with`].
+    pub fn open(name: &str, options: &PoolOptions) -> Result<Pool> {
+        Segment::open(name, &options.segment, FORMAT, options.parameters()?, &options.wanted())
+            .and_then(Pool::of)
+    }
+
+    /// Attaches to a pool that must exist.
+    ///
+    /// # Errors
+    /// `NotFound`, `Mismatch` if it is of another kind, `Version`, `Corrupt`, `Permission`, `NoSpace` if all participant
+    /// slots are taken, `Invalid`, `Os`.
+    pub fn attach(name: &str) -> Result<Pool> {
+        Pool::attach_with(name, &PoolOptions::default())
+    }
+
+    /// As [`Pool::attach`], in the directory that the options name, and only if the pool agrees with the sizes, the schema and
+    /// the number of participants they give.
+    ///
+    /// # Errors
+    /// Those of [`Pool::attach`], and `Mismatch`.
+    pub fn attach_with(name: &str, options: &PoolOptions) -> Result<Pool> {
+        Segment::attach(name, &options.segment, FORMAT, &options.wanted()).and_then(Pool::of)
+    }
+
+    /// Creates a pool without a name, in a memfd sealed against resizing. Hand [`Pool::share_fd`] to another process, by
+    /// inheritance or `SCM_RIGHTS`, which attaches with [`Pool::from_fd`].
+    ///
+    /// # Errors
+    /// `NoSpace`, `Invalid`, `Os`.
+    pub fn anonymous(options: &PoolOptions) -> Result<Pool> {
+        Segment::anonymous(&options.segment, FORMAT, options.parameters()?).and_then(Pool::of)
+    }
+
+    /// Attaches to the pool behind a descriptor, which stays the caller's. The file is sealed against resizing, as that of an
+    /// anonymous pool, or belongs to somebody from whom [`Pool::attach`] would take it.
+    ///
+    /// # Errors
+    /// Those of [`Pool::attach`].
+    pub fn from_fd(fd: BorrowedFd<'_>) -> Result<Pool> {
+        Segment::from_fd(fd, &SegmentOptions::default(), FORMAT).and_then(Pool::of)
+    }
+
+    /// A new descriptor of the pool to hand to another process; closed on exec until you say otherwise. It keeps the
+    /// memory, but no block and no participant's slot.
+    ///
+    /// # Errors
+    /// `Forked`, `Os`.
+    pub fn share_fd(&self) -> Result<OwnedFd> {
+        self.core.segment.share_fd()
+    }
+
+    /// A block, if one is free now. What is in it is whatever was there.
+    ///
+    /// A few nanoseconds and no system call where this handle has released a block before; async-signal-safe unless the
+    /// pool is empty.
+    ///
+    /// # Errors
+    /// `WouldBlock` if none is free, `Forked`.
+    #[inline(always)]
+    pub fn try_acquire(&self) -> Result<Block<'_>> {
+        self.acquire_until(Deadline::NOW)
+    }
+
+    /// As [`Pool::acquire`], giving up after `timeout` with `TimedOut`.
+    ///
+    /// # Errors
+    /// As [`Pool::acquire_until`].
+    #[inline]
+    pub fn acquire_timeout(&self, timeout: Duration) -> Result<Block<'_>> {
+        self.acquire_until(Deadline::within(timeout))
+    }
+
+    /// A block, waiting for one to be released as long as it takes. What is in it is whatever was there.
+    ///
+    /// # Errors
+    /// As [`Pool::acquire_until`], less `WouldBlock` and `TimedOut`.
+    #[inline]
+    pub fn acquire(&self) -> Result<Block<'_>> {
+        self.acquire_until(Deadline::NEVER)
+    }
+
+    /// What the three calls above do.
+    ///
+    /// # Errors
+    /// Those of [`Pool::try_acquire`], `TimedOut`, and `Interrupted` if a signal handler ran while it slept.
+    #[inline(always)]
+    pub fn acquire_until(&self, deadline: Deadline) -> Result<Block<'_>> {
+        self.acquire_raw(deadline).map(|id| Block::of(self, id, self.block_size()))
+    }
+
+    /// [`Pool::acquire_until`] without a guard, for bindings to other languages. [`Pool::release_raw`] gives it back.
+    ///
+    /// # Errors
+    /// As there.
+    #[inline(always)]
+    pub fn acquire_raw(&self, deadline: Deadline) -> Result<BlockId> {
+        let core = &*self.core;
+        if !core.segment.is_inherited() {
+            if let Some(id) = core.store.take(thread::current()) {
+                return Ok(id);
+            }
+        }
+        core.acquire_the_long_way(deadline)
+    }
+
+    /// Gives back the block of an id.
+    ///
+    /// # Errors
+    /// `Invalid` if this handle does not own it, because it was released or sent, or is another's: nothing changes. `Forked`.
+    #[inline(always)]
+    pub fn release_raw(&self, id: BlockId) -> Result<()> {
+        let core = &*self.core;
+        if !core.segment.is_inherited() && core.store.give(id, thread::current()) {
+            return Ok(());
+        }
+        Err(core.refusal(id))
+    }
+
+    /// The block of an id that [`Block::into_id`] gave.
+    ///
+    /// # Errors
+    /// `Invalid` if this handle does not own it, `Forked`.
+    pub fn block(&self, id: BlockId) -> Result<Block<'_>> {
+        if self.core.segment.is_inherited() || !self.core.store.owns(id) {
+            return Err(self.core.refusal(id));
+        }
+        Ok(Block::of(self, id, self.block_size()))
+    }
+
+    /// Address of the block with an id, aligned as the pool's options say; `None` if there can be no such block. The memory stays
+    /// mapped as long as the handle.
+    #[inline(always)]
+    pub fn address(&self, id: BlockId) -> Option<NonNull<u8>> {
+        let memory = self.core.store.memory();
+        id.number().filter(|block| *block < memory.blocks()).map(|block| memory.address(block))
+    }
+
+    /// Gives back what dead participants owned, and what is in flight on rings that are gone: that no name leads to, and
+    /// through which no living process has sent or received blocks. Says how many blocks.
+    ///
+    /// Only the second needs this call: an acquire that finds nothing free does the first by itself.
+    ///
+    /// # Errors
+    /// `Forked`, `Os`.
+    pub fn recover(&self) -> Result<u64> {
+        self.core.segment.check_not_inherited()?;
+        let burying = self.core.burying.lock().unwrap_or_else(PoisonError::into_inner);
+        let buried = self.core.bury();
+        drop(burying);
+        Ok(u64::from(buried?) + u64::from(self.core.recover_channels()?))
+    }
+
+    /// Name, or `anonymous`.
+    pub fn name(&self) -> &str {
+        self.core.segment.name()
+    }
+
+    /// Bytes of a block.
+    #[inline(always)]
+    pub fn block_size(&self) -> usize {
+        self.core.segment.parameters()[BLOCK_SIZE] as usize
+    }
+
+    /// How many blocks there are.
+    pub fn blocks(&self) -> u64 {
+        self.core.segment.parameters()[BLOCKS]
+    }
+
+    /// The schema label it was created with.
+    pub fn schema(&self) -> Option<&str> {
+        self.core.segment.schema()
+    }
+
+    /// How calls on it wait.
+    pub fn wait_strategy(&self) -> WaitStrategy {
+        self.core.segment.wait_strategy()
+    }
+
+    /// What can be seen from outside. Taken without stopping anybody: blocks that change hands meanwhile count once, somewhere.
+    ///
+    /// # Errors
+    /// `Forked`, `Os`.
+    pub fn stats(&self) -> Result<PoolStats> {
+        self.core.segment.check_not_inherited()?;
+        let leases = self.core.segment.leases();
+        let mut stats =
+            PoolStats { block_size: self.block_size() as u64, blocks: self.blocks(), ..Default::default() };
+        let mut owned = vec![0; leases.participants() as usize];
+        for cell in self.core.store.cells() {
+            match cell.state() {
+                Some(State::Free | State::Cached) => stats.free += 1,
+                Some(State::Owned | State::Sending) => {
+                    stats.owned += 1;
+                    if let Some(count) = owned.get_mut(cell.who() as usize) {
+                        *count += 1;
+                    }
+                }
+                Some(State::InFlight) => stats.in_flight += 1,
+                None => {}
+            }
+        }
+        for (slot, blocks) in owned.into_iter().enumerate().filter(|(_, blocks)| *blocks > 0) {
+            let slot = slot as u32;
+            stats.holders.push(PoolHolder {
+                process: leases.participant(slot),
+                alive: leases.is_alive(slot)?,
+                blocks,
+            });
+        }
+        Ok(stats)
+    }
+}
+
+impl Core {
+    #[cold]
+    #[inline(never)]
+    fn acquire_the_long_way(&self, deadline: Deadline) -> Result<BlockId> {
+        self.segment.check_not_inherited()?;
+        if deadline.is_now() {
+            return self.look_everywhere(clock::coarse()).0.ok_or(Error::WouldBlock);
+        }
+        let mut free = FreeBlock { core: self, found: None };
+        wait(&mut free, self.segment.wait_strategy(), deadline.started())?;
+        Ok(free.found.expect("it is ready"))
+    }
+
+    /// A block that somebody keeps ready, or that a dead one had; and whether another look soon makes sense.
+    fn look_everywhere(&self, now: u64) -> (Option<BlockId>, bool) {
+        let take = || self.store.take(thread::current());
+        let (gathered, more) = self.store.gather();
+        if let Some(id) = take() {
+            return (Some(id), false);
+        }
+        let buried = self.bury_sometimes(now);
+        (if gathered + buried > 0 { take() } else { None }, more)
+    }
+
+    /// Looks for dead participants, once a slice; says how many blocks came back. What fails is tried again.
+    fn bury_sometimes(&self, now: u64) -> u32 {
+        // Relaxed: a hint about when.
+        let asked = self.asked.load(Ordering::Relaxed);
+        if asked != 0 && now.saturating_sub(asked) < SLICE {
+            return 0;
+        }
+        let Ok(_burying) = self.burying.try_lock() else { return 0 };
+        self.asked.store(now.max(1), Ordering::Relaxed);
+        self.bury().unwrap_or(0)
+    }
+
+    /// Gives back what dead participants owned. For the holder of `burying`.
+    fn bury(&self) -> Result<u32> {
+        let mut found = 0;
+        self.segment.leases().each_dead(|slot| found += self.store.reclaim(slot))?;
+        Ok(found)
+    }
+
+    #[cold]
+    pub(crate) fn refusal(&self, id: BlockId) -> Error {
+        if self.segment.is_inherited() {
+            return Error::Forked;
+        }
+        Error::invalid(format!(
+            "block {:#x} is not this handle's: it was released or sent before, or another has it (segment '{}')",
+            id.get(),
+            self.segment.name()
+        ))
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        if !self.segment.is_inherited() {
+            self.store.reclaim(self.store.slot());
+        }
+    }
+}
+
+/// A call waits for a block.
+struct FreeBlock<'a> {
+    core: &'a Core,
+    found: Option<BlockId>,
+}
+
+impl Condition for FreeBlock<'_> {
+    fn ready(&mut self) -> Result<bool> {
+        // What was found before a sleep is not lost.
+        self.found = self.found.or_else(|| self.core.store.take(thread::current()));
+        Ok(self.found.is_some())
+    }
+
+    fn nap(&mut self, until: u64) -> Nap {
+        let now = clock::now();
+        self.core.store.nap(|| {
+            let (found, more) = self.core.look_everywhere(now);
+            self.found = found;
+            match found {
+                Some(_) => None,
+                None if more => Some(until.min(now + SOON)),
+                None => Some(until),
+            }
+        })
+    }
+
+    fn peer(&mut self, _now: u64) -> Result<()> {
+        Ok(()) // Who died is found out where it matters, when nothing is free.
+    }
+
+    fn peer_is_here(&self) -> bool {
+        false
+    }
+}
+
+/// Figures of a pool. `free`, `owned` and `in_flight` add up to `blocks`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PoolStats {
+    /// Bytes of a block.
+    pub block_size: u64,
+    /// How many blocks there are.
+    pub blocks: u64,
+    /// Blocks that can be acquired, those that participants keep ready among them.
+    pub free: u64,
+    /// Blocks that participants own.
+    pub owned: u64,
+    /// Blocks that were sent and not yet received.
+    pub in_flight: u64,
+    /// Who owns blocks.
+    pub holders: Vec<PoolHolder>,
+}
+
+/// A participant that owns blocks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PoolHolder {
+    /// Which process it is, if it says so.
+    pub process: Option<Participant>,
+    /// False if it died; then the blocks come back with the next [`Pool::recover`], or when an acquire finds nothing else.
+    pub alive: bool,
+    /// How many it owns.
+    pub blocks: u64,
+}

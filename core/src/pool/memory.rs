@@ -1,0 +1,124 @@
+//! The pool's memory as it is mapped by one participant.
+
+use super::layout::{Channel, Control, Magazine, Parts};
+use super::protocol::Memory;
+use crate::error::{from_errno, Error, Result};
+use crate::segment::Segment;
+use crate::sync::{AtomicU32, AtomicU64};
+use crate::sys::map::{Access, Map};
+use crate::sys::{barrier, futex, Errno};
+use crate::wait::Nap;
+use std::ptr::NonNull;
+
+/// One participant's view.
+#[derive(Debug)]
+pub(crate) struct Mapped {
+    body: NonNull<u8>,
+    data: NonNull<u8>,
+    parts: Parts,
+    blocks: u32,
+    participants: u32,
+    registered: bool,
+    _map: Map,
+}
+
+// SAFETY: the pointers lead to shared atomics and raw bytes in the mapping that `_map` keeps.
+unsafe impl Send for Mapped {}
+// SAFETY: as above; the bytes of blocks are only handed out as addresses.
+unsafe impl Sync for Mapped {}
+
+impl Mapped {
+    /// Maps the body of a segment whose header was checked.
+    pub(crate) fn new(segment: &Segment) -> Result<Mapped> {
+        let os = |errno: Errno| from_errno(segment.name(), "mmap", errno);
+        let participants = segment.leases().participants();
+        let parts = Parts::of(segment.parameters(), participants, segment.page() as u64)
+            .ok_or_else(|| Error::Corrupt(segment.context("the header's sizes do not fit together")))?;
+        let blocks = segment.parameters()[super::layout::BLOCKS] as u32; // `Parts::of` has checked that it fits
+        let mut map = Map::reserve(parts.size, segment.page()).map_err(os)?;
+        map.place(0, parts.size, segment.fd(), segment.body(), Access::ReadWrite).map_err(os)?;
+        Ok(Mapped {
+            body: map.at(0, parts.data),
+            data: map.at(parts.data, blocks as usize * parts.stride),
+            parts,
+            blocks,
+            participants,
+            registered: barrier::register(),
+            _map: map,
+        })
+    }
+
+    /// Address of a block, which is one of this pool's.
+    #[inline(always)]
+    pub(crate) fn address(&self, block: u32) -> NonNull<u8> {
+        debug_assert!(block < self.blocks);
+        // SAFETY: inside the data, which has `blocks` strides.
+        unsafe { self.data.add(block as usize * self.parts.stride) }
+    }
+
+    pub(crate) fn channel(&self, channel: u32) -> &Channel {
+        self.at(self.parts.channels, channel, super::layout::CHANNELS)
+    }
+
+    /// Item `index` of `count` in a part that begins at `offset`.
+    #[inline(always)]
+    fn at<T>(&self, offset: usize, index: u32, count: u32) -> &T {
+        assert!(index < count, "an index into the pool's body");
+        // SAFETY: the parts were computed for so many items of this type, and lie in the mapping that `_map` keeps, at
+        // multiples of 128; all of them consist of atomics, for which any bytes are a value.
+        unsafe { self.body.add(offset).cast::<T>().add(index as usize).as_ref() }
+    }
+}
+
+impl Memory for Mapped {
+    #[inline(always)]
+    fn blocks(&self) -> u32 {
+        self.blocks
+    }
+
+    #[inline(always)]
+    fn participants(&self) -> u32 {
+        self.participants
+    }
+
+    #[inline(always)]
+    fn cell(&self, block: u32) -> &AtomicU64 {
+        self.at(self.parts.cells, block, self.blocks)
+    }
+
+    #[inline(always)]
+    fn hints(&self, word: u32) -> &AtomicU64 {
+        self.at(self.parts.hints, word, self.blocks.div_ceil(64))
+    }
+
+    #[inline(always)]
+    fn magazine(&self, slot: u32) -> &Magazine {
+        self.at(self.parts.magazines, slot, self.participants)
+    }
+
+    #[inline(always)]
+    fn waiters(&self) -> &AtomicU32 {
+        &self.at::<Control>(0, 0, 1).waiters
+    }
+
+    fn registered(&self) -> bool {
+        self.registered
+    }
+
+    fn barrier(&self) -> bool {
+        barrier::global()
+    }
+
+    fn sleep(&self, expected: u32, until: u64) -> Nap {
+        // SAFETY: the word lies in the mapping that `self` keeps and is aligned to 4.
+        match unsafe { futex::wait(std::ptr::from_ref(self.waiters()).cast(), expected, until) } {
+            Err(Errno::EINTR) => Nap::Interrupted,
+            _ => Nap::Over,
+        }
+    }
+
+    fn wake(&self, most: u32) -> u32 {
+        // SAFETY: as in `sleep`.
+        unsafe { futex::wake(std::ptr::from_ref(self.waiters()).cast(), most) }
+    }
+}

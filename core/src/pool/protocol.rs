@@ -1,0 +1,509 @@
+//! The pool's protocol, over any memory: the mapped one, and loom's.
+//!
+//! *A block's cell is the truth about it*, and every change of hands is one change of that word. Everything else is a hint:
+//! the bits that say where a free block may be, and the magazines. A process that dies between a cell and a hint leaves a
+//! hint that is wrong, which costs a look, or hides a free block until [`Store::reclaim`] puts it right.
+//!
+//! *A magazine* holds blocks that its owner released and will acquire next. The owner takes them with plain stores, which is
+//! where a few nanoseconds come from. What makes that safe is a handshake in which the rare side pays:
+//!
+//! | owner, at each use | whoever finds nothing free |
+//! |---|---|
+//! | `busy` = 1 | `revoked` = its slot + 1 |
+//! | (nothing, or a fence) | a barrier on all processors |
+//! | `revoked` is 0, or it leaves | `busy` is 0, or it gives up |
+//! | changes cells by plain stores | changes cells by compare-and-swap |
+//! | `busy` = 0 | `revoked` = 0 |
+//!
+//! One of the two sees the other. Only one thread of a handle, the first that uses it, uses its magazine; once there is a
+//! second one, none does.
+//!
+//! *Handing over*: sending (the sender's), record committed, in flight (the channel's), owned (the receiver's). The receiver
+//! also takes what is still being sent, so that a sender that stops there stops nobody. Who dies while sending leaves a
+//! record that means nothing once its block was reclaimed: the receiver skips it.
+
+use super::layout::{BlockId, Cell, Magazine, State, MAGAZINE};
+use crate::sync::{compiler_fence, fence, AtomicU32, AtomicU64, Ordering};
+use crate::wait::Nap;
+
+/// Bits of the word on which acquirers sleep.
+const ASLEEP: u32 = 1;
+const NEEDS_FENCE: u32 = 2;
+const WAKE_UP: u32 = 4;
+/// More blocks are taken at once only from a pool of at least so many.
+const REFILLS: u32 = 64;
+/// A magazine has no more than this part of all blocks.
+const PART_OF_ALL: u32 = if cfg!(loom) { 1 } else { 8 };
+/// How often an owner that is at its magazine is looked at again: it needs a few nanoseconds, unless it was interrupted.
+const LOOKS: usize = if cfg!(loom) { 1 } else { 200 };
+/// Stands for no thread, when several use the handle.
+const SEVERAL: u64 = u64::MAX;
+
+/// What the protocol needs of memory.
+pub(crate) trait Memory {
+    fn blocks(&self) -> u32;
+    fn participants(&self) -> u32;
+    fn cell(&self, block: u32) -> &AtomicU64;
+    /// The word with the hints about blocks `64 * word` and following.
+    fn hints(&self, word: u32) -> &AtomicU64;
+    fn magazine(&self, slot: u32) -> &Magazine;
+    fn waiters(&self) -> &AtomicU32;
+    /// True if another's barrier reaches this process.
+    fn registered(&self) -> bool;
+    /// Makes every registered process's running threads execute a full barrier; says whether that worked.
+    fn barrier(&self) -> bool;
+    /// Sleeps while the word of the waiters is `expected`, until woken or `until`.
+    fn sleep(&self, expected: u32, until: u64) -> Nap;
+    /// Wakes up to `most` sleepers; says how many.
+    fn wake(&self, most: u32) -> u32;
+}
+
+/// What a participant that died left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    Nothing,
+    Block,
+    Hint,
+}
+
+/// One participant's access to a pool. Shared by threads.
+#[derive(Debug)]
+pub(crate) struct Store<M> {
+    memory: M,
+    /// This participant's slot.
+    slot: u32,
+    /// The thread that uses the magazine; 0 before the first, `SEVERAL` after the second.
+    thread: AtomicU64,
+    /// Blocks in the magazine. Touched only between `enter` and `leave`.
+    top: AtomicU32,
+    /// And most that it has: few of a small pool, where others would have to fetch them all the time.
+    most: u32,
+    /// The word of hints to begin with.
+    cursor: AtomicU32,
+    /// This process is not reached by others' barriers and fences by itself.
+    fences: bool,
+}
+
+impl<M: Memory> Store<M> {
+    pub(crate) fn new(memory: M, slot: u32) -> Store<M> {
+        let words = memory.blocks().div_ceil(64);
+        let cursor = (u64::from(slot) * u64::from(words) / u64::from(memory.participants().max(1))) as u32;
+        Store {
+            slot,
+            thread: AtomicU64::new(0),
+            top: AtomicU32::new(0),
+            most: (memory.blocks() / PART_OF_ALL).min(MAGAZINE as u32),
+            cursor: AtomicU32::new(cursor % words.max(1)),
+            fences: !memory.registered(),
+            memory,
+        }
+    }
+
+    pub(crate) fn memory(&self) -> &M {
+        &self.memory
+    }
+
+    pub(crate) fn slot(&self) -> u32 {
+        self.slot
+    }
+
+    fn cell(&self, block: u32) -> Cell {
+        Cell(self.memory.cell(block).load(Ordering::Relaxed))
+    }
+
+    /// One cell from one value to another; false if it is not the first.
+    fn change(&self, block: u32, from: Cell, to: Cell) -> bool {
+        // AcqRel: whoever gets the block sees what those before it did with it.
+        self.memory.cell(block).compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// Says that a block may be worth looking at.
+    fn offer(&self, block: u32) {
+        // Release: who finds the hint finds the cell free.
+        self.memory.hints(block / 64).fetch_and(!(1 << (block % 64)), Ordering::Release);
+    }
+
+    #[inline(always)]
+    fn fence(&self) {
+        if self.fences {
+            fence(Ordering::SeqCst); // Partner: `revoke`, `nap`.
+        } else {
+            // The partner's barrier orders what the processor does, not what the compiler does.
+            compiler_fence(Ordering::SeqCst);
+        }
+    }
+
+    /// Begins a use of the own magazine; `None` if that is not possible now. Next comes [`Store::leave`].
+    #[inline(always)]
+    fn enter(&self, thread: u64) -> Option<&Magazine> {
+        let own = self.memory.magazine(self.slot);
+        // A signal handler may run inside a use: `busy` is then 1 already.
+        if self.thread.load(Ordering::Relaxed) != thread || own.busy.load(Ordering::Relaxed) != 0 {
+            return None;
+        }
+        own.busy.store(1, Ordering::Relaxed);
+        self.fence();
+        // Acquire: partner of the 0 with which `gather` ends, whose changes of cells are then seen.
+        if own.revoked.load(Ordering::Acquire) != 0 {
+            self.leave(own);
+            return None;
+        }
+        Some(own)
+    }
+
+    #[inline(always)]
+    fn leave(&self, own: &Magazine) {
+        own.busy.store(0, Ordering::Release); // Partner: `revoke`.
+    }
+
+    /// Settles which thread uses the magazine; the slow way of every call comes past here.
+    #[cold]
+    fn note_thread(&self, thread: u64) {
+        // Relaxed: a thread knows its own number.
+        match self.thread.compare_exchange(0, thread, Ordering::Relaxed, Ordering::Relaxed) {
+            Err(other) if other != thread => self.thread.store(SEVERAL, Ordering::Relaxed),
+            _ => {}
+        }
+    }
+
+    /// A block for `thread`, from the magazine or from where there is one; `None` if none is found.
+    #[inline(always)]
+    pub(crate) fn take(&self, thread: u64) -> Option<BlockId> {
+        match self.take_ready(thread) {
+            Some(id) => Some(id),
+            None => self.take_free(thread),
+        }
+    }
+
+    /// The block that was released last.
+    #[inline(always)]
+    fn take_ready(&self, thread: u64) -> Option<BlockId> {
+        let own = self.enter(thread)?;
+        let mut top = self.top.load(Ordering::Relaxed);
+        let mut taken = None;
+        while let Some(block) = top.checked_sub(1).and_then(|below| own.blocks.get(below as usize)) {
+            top -= 1;
+            let block = block.load(Ordering::Relaxed);
+            if block >= self.memory.blocks() {
+                continue; // Not written by us.
+            }
+            let cell = self.cell(block);
+            // Others may have taken it back meanwhile.
+            if cell.is(State::Cached, self.slot) {
+                // Relaxed: whoever changes it next is this thread, or comes after `leave`.
+                self.memory.cell(block).store(cell.to(State::Owned, self.slot).0, Ordering::Relaxed);
+                taken = Some(BlockId::new(block, cell));
+                break;
+            }
+        }
+        self.top.store(top, Ordering::Relaxed);
+        self.leave(own);
+        taken
+    }
+
+    /// A block that the hints lead to.
+    #[inline(never)]
+    fn take_free(&self, thread: u64) -> Option<BlockId> {
+        self.note_thread(thread);
+        let words = self.memory.blocks().div_ceil(64);
+        let from = self.cursor.load(Ordering::Relaxed);
+        for word in (from..words).chain(0..from.min(words)) {
+            if let Some(id) = self.take_from(word, thread) {
+                self.cursor.store(word, Ordering::Relaxed);
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// One of the 64 blocks of a word, and more of its neighbours for the magazine.
+    fn take_from(&self, word: u32, thread: u64) -> Option<BlockId> {
+        let hints = self.memory.hints(word);
+        let there = match self.memory.blocks() - word * 64 {
+            64.. => u64::MAX,
+            some => (1 << some) - 1,
+        };
+        // Relaxed: the cell decides.
+        let mut free = !hints.load(Ordering::Relaxed) & there;
+        while free != 0 {
+            let first = free.trailing_zeros();
+            // Cells of one line go to one participant, as far as possible.
+            let line = 0xff << (first / 8 * 8);
+            let refills = self.memory.blocks() >= REFILLS;
+            let wanted = if refills { free & line } else { 1 << first };
+            // Acquire: partner of `offer`.
+            let got = wanted & !hints.fetch_or(wanted, Ordering::Acquire);
+            if let Some(id) = self.take_claimed(word * 64, got, thread) {
+                return Some(id);
+            }
+            free &= !wanted;
+        }
+        None
+    }
+
+    /// One of the blocks whose hints this thread claimed; what else is free there goes to the magazine.
+    fn take_claimed(&self, base: u32, mut claimed: u64, thread: u64) -> Option<BlockId> {
+        let mut taken = None;
+        while claimed != 0 {
+            let block = base + claimed.trailing_zeros();
+            claimed &= claimed - 1;
+            let cell = self.cell(block);
+            if !cell.is(State::Free, 0) {
+                continue; // The hint was wrong, and is right now.
+            }
+            if taken.is_none() {
+                let ours = self.change(block, cell, cell.to(State::Owned, self.slot));
+                taken = ours.then(|| BlockId::new(block, cell));
+            } else if !self.put_by(block, cell, thread) {
+                self.offer(block);
+                self.notify(1); // Who looked meanwhile did not find it.
+            }
+        }
+        taken
+    }
+
+    /// Puts a free block into the magazine, if that is possible now.
+    fn put_by(&self, block: u32, cell: Cell, thread: u64) -> bool {
+        let Some(own) = self.enter(thread) else { return false };
+        let top = self.top.load(Ordering::Relaxed);
+        let place = own.blocks.get(top as usize).filter(|_| top < self.most);
+        let ours = place.is_some_and(|place| {
+            place.store(block, Ordering::Relaxed);
+            self.change(block, cell, cell.to(State::Cached, self.slot))
+        });
+        if ours {
+            self.top.store(top + 1, Ordering::Relaxed);
+        }
+        self.leave(own);
+        // What was put by must be found by who went to sleep meanwhile, as after a release.
+        if ours {
+            self.notify(1);
+        }
+        ours
+    }
+
+    /// Gives a block back; false, and nothing is done, if this participant does not own it in that generation.
+    #[inline(always)]
+    pub(crate) fn give(&self, id: BlockId, thread: u64) -> bool {
+        let Some(block) = id.number().filter(|block| *block < self.memory.blocks()) else { return false };
+        let owned = id.cell(State::Owned, self.slot);
+        // Relaxed: a hint; who begins to sleep later is noticed by `notify`.
+        let awake = self.memory.waiters().load(Ordering::Relaxed) & ASLEEP == 0;
+        if awake {
+            if let Some(own) = self.enter(thread) {
+                let top = self.top.load(Ordering::Relaxed);
+                if let Some(place) = own.blocks.get(top as usize).filter(|_| top < self.most) {
+                    let given = self.cell(block) == owned;
+                    if given {
+                        place.store(block, Ordering::Relaxed);
+                        let ready = owned.released(State::Cached, self.slot);
+                        // Release: who takes it back sees what was done with it.
+                        self.memory.cell(block).store(ready.0, Ordering::Release);
+                        self.top.store(top + 1, Ordering::Relaxed);
+                    }
+                    self.leave(own);
+                    if given {
+                        self.notify(1);
+                    }
+                    return given;
+                }
+                self.leave(own);
+            }
+        }
+        self.give_freely(block, owned, thread)
+    }
+
+    /// Gives a block back to where everyone looks.
+    #[inline(never)]
+    fn give_freely(&self, block: u32, owned: Cell, thread: u64) -> bool {
+        self.note_thread(thread);
+        let given = self.change(block, owned, owned.released(State::Free, 0));
+        if given {
+            self.offer(block);
+            self.notify(1);
+        }
+        given
+    }
+
+    /// True if this participant owns the block in that generation.
+    pub(crate) fn owns(&self, id: BlockId) -> bool {
+        id.number().is_some_and(|block| {
+            block < self.memory.blocks() && self.cell(block) == id.cell(State::Owned, self.slot)
+        })
+    }
+
+    /// After blocks became free: wakes up to `blocks` of those that sleep. No system call while nobody does.
+    #[inline(always)]
+    fn notify(&self, blocks: u32) {
+        self.fence();
+        // Relaxed: ordered after the cell by the fence above, or by the sleeper's barrier.
+        if self.memory.waiters().load(Ordering::Relaxed) & (ASLEEP | NEEDS_FENCE) != 0 {
+            self.answer(blocks);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn answer(&self, blocks: u32) {
+        let waiters = self.memory.waiters();
+        fence(Ordering::SeqCst); // Partner: `nap` of one whose barrier reaches nobody.
+        if waiters.load(Ordering::Relaxed) & ASLEEP == 0 {
+            return;
+        }
+        // Who has looked and does not sleep yet finds the word changed, and looks again.
+        let word = waiters.fetch_add(WAKE_UP, Ordering::Relaxed).wrapping_add(WAKE_UP);
+        if self.memory.wake(blocks) == 0 {
+            // Nobody sleeps. Who is about to has changed the word since, or finds it changed.
+            let _ = waiters.compare_exchange(word, word & !ASLEEP, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    /// Sleeps until a block may have become free. `look` is asked once it is known that who releases one will notice: it says
+    /// until when to sleep at most, or `None` if it found a block.
+    pub(crate) fn nap(&self, look: impl FnOnce() -> Option<u64>) -> Nap {
+        let waiters = self.memory.waiters();
+        // Who is clearing the bit in `answer` finds the word changed.
+        waiters.fetch_add(WAKE_UP, Ordering::Relaxed);
+        let mut word = waiters.fetch_or(ASLEEP, Ordering::Relaxed) | ASLEEP;
+        if !self.memory.barrier() {
+            word = waiters.fetch_or(ASLEEP | NEEDS_FENCE, Ordering::Relaxed) | ASLEEP | NEEDS_FENCE;
+        }
+        fence(Ordering::SeqCst); // Partner: `notify`.
+        match look() {
+            Some(until) => self.memory.sleep(word, until),
+            None => Nap::Over,
+        }
+    }
+
+    /// Makes what others keep ready free for everyone; says how many blocks, and whether there are more that cannot be had
+    /// at this moment.
+    pub(crate) fn gather(&self) -> (u32, bool) {
+        let (mut gathered, mut more) = (0, false);
+        for slot in 0..self.memory.participants() {
+            let magazine = self.memory.magazine(slot);
+            let ready = || {
+                magazine.blocks.iter().map(|block| block.load(Ordering::Relaxed)).filter(|block| {
+                    *block < self.memory.blocks() && self.cell(*block).is(State::Cached, slot)
+                })
+            };
+            if ready().next().is_none() {
+                continue;
+            }
+            if !self.revoke(magazine) {
+                more = true;
+                continue;
+            }
+            for block in ready() {
+                let cell = self.cell(block);
+                if cell.is(State::Cached, slot) && self.change(block, cell, cell.to(State::Free, 0)) {
+                    self.offer(block);
+                    gathered += 1;
+                }
+            }
+            magazine.revoked.store(0, Ordering::Release); // Partner: `enter`.
+        }
+        (gathered, more)
+    }
+
+    /// Keeps a magazine's owner from it. Fails if the owner is at it, or another participant has revoked it.
+    fn revoke(&self, magazine: &Magazine) -> bool {
+        let revoked = &magazine.revoked;
+        if revoked.compare_exchange(0, self.slot + 1, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+            return false;
+        }
+        let heard = self.memory.barrier();
+        fence(Ordering::SeqCst); // Partner: `enter`.
+        for _ in 0..LOOKS {
+            // Acquire: partner of `leave`; what the owner did is seen.
+            if heard && magazine.busy.load(Ordering::Acquire) == 0 {
+                return true;
+            }
+            std::hint::spin_loop();
+        }
+        revoked.store(0, Ordering::Release);
+        false
+    }
+
+    /// Gives back what a participant left that died, or that closes; says how many blocks. For the holder of the lock on its
+    /// slot. Can be done again, and by another, from any point.
+    pub(crate) fn reclaim(&self, slot: u32) -> u32 {
+        for other in 0..self.memory.participants() {
+            let revoked = &self.memory.magazine(other).revoked;
+            let _ = revoked.compare_exchange(slot + 1, 0, Ordering::AcqRel, Ordering::Relaxed);
+        }
+        self.memory.magazine(slot).busy.store(0, Ordering::Relaxed);
+        self.sweep(|cell| match cell.state() {
+            Some(State::Owned | State::Cached | State::Sending) if cell.who() == slot => Left::Block,
+            Some(State::Free) => Left::Hint,
+            _ => Left::Nothing,
+        })
+    }
+
+    /// Gives back what is in flight on a channel that carries nothing any more; says how many blocks. For the holder of the
+    /// channel's lock.
+    pub(crate) fn reclaim_channel(&self, channel: u32) -> u32 {
+        self.sweep(|cell| if cell.is(State::InFlight, channel) { Left::Block } else { Left::Nothing })
+    }
+
+    fn sweep(&self, left: impl Fn(Cell) -> Left) -> u32 {
+        let mut found = 0;
+        for block in 0..self.memory.blocks() {
+            let cell = self.cell(block);
+            let free = match left(cell) {
+                Left::Nothing => false,
+                Left::Hint => self.memory.hints(block / 64).load(Ordering::Relaxed) & 1 << (block % 64) != 0,
+                Left::Block => {
+                    let freed = self.change(block, cell, cell.released(State::Free, 0));
+                    found += u32::from(freed);
+                    freed
+                }
+            };
+            if free {
+                self.offer(block);
+            }
+        }
+        if found > 0 {
+            self.notify(found);
+        }
+        found
+    }
+
+    /// Begins to send a block: nobody else may release it or send it. False if this participant does not own it.
+    pub(crate) fn begin_send(&self, id: BlockId) -> bool {
+        let from = id.cell(State::Owned, self.slot);
+        self.owns(id)
+            && id.number().is_some_and(|block| self.change(block, from, from.to(State::Sending, self.slot)))
+    }
+
+    /// After [`Store::begin_send`]: the record is committed.
+    pub(crate) fn finish_send(&self, id: BlockId, channel: u32) {
+        let from = id.cell(State::Sending, self.slot);
+        if let Some(block) = id.number() {
+            // If it is not, the receiver was faster.
+            let _ = self.change(block, from, from.to(State::InFlight, channel));
+        }
+    }
+
+    /// After [`Store::begin_send`]: there was no room for the record.
+    pub(crate) fn cancel_send(&self, id: BlockId) {
+        let from = id.cell(State::Sending, self.slot);
+        if let Some(block) = id.number() {
+            let _ = self.change(block, from, from.to(State::Owned, self.slot));
+        }
+    }
+
+    /// Takes the block of a record; false if it is not, or no longer, to be had.
+    pub(crate) fn receive(&self, id: BlockId, sender: u32, channel: u32) -> bool {
+        let Some(block) = id.number().filter(|block| *block < self.memory.blocks()) else { return false };
+        let owned = id.cell(State::Owned, self.slot);
+        // In this order, which is the sender's: what is in neither state after both looks was not to be had.
+        [id.cell(State::Sending, sender), id.cell(State::InFlight, channel)]
+            .into_iter()
+            .any(|from| self.change(block, from, owned))
+    }
+
+    /// What each block is doing, in any order of time.
+    pub(crate) fn cells(&self) -> impl Iterator<Item = Cell> + '_ {
+        (0..self.memory.blocks()).map(|block| self.cell(block))
+    }
+}

@@ -1,0 +1,38 @@
+//! How much memory there is.
+
+use std::fs::read_to_string;
+
+/// Bytes that can still be had, as far as the kernel says: by the machine, and by the control group (its second version) that
+/// this process sees as the outermost. `None` if nothing is known.
+pub(crate) fn available() -> Option<u64> {
+    let machine = read_to_string("/proc/meminfo").ok().and_then(|text| in_machine(&text));
+    let number = |name: &str| read_to_string(name).ok().and_then(|text| text.trim().parse::<u64>().ok());
+    // "max" is no number: no limit.
+    let most = number("/sys/fs/cgroup/memory.max");
+    let group = most.map(|most| most.saturating_sub(number("/sys/fs/cgroup/memory.current").unwrap_or(0)));
+    machine.into_iter().chain(group).min()
+}
+
+/// From `/proc/meminfo`, whose lines are names and numbers of kibibytes.
+fn in_machine(text: &str) -> Option<u64> {
+    let line = |name: &str| {
+        let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
+        rest.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    let available = line("MemAvailable:")?;
+    Some(available.saturating_add(line("SwapFree:").unwrap_or(0)).saturating_mul(1024))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_says_is_read_and_what_it_does_not_say_is_not_made_up() {
+        let text = "MemTotal:       100 kB\nMemFree: 1 kB\nMemAvailable:   50 kB\nSwapFree: 7 kB\n";
+        assert_eq!(in_machine(text), Some(57 * 1024));
+        assert_eq!(in_machine("MemAvailable: 3 kB\n"), Some(3072));
+        assert_eq!(in_machine("MemFree: 3 kB\n"), None);
+        assert!(available().is_some_and(|bytes| bytes > 1 << 20));
+    }
+}

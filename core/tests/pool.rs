@@ -1,0 +1,314 @@
+//! Blocks in one process: acquiring, releasing, handing over, and everything that is refused.
+
+#![allow(clippy::disallowed_methods)] // tests measure time as users do
+
+mod common;
+
+use common::Scratch;
+use ipcx::{BlockId, Deadline, Error, Pool, PoolOptions, Ring, RingOptions};
+use std::collections::HashSet;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+fn options(dir: &Scratch, block_size: u64, blocks: u64) -> PoolOptions {
+    PoolOptions { block_size, blocks, segment: dir.segment(), ..Default::default() }
+}
+
+fn anonymous(block_size: u64, blocks: u64) -> Pool {
+    Pool::anonymous(&PoolOptions { block_size, blocks, ..Default::default() }).unwrap()
+}
+
+fn counts(pool: &Pool) -> (u64, u64, u64) {
+    let stats = pool.stats().unwrap();
+    assert_eq!(stats.free + stats.owned + stats.in_flight, stats.blocks);
+    (stats.free, stats.owned, stats.in_flight)
+}
+
+#[test]
+fn every_block_is_had_once_and_lies_by_itself() {
+    for (block_size, blocks, alignment) in
+        [(1, 1, 0), (64, 3, 0), (100, 64, 0), (1000, 1000, 256), (4096, 130, 4096)]
+    {
+        let options = PoolOptions { block_size, blocks, alignment, ..Default::default() };
+        let pool = Pool::anonymous(&options).unwrap();
+        let mut held = Vec::new();
+        while let Ok(block) = pool.try_acquire() {
+            held.push(block);
+        }
+        assert_eq!(held.len() as u64, blocks);
+        let mut addresses: Vec<_> = held.iter().map(|block| block.as_ptr() as u64).collect();
+        addresses.sort();
+        assert!(addresses.windows(2).all(|pair| pair[1] - pair[0] >= block_size));
+        assert!(addresses.iter().all(|address| address % alignment.max(64) == 0));
+        assert_eq!(held.iter().map(|block| block.id()).collect::<HashSet<_>>().len() as u64, blocks);
+        assert_eq!(counts(&pool), (0, blocks, 0));
+        // Each byte of each block is its own.
+        for (n, block) in held.iter_mut().enumerate() {
+            block.write_at(0, &vec![n as u8; block_size as usize]).unwrap();
+        }
+        for (n, block) in held.iter().enumerate() {
+            assert!(block.to_vec().iter().all(|byte| *byte == n as u8));
+        }
+        drop(held);
+        assert_eq!(counts(&pool), (blocks, 0, 0));
+    }
+}
+
+#[test]
+fn a_block_is_released_once_and_by_its_owner_only() {
+    let dir = Scratch::new();
+    let pool = Pool::create("a", &options(&dir, 64, 32)).unwrap();
+    let other = Pool::attach_with("a", &options(&dir, 0, 0)).unwrap();
+    let refused = |pool: &Pool, id| matches!(pool.release_raw(id), Err(Error::Invalid(_)));
+    // As often as a magazine has places, and more: the ways of a release are different ones.
+    for round in 0..50 {
+        let ids: Vec<_> = (0..20).map(|_| pool.acquire_raw(Deadline::NOW).unwrap()).collect();
+        for id in &ids {
+            assert!(refused(&other, *id), "another's");
+            pool.release_raw(*id).unwrap();
+            assert!(refused(&pool, *id), "released before, in round {round}");
+            assert!(pool.block(*id).is_err());
+        }
+        let again: Vec<_> = (0..20).map(|_| pool.acquire_raw(Deadline::NOW).unwrap()).collect();
+        assert!(ids.iter().all(|id| refused(&pool, *id)), "stale, also where the block is in use again");
+        assert_eq!(counts(&pool), (12, 20, 0));
+        again.into_iter().for_each(|id| pool.release_raw(id).unwrap());
+        assert_eq!(counts(&pool), (32, 0, 0));
+    }
+    for id in [0, 1, 33, u64::MAX, 1 << 28, 1 << 27] {
+        assert!(refused(&pool, BlockId::from_raw(id)), "{id:#x} was never given out");
+    }
+    assert_eq!(counts(&pool), (32, 0, 0));
+}
+
+#[test]
+fn what_one_keeps_ready_is_not_kept_from_others() {
+    let dir = Scratch::new();
+    let pool = Pool::create("a", &options(&dir, 64, 128)).unwrap();
+    let other = Pool::attach_with("a", &options(&dir, 0, 0)).unwrap();
+    let ids: Vec<_> = (0..128).map(|_| pool.acquire_raw(Deadline::NOW).unwrap()).collect();
+    assert!(matches!(other.try_acquire(), Err(Error::WouldBlock)));
+    ids.into_iter().for_each(|id| pool.release_raw(id).unwrap());
+    let theirs: Vec<_> = (0..128).map(|_| other.try_acquire().unwrap()).collect();
+    assert!(matches!(pool.try_acquire(), Err(Error::WouldBlock)));
+    drop(theirs);
+    // And back, with what the first one thinks that it has.
+    let ours: Vec<_> = (0..128).map(|_| pool.try_acquire().unwrap()).collect();
+    assert_eq!(counts(&pool), (0, 128, 0));
+    drop(ours);
+}
+
+#[test]
+fn an_acquire_waits_for_a_release_and_no_longer_than_it_was_told() {
+    let pool = anonymous(64, 1);
+    let held = pool.acquire().unwrap();
+    assert!(matches!(pool.try_acquire(), Err(Error::WouldBlock)));
+    let begin = Instant::now();
+    assert!(matches!(pool.acquire_timeout(Duration::from_millis(120)), Err(Error::TimedOut)));
+    assert!(begin.elapsed() >= Duration::from_millis(120));
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| pool.acquire_timeout(Duration::from_secs(10)).unwrap().id());
+        std::thread::sleep(Duration::from_millis(20)); // so that it usually sleeps; right either way
+        let before = held.id();
+        drop(held);
+        assert_ne!(waiting.join().unwrap(), before, "another generation");
+    });
+}
+
+/// More threads than blocks, in handles of their own and in one: nobody has what another has, and all get through.
+#[test]
+fn threads_that_wait_for_each_others_blocks_all_get_through() {
+    const THREADS: u64 = 6;
+    const TURNS: u64 = 20_000;
+    for shared in [false, true] {
+        for blocks in [1, 3, 40] {
+            let dir = Scratch::new();
+            let pool = Pool::create("a", &options(&dir, 64, blocks)).unwrap();
+            let holders: Vec<AtomicU64> = (0..blocks).map(|_| AtomicU64::new(0)).collect();
+            let total = AtomicU64::new(0);
+            std::thread::scope(|scope| {
+                for thread in 1..=THREADS {
+                    let (dir, pool, holders, total) = (&dir, &pool, &holders, &total);
+                    scope.spawn(move || {
+                        let own = (!shared).then(|| Pool::attach_with("a", &options(dir, 0, 0)).unwrap());
+                        let pool = own.as_ref().unwrap_or(pool);
+                        for turn in 0..TURNS / blocks.min(4) {
+                            let block = pool.acquire_timeout(Duration::from_secs(20)).unwrap();
+                            let holder = &holders[(block.id().get() & 0xfff_ffff) as usize - 1];
+                            assert_eq!(holder.swap(thread, Ordering::Relaxed), 0, "turn {turn}");
+                            std::hint::spin_loop();
+                            assert_eq!(holder.swap(0, Ordering::Relaxed), thread);
+                            drop(block);
+                            total.fetch_add(1, Ordering::Relaxed);
+                        }
+                    });
+                }
+            });
+            assert_eq!(total.into_inner(), THREADS * (TURNS / blocks.min(4)));
+            assert_eq!(counts(&pool), (blocks, 0, 0));
+        }
+    }
+}
+
+#[test]
+fn a_block_goes_through_a_ring_with_its_bytes_and_its_length() {
+    let dir = Scratch::new();
+    let pool = Pool::create("frames", &options(&dir, 1000, 4)).unwrap();
+    let ring = Ring::create("a", &dir.options()).unwrap();
+    let (mut tx, mut rx) = (ring.producer().unwrap(), ring.consumer().unwrap());
+    for turn in 0..100u32 {
+        let mut block = pool.acquire().unwrap();
+        let text = format!("frame {turn}");
+        block.write_all(text.as_bytes()).unwrap();
+        block.set_len(text.len()).unwrap();
+        let id = block.id();
+        tx.try_send_block(block).unwrap();
+        assert_eq!(counts(&pool), (3, 0, 1));
+        assert!(matches!(pool.release_raw(id), Err(Error::Invalid(_))), "it is not the sender's any more");
+        assert!(matches!(rx.try_recv(&mut [0; 64]), Err(Error::Mismatch(_))), "it is no bytes");
+        assert!(matches!(rx.try_borrow().map(drop), Err(Error::Mismatch(_))));
+        let got = rx.try_recv_block(&pool).unwrap();
+        assert_eq!((got.id(), got.to_vec()), (id, text.into_bytes()));
+        assert_eq!(counts(&pool), (3, 1, 0));
+    }
+    assert!(matches!(rx.try_recv_block(&pool), Err(Error::WouldBlock)));
+    tx.try_send(b"bytes").unwrap();
+    assert!(matches!(rx.try_recv_block(&pool), Err(Error::Mismatch(_))));
+    assert_eq!(rx.try_recv(&mut [0; 64]).unwrap(), 5);
+    let block = pool.acquire().unwrap();
+    tx.try_send_block(block).unwrap();
+    let stranger = anonymous(1000, 4);
+    assert!(matches!(rx.try_recv_block(&stranger), Err(Error::Mismatch(_))), "a block of another pool");
+    drop(tx);
+    assert_eq!(rx.recv_block(&pool).unwrap().len(), 1000);
+    assert!(matches!(rx.recv_block(&pool), Err(Error::Closed(_))));
+    assert_eq!(counts(&pool), (4, 0, 0));
+}
+
+#[test]
+fn a_block_that_does_not_fit_into_the_ring_comes_back() {
+    let pool = anonymous(64, 200);
+    let ring = Ring::anonymous(&RingOptions { capacity: 4096, ..Default::default() }).unwrap();
+    let (mut tx, mut rx) = (ring.producer().unwrap(), ring.consumer().unwrap());
+    let mut sent = 0;
+    let unsent = loop {
+        match tx.try_send_block(pool.acquire().unwrap()) {
+            Ok(()) => sent += 1,
+            Err(unsent) => break unsent,
+        }
+    };
+    assert!(matches!(unsent.error, Error::WouldBlock));
+    let id = unsent.block.id();
+    drop(unsent);
+    assert!(pool.block(id).is_err(), "released with the error");
+    assert_eq!(counts(&pool), (200 - sent, 0, sent));
+    let timed_out = tx.send_block_timeout(pool.acquire().unwrap(), Duration::from_millis(10)).unwrap_err();
+    assert!(matches!(timed_out.error, Error::TimedOut));
+    // It can be used and sent again.
+    rx.recv_block(&pool).unwrap();
+    tx.send_block(timed_out.block).unwrap();
+    assert!(matches!(
+        tx.send_block_raw(&pool, BlockId::from_raw(7), 1, Deadline::NOW),
+        Err(Error::Invalid(_))
+    ));
+    let block = pool.acquire().unwrap();
+    assert!(matches!(tx.send_block_raw(&pool, block.id(), 65, Deadline::NOW), Err(Error::TooBig { .. })));
+    assert!(pool.block(block.id()).map(|same| same.into_id()).is_ok(), "still the sender's");
+}
+
+#[test]
+fn what_is_in_flight_outlives_both_ends_and_comes_back_when_the_ring_is_gone() {
+    let dir = Scratch::new();
+    let pool = Pool::create("frames", &options(&dir, 64, 8)).unwrap();
+    let ring = Ring::create("a", &dir.options()).unwrap();
+    let send = || ring.producer().unwrap().send_block(pool.acquire().unwrap()).unwrap();
+    send();
+    send();
+    assert_eq!(pool.recover().unwrap(), 0);
+    assert_eq!(counts(&pool), (6, 0, 2), "the ring has a name: somebody may come");
+    let mut rx = ring.consumer().unwrap();
+    rx.recv_block(&pool).unwrap();
+    ipcx::unlink_in(Some(dir.path()), "a").unwrap();
+    assert_eq!(pool.recover().unwrap(), 0, "somebody receives");
+    drop(rx);
+    // Another ring of the same name is another ring.
+    let _same = Ring::create("a", &dir.options()).unwrap();
+    assert_eq!(pool.recover().unwrap(), 1);
+    assert_eq!(counts(&pool), (8, 0, 0));
+}
+
+#[test]
+fn more_rings_than_channels_are_told_so_and_those_that_are_gone_make_room() {
+    let dir = Scratch::new();
+    let pool = Pool::create("frames", &options(&dir, 64, 200)).unwrap();
+    let mut rings = Vec::new();
+    let full = loop {
+        let name = format!("ring-{}", rings.len());
+        let ring = Ring::create(&name, &dir.options()).unwrap();
+        match ring.producer().unwrap().send_block(pool.acquire().unwrap()) {
+            Ok(()) => rings.push((name, ring)),
+            Err(unsent) => break unsent.error,
+        }
+    };
+    assert!(matches!(full, Error::NoSpace(_)), "{full}");
+    assert_eq!(counts(&pool).2, rings.len() as u64);
+    for (name, _) in rings.drain(..10) {
+        ipcx::unlink_in(Some(dir.path()), &name).unwrap();
+    }
+    let ring = Ring::create("one-more", &dir.options()).unwrap();
+    ring.producer().unwrap().send_block(pool.acquire().unwrap()).unwrap();
+    assert_eq!(counts(&pool).2, rings.len() as u64 + 1, "what the ten carried has come back");
+}
+
+#[test]
+fn bad_options_are_refused_and_nothing_is_left() {
+    let dir = Scratch::new();
+    let bad = |change: fn(&mut PoolOptions)| {
+        let mut bad = options(&dir, 64, 8);
+        change(&mut bad);
+        Pool::create("a", &bad).unwrap_err()
+    };
+    assert!(matches!(bad(|o| o.block_size = 0), Error::Invalid(_)));
+    assert!(matches!(bad(|o| o.blocks = 1 << 28), Error::Invalid(_)));
+    assert!(matches!(bad(|o| o.block_size = u64::MAX), Error::Invalid(_)));
+    assert!(matches!(bad(|o| o.alignment = 32), Error::Invalid(_)));
+    assert!(matches!(bad(|o| o.alignment = 1 << 20), Error::Invalid(_)));
+    let large = bad(|o| (o.block_size, o.blocks) = (1 << 40, 1 << 20));
+    assert!(matches!(large, Error::NoSpace(_)), "{large}");
+    assert!(dir.names().is_empty());
+    let pool = Pool::create("a", &options(&dir, 64, 8)).unwrap();
+    let attach = |block_size, blocks| Pool::attach_with("a", &options(&dir, block_size, blocks));
+    assert!(matches!(attach(65, 0), Err(Error::Mismatch(_))));
+    assert!(matches!(attach(0, 9), Err(Error::Mismatch(_))));
+    attach(64, 8).unwrap();
+    assert!(matches!(Ring::attach_with("a", &dir.options()), Err(Error::Mismatch(_))));
+    assert!(matches!(Pool::open("b", &options(&dir, 0, 8)), Err(Error::Invalid(_))));
+    assert!(Pool::open("a", &options(&dir, 64, 0)).is_ok());
+    let inside = pool.acquire().unwrap();
+    assert!(matches!(inside.read_at(60, &mut [0; 5]), Err(Error::TooBig { needed: 65, available: 64 })));
+}
+
+#[test]
+fn a_pool_can_be_handed_on_by_its_descriptor() {
+    let pool = anonymous(64, 8);
+    let held = pool.acquire().unwrap();
+    let same = Pool::from_fd(pool.share_fd().unwrap().as_fd()).unwrap();
+    assert_eq!(counts(&same), (7, 1, 0));
+    assert!(same.block(held.id()).is_err(), "it is another handle's");
+    assert_eq!((same.name(), same.blocks(), same.block_size()), ("anonymous", 8, 64));
+}
+
+#[test]
+fn a_handle_that_closes_gives_back_what_it_owns() {
+    let dir = Scratch::new();
+    let pool = Pool::create("a", &options(&dir, 64, 64)).unwrap();
+    let other = Pool::attach_with("a", &options(&dir, 0, 0)).unwrap();
+    for _ in 0..20 {
+        other.acquire().unwrap().into_id();
+    }
+    assert_eq!(counts(&pool), (44, 20, 0));
+    drop(other);
+    assert_eq!(counts(&pool), (64, 0, 0));
+}
