@@ -172,6 +172,8 @@
 
 /** Kind of a segment: a ring. */
 #define IPCX_KIND_RING 1
+/** Kind of a segment: a pool. */
+#define IPCX_KIND_POOL 2
 
 /** State of a role: nobody has taken it yet. */
 #define IPCX_ROLE_NEVER 0
@@ -184,6 +186,14 @@
 
 /** The receiving end of a ring. It belongs to one thread at a time. */
 typedef struct ipcx_consumer ipcx_consumer;
+
+/**
+ * A handle on a pool: blocks of one size that processes acquire, fill, hand to each other, and release.
+ *
+ * It may be shared between threads; it keeps a few blocks ready for the thread that used it first, and a thread
+ * that wants the same opens a handle of its own. It is one participant of the segment and keeps it mapped.
+ */
+typedef struct ipcx_pool ipcx_pool;
 
 /** The sending end of a ring. It belongs to one thread at a time. */
 typedef struct ipcx_producer ipcx_producer;
@@ -242,11 +252,11 @@ typedef struct ipcx_ring_options {
 typedef struct ipcx_stats {
     /** Set by IPCX_STATS_INIT. */
     uint32_t struct_size;
-    /** IPCX_KIND_RING. */
+    /** IPCX_KIND_RING or IPCX_KIND_POOL. */
     uint32_t kind;
-    /** Bytes for records. */
+    /** Bytes for records, or in blocks. */
     uint64_t capacity;
-    /** Bytes taken by records not released. */
+    /** Bytes taken by records not released, or by blocks that are not free. */
     uint64_t used;
     /** Records committed since the segment was made; off by those in work at the death of a producer. */
     uint64_t sent;
@@ -267,13 +277,89 @@ typedef struct ipcx_stats {
     uint32_t producer_pid;
     /** Who holds the consumer's role, or died holding it; 0 for nobody. */
     uint32_t consumer_pid;
+    /** Of a pool: bytes of a block. */
+    uint64_t block_size;
+    /** Of a pool: how many blocks there are. The next three add up to it. */
+    uint64_t blocks;
+    /** Of a pool: blocks that can be acquired. */
+    uint64_t blocks_free;
+    /** Of a pool: blocks that participants own, dead ones among them (see ipcx_pool_holders()). */
+    uint64_t blocks_owned;
+    /** Of a pool: blocks that were sent and not yet received. */
+    uint64_t blocks_in_flight;
 } ipcx_stats;
+
+/** A block that a pool's handle owns. */
+typedef struct ipcx_block {
+    /** Names it between one acquire and the release after it. 0 is none. */
+    uint64_t id;
+    /** Its bytes, aligned as the pool's options say. */
+    void *data;
+    /** How many they are: the pool's block size. */
+    size_t size;
+} ipcx_block;
+
+/**
+ * Options of a pool. Start from IPCX_POOL_OPTIONS_INIT; every field that is 0 or NULL means its default. A new
+ * pool needs a `block_size`.
+ *
+ * The strings are copied. The fields up to `schema` are as in ipcx_ring_options.
+ */
+typedef struct ipcx_pool_options {
+    /** Set by IPCX_POOL_OPTIONS_INIT. */
+    uint32_t struct_size;
+    /** As in ipcx_ring_options. */
+    uint32_t mode;
+    /** As in ipcx_ring_options. */
+    uint32_t max_participants;
+    /** As in ipcx_ring_options. */
+    uint32_t backing;
+    /** As in ipcx_ring_options. */
+    uint32_t wait;
+    /** As in ipcx_ring_options. */
+    uint32_t flags;
+    /** As in ipcx_ring_options. */
+    uint32_t group;
+    /** 0. */
+    uint32_t reserved;
+    /** As in ipcx_ring_options. */
+    const char *directory;
+    /** As in ipcx_ring_options. */
+    const char *schema;
+    /** Bytes of a block. A pool that exists must have the same, unless 0 is given. */
+    uint64_t block_size;
+    /** How many blocks, up to 268435454; 0 means 64. A pool that exists must have as many, unless 0 is given. */
+    uint64_t blocks;
+    /**
+     * What the address of each block is a multiple of: a power of two from 64 to the page size; 0 means 64. A
+     * pool that exists must have the same, unless 0 is given.
+     */
+    uint64_t alignment;
+} ipcx_pool_options;
+
+/** A participant that owns blocks. */
+typedef struct ipcx_pool_holder {
+    /** Its process, in its own PID namespace. For display only. */
+    uint32_t pid;
+    /**
+     * 1, or 0 if it died: then its blocks come back with ipcx_pool_recover(), or when an acquire finds nothing
+     * else.
+     */
+    uint32_t alive;
+    /** How many blocks it owns. */
+    uint64_t blocks;
+    /** Its command's name, with a zero behind it. For display only. */
+    char command[16];
+} ipcx_pool_holder;
 
 /** Options with every default. */
 #define IPCX_RING_OPTIONS_INIT { sizeof(ipcx_ring_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0 }
 
+/** Options with every default, but for the block size, which a new pool needs. */
+#define IPCX_POOL_OPTIONS_INIT { sizeof(ipcx_pool_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0 }
+
 /** Figures to be filled. */
-#define IPCX_STATS_INIT { sizeof(ipcx_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define IPCX_STATS_INIT { sizeof(ipcx_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 #ifdef __cplusplus
 extern "C" {
@@ -560,6 +646,25 @@ size_t ipcx_producer_max_len(ipcx_producer *producer);
 uint64_t ipcx_producer_position(ipcx_producer *producer);
 
 /**
+ * Hands a block over to the consumer, without a copy, with `len` of its bytes used; waits for room in the ring up
+ * to `timeout_ns`. On success `*block` is set to zeroes.
+ *
+ * `pool` is the handle that owns the block; the consumer needs a handle on the same pool. The record takes 40
+ * bytes of the ring. When the call has returned, the block is the ring's: neither this process's death nor the
+ * consumer's loses it.
+ *
+ * One thread at a time. Blocks up to `timeout_ns`. Not async-signal-safe.
+ * Errors: those of ipcx_producer_send(); IPCX_E_INVALID (not this handle's block), IPCX_E_TOO_BIG (`len` is more
+ * than the block has), IPCX_E_NO_SPACE (64 rings carry blocks of the pool), IPCX_E_OS. The block stays the
+ * handle's then.
+ */
+int ipcx_producer_send_block(ipcx_producer *producer,
+                             ipcx_pool *pool,
+                             ipcx_block *block,
+                             size_t len,
+                             int64_t timeout_ns);
+
+/**
  * A descriptor for poll(), select() and epoll that is readable (POLLIN) while there is room for the record
  * that last did not fit (at first: for any), or the consumer went; or a negative code.
  *
@@ -597,8 +702,8 @@ void ipcx_producer_close(ipcx_producer *producer);
  * interrupted code is inside a call on this consumer, or ipcx_consumer_poll_fd() was asked of it.
  * Ownership: `buf` stays yours. `buf` may be NULL if `cap` is 0.
  * Errors: IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_CLOSED and IPCX_E_PEER_DEAD (there is none and
- * the producer went), IPCX_E_TOO_BIG, IPCX_E_FORKED, IPCX_E_CORRUPT, IPCX_E_INVALID (also while a record is
- * borrowed).
+ * the producer went), IPCX_E_TOO_BIG, IPCX_E_MISMATCH (it hands over a block: it stays, for
+ * ipcx_consumer_recv_block()), IPCX_E_FORKED, IPCX_E_CORRUPT, IPCX_E_INVALID (also while a record is borrowed).
  */
 int ipcx_consumer_recv(ipcx_consumer *consumer,
                        void *buf,
@@ -657,6 +762,23 @@ int ipcx_consumer_release(ipcx_consumer *consumer);
 int ipcx_consumer_return(ipcx_consumer *consumer);
 
 /**
+ * Takes over the block that the next record hands over, into `*block`, and releases the record; `*len` says how
+ * many of its bytes are used. Waits up to `timeout_ns`.
+ *
+ * `pool` is a handle on the pool that the block is of. From then on the block is that handle's: release it, or
+ * send it on. If the process dies, the block goes back to the pool.
+ *
+ * One thread at a time. Blocks up to `timeout_ns`. Not async-signal-safe.
+ * Errors: those of ipcx_consumer_recv() less IPCX_E_TOO_BIG; IPCX_E_MISMATCH (the next record carries bytes, or a
+ * block of another pool: it stays), IPCX_E_OS.
+ */
+int ipcx_consumer_recv_block(ipcx_consumer *consumer,
+                             ipcx_pool *pool,
+                             ipcx_block *block,
+                             size_t *len,
+                             int64_t timeout_ns);
+
+/**
  * Stream position of the next record, or of the one borrowed: bytes since the ring was made. UINT64_MAX for
  * what is not an open consumer.
  *
@@ -687,6 +809,155 @@ int ipcx_consumer_poll_fd(ipcx_consumer *consumer);
  * One thread at a time. Does not block. Not async-signal-safe.
  */
 void ipcx_consumer_close(ipcx_consumer *consumer);
+
+/* ---- Pool: blocks without copies --------------------------------------------------------------------- */
+
+/**
+ * Creates a pool that must be new, and gives a handle on it in `*pool`.
+ *
+ * `opts` says the block size at least. The pool appears under its name complete or not at all. Its memory is taken
+ * now, so that using it never fails for lack of memory.
+ *
+ * Ownership: the handle is yours; give it back with ipcx_pool_close(), which does not remove the name.
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_EXISTS, IPCX_E_NO_SPACE, IPCX_E_PERMISSION, IPCX_E_NOT_FOUND (no such directory),
+ * IPCX_E_INVALID (name, options), IPCX_E_OS.
+ */
+int ipcx_pool_create(const char *name,
+                     const ipcx_pool_options *opts,
+                     ipcx_pool **pool);
+
+/**
+ * Attaches to a pool, or creates it if there is none, and gives a handle on it in `*pool`.
+ *
+ * If the pool exists, its sizes, number of participants and schema must be those of the options where these give
+ * any; mode, group and wait are only for a new one.
+ *
+ * Ownership: the handle is yours; give it back with ipcx_pool_close().
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: those of ipcx_pool_create() less IPCX_E_EXISTS, and those of ipcx_pool_attach_with().
+ */
+int ipcx_pool_open(const char *name,
+                   const ipcx_pool_options *opts,
+                   ipcx_pool **pool);
+
+/**
+ * Attaches to a pool that must exist, and gives a handle on it in `*pool`.
+ *
+ * Ownership: the handle is yours; give it back with ipcx_pool_close().
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_NOT_FOUND, IPCX_E_MISMATCH (of another kind), IPCX_E_VERSION, IPCX_E_CORRUPT,
+ * IPCX_E_PERMISSION, IPCX_E_NO_SPACE (all participant slots are taken), IPCX_E_INVALID (name), IPCX_E_OS.
+ */
+int ipcx_pool_attach(const char *name, ipcx_pool **pool);
+
+/**
+ * As ipcx_pool_attach(), in the directory that the options name, and only if the pool agrees with the
+ * sizes, the number of participants and the schema that they give.
+ *
+ * Ownership: the handle is yours; give it back with ipcx_pool_close().
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: those of ipcx_pool_attach(), IPCX_E_MISMATCH (other options) and IPCX_E_INVALID (options).
+ */
+int ipcx_pool_attach_with(const char *name, const ipcx_pool_options *opts, ipcx_pool **pool);
+
+/**
+ * Creates a pool without a name, in a memfd sealed against resizing, and gives a handle on it in `*pool`.
+ *
+ * Hand ipcx_pool_share_fd() to another process, by inheritance or SCM_RIGHTS; it attaches with
+ * ipcx_pool_from_fd(). The options' directory, mode and group mean nothing here.
+ *
+ * Ownership: the handle is yours; give it back with ipcx_pool_close(). The memory goes with the last
+ * descriptor and handle.
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_NO_SPACE, IPCX_E_INVALID (options), IPCX_E_OS.
+ */
+int ipcx_pool_anonymous(const ipcx_pool_options *opts, ipcx_pool **pool);
+
+/**
+ * Attaches to the pool behind a descriptor, and gives a handle on it in `*pool`.
+ *
+ * Ownership: the descriptor stays yours and may be closed at once; the handle is yours, give it back with
+ * ipcx_pool_close().
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: those of ipcx_pool_attach(); IPCX_E_OS or IPCX_E_CORRUPT for a descriptor of something else.
+ */
+int ipcx_pool_from_fd(int fd, ipcx_pool **pool);
+
+/**
+ * A new descriptor of the pool to hand to another process; or a negative code.
+ *
+ * It is closed on exec until you say otherwise. It keeps the memory, but no block and no participant's slot.
+ *
+ * Ownership: the descriptor is yours; close it with close().
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
+ */
+int ipcx_pool_share_fd(ipcx_pool *pool);
+
+/**
+ * A block, in `*block`; waits up to `timeout_ns` for one to be released. What is in it is whatever was there.
+ *
+ * A few nanoseconds and no system call where this handle has released a block before.
+ *
+ * Ownership: the block is the handle's, until ipcx_pool_release(), ipcx_producer_send_block() or
+ * ipcx_pool_close(). If the process dies, it goes back to the pool.
+ * Thread-safe. Blocks up to `timeout_ns`. Not async-signal-safe.
+ * Errors: IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_FORKED, IPCX_E_INVALID.
+ */
+int ipcx_pool_acquire(ipcx_pool *pool, int64_t timeout_ns, ipcx_block *block);
+
+/**
+ * Gives a block back, and sets `*block` to zeroes.
+ *
+ * What is not this handle's block, because it was released or sent before, was acquired by another handle, or
+ * never existed, is an error that changes nothing.
+ *
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_INVALID, IPCX_E_FORKED.
+ */
+int ipcx_pool_release(ipcx_pool *pool, ipcx_block *block);
+
+/**
+ * Gives back what dead participants owned, and what is in flight on rings that are gone: that no name leads to,
+ * and through which no living process has sent or received blocks. `*reclaimed`, which may be NULL, gets the
+ * number of blocks.
+ *
+ * Only the second needs this call: an acquire that finds nothing free does the first by itself.
+ *
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
+ */
+int ipcx_pool_recover(ipcx_pool *pool,
+                      size_t *reclaimed);
+
+/**
+ * What can be seen of the pool from outside, into `*stats`, which IPCX_STATS_INIT has prepared.
+ *
+ * It looks at each block. Nobody is stopped for it: a block that changes hands meanwhile counts once, somewhere.
+ *
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_FORKED, IPCX_E_INVALID (also for a struct_size that cannot be), IPCX_E_OS.
+ */
+int ipcx_pool_stats(ipcx_pool *pool,
+                    ipcx_stats *stats);
+
+/**
+ * Who owns blocks: the first `max` of them into `holders`, and their number, which may be more, into `*n`.
+ *
+ * Ownership: `holders` stays yours; it may be NULL if `max` is 0.
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
+ */
+int ipcx_pool_holders(ipcx_pool *pool, ipcx_pool_holder *holders, size_t max, size_t *n);
+
+/**
+ * Gives a handle on a pool back, and the blocks that it owns. NULL is allowed. The name stays (see
+ * ipcx_unlink()).
+ *
+ * Not while another thread uses the handle or its blocks. Does not block. Not async-signal-safe.
+ */
+void ipcx_pool_close(ipcx_pool *pool);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -3,7 +3,8 @@
 use crate::arguments::{buffer, deadline, some_buffer, Out};
 use crate::boundary;
 use crate::error::IPCX_OK;
-use crate::handles::{self, exclusive, handle, marked};
+use crate::handles::{self, exclusive, handle, marked, shared};
+use crate::pool::{ipcx_block, ipcx_pool};
 use ipcx_core::{Consumer, Error};
 use std::ffi::{c_int, c_void};
 use std::os::fd::AsRawFd;
@@ -27,8 +28,8 @@ handle!(ipcx_consumer => Consumer, b"ipcxRECV", "not an open ipcx_consumer (NULL
 /// interrupted code is inside a call on this consumer, or ipcx_consumer_poll_fd() was asked of it.
 /// Ownership: `buf` stays yours. `buf` may be NULL if `cap` is 0.
 /// Errors: IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_CLOSED and IPCX_E_PEER_DEAD (there is none and
-/// the producer went), IPCX_E_TOO_BIG, IPCX_E_FORKED, IPCX_E_CORRUPT, IPCX_E_INVALID (also while a record is
-/// borrowed).
+/// the producer went), IPCX_E_TOO_BIG, IPCX_E_MISMATCH (it hands over a block: it stays, for
+/// ipcx_consumer_recv_block()), IPCX_E_FORKED, IPCX_E_CORRUPT, IPCX_E_INVALID (also while a record is borrowed).
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_consumer_recv(
     consumer: *mut ipcx_consumer,
@@ -170,6 +171,34 @@ pub unsafe extern "C" fn ipcx_consumer_return(consumer: *mut ipcx_consumer) -> c
     boundary::code(|| {
         // SAFETY: an open handle of one thread, by the contract.
         unsafe { exclusive(consumer) }?.return_raw();
+        Ok(())
+    })
+}
+
+/// Takes over the block that the next record hands over, into `*block`, and releases the record; `*len` says how
+/// many of its bytes are used. Waits up to `timeout_ns`.
+///
+/// `pool` is a handle on the pool that the block is of. From then on the block is that handle's: release it, or
+/// send it on. If the process dies, the block goes back to the pool.
+///
+/// One thread at a time. Blocks up to `timeout_ns`. Not async-signal-safe.
+/// Errors: those of ipcx_consumer_recv() less IPCX_E_TOO_BIG; IPCX_E_MISMATCH (the next record carries bytes, or a
+/// block of another pool: it stays), IPCX_E_OS.
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_consumer_recv_block(
+    consumer: *mut ipcx_consumer,
+    pool: *mut ipcx_pool,
+    block: *mut ipcx_block,
+    len: *mut usize,
+    timeout_ns: i64,
+) -> c_int {
+    boundary::code(|| {
+        // SAFETY: open handles, the consumer of one thread; NULL or writable. By the contract.
+        let (consumer, pool, block, len) =
+            unsafe { (exclusive(consumer)?, shared(pool)?, Out::new(block)?, Out::new(len)?) };
+        let (id, used) = consumer.recv_block_raw(pool, deadline(timeout_ns)?)?;
+        block.set(ipcx_block::of(pool, id));
+        len.set(used);
         Ok(())
     })
 }

@@ -8,7 +8,7 @@
 //! | `arguments` | strings, buffers, outputs and timeouts of C |
 //! | `options` | structs that begin with their size |
 //! | `common` | version, names |
-//! | `ring`, `producer`, `consumer` | one type each |
+//! | `ring`, `producer`, `consumer`, `pool` | one type each |
 //!
 //! Each function does three things: it casts its handle, converts its arguments, and makes one call of the core.
 //! Outputs are written last and only on success.
@@ -26,5 +26,6 @@ pub mod common;
 pub mod consumer;
 pub mod error;
 pub mod options;
+pub mod pool;
 pub mod producer;
 pub mod ring;

@@ -8,7 +8,9 @@
 //! | larger, and the rest is not 0 | `IPCX_E_INVALID`: it asks for what this library does not know |
 
 use crate::arguments::{invalid, path, text};
-use ipcx_core::{Error, Result, RingOptions, RingStats, RoleState, SegmentOptions, WaitStrategy};
+use ipcx_core::{
+    Error, PoolOptions, PoolStats, Result, RingOptions, RingStats, RoleState, SegmentOptions, WaitStrategy,
+};
 use std::borrow::Cow;
 use std::ffi::c_char;
 use std::mem::{offset_of, MaybeUninit};
@@ -30,6 +32,8 @@ pub const IPCX_OPT_GROUP: u32 = 1;
 
 /// Kind of a segment: a ring.
 pub const IPCX_KIND_RING: u32 = 1;
+/// Kind of a segment: a pool.
+pub const IPCX_KIND_POOL: u32 = 2;
 
 /// State of a role: nobody has taken it yet.
 pub const IPCX_ROLE_NEVER: u32 = 0;
@@ -78,17 +82,53 @@ pub struct ipcx_ring_options {
     pub capacity: u64,
 }
 
+/// Options of a pool. Start from IPCX_POOL_OPTIONS_INIT; every field that is 0 or NULL means its default. A new
+/// pool needs a `block_size`.
+///
+/// The strings are copied. The fields up to `schema` are as in ipcx_ring_options.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct ipcx_pool_options {
+    /// Set by IPCX_POOL_OPTIONS_INIT.
+    pub struct_size: u32,
+    /// As in ipcx_ring_options.
+    pub mode: u32,
+    /// As in ipcx_ring_options.
+    pub max_participants: u32,
+    /// As in ipcx_ring_options.
+    pub backing: u32,
+    /// As in ipcx_ring_options.
+    pub wait: u32,
+    /// As in ipcx_ring_options.
+    pub flags: u32,
+    /// As in ipcx_ring_options.
+    pub group: u32,
+    /// 0.
+    pub reserved: u32,
+    /// As in ipcx_ring_options.
+    pub directory: *const c_char,
+    /// As in ipcx_ring_options.
+    pub schema: *const c_char,
+    /// Bytes of a block. A pool that exists must have the same, unless 0 is given.
+    pub block_size: u64,
+    /// How many blocks, up to 268435454; 0 means 64. A pool that exists must have as many, unless 0 is given.
+    pub blocks: u64,
+    /// What the address of each block is a multiple of: a power of two from 64 to the page size; 0 means 64. A
+    /// pool that exists must have the same, unless 0 is given.
+    pub alignment: u64,
+}
+
 /// Figures of a segment. Start from IPCX_STATS_INIT. Only the fields inside `struct_size` are written.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct ipcx_stats {
     /// Set by IPCX_STATS_INIT.
     pub struct_size: u32,
-    /// IPCX_KIND_RING.
+    /// IPCX_KIND_RING or IPCX_KIND_POOL.
     pub kind: u32,
-    /// Bytes for records.
+    /// Bytes for records, or in blocks.
     pub capacity: u64,
-    /// Bytes taken by records not released.
+    /// Bytes taken by records not released, or by blocks that are not free.
     pub used: u64,
     /// Records committed since the segment was made; off by those in work at the death of a producer.
     pub sent: u64,
@@ -107,6 +147,16 @@ pub struct ipcx_stats {
     pub producer_pid: u32,
     /// Who holds the consumer's role, or died holding it; 0 for nobody.
     pub consumer_pid: u32,
+    /// Of a pool: bytes of a block.
+    pub block_size: u64,
+    /// Of a pool: how many blocks there are. The next three add up to it.
+    pub blocks: u64,
+    /// Of a pool: blocks that can be acquired.
+    pub blocks_free: u64,
+    /// Of a pool: blocks that participants own, dead ones among them (see ipcx_pool_holders()).
+    pub blocks_owned: u64,
+    /// Of a pool: blocks that were sent and not yet received.
+    pub blocks_in_flight: u64,
 }
 
 /// A struct of C that begins with its size in a `uint32_t`.
@@ -123,16 +173,22 @@ unsafe impl Sized32 for ipcx_ring_options {
     const FIRST: usize = size_of::<ipcx_ring_options>();
 }
 
+// SAFETY: integers and raw pointers without padding, as the assertions below show.
+unsafe impl Sized32 for ipcx_pool_options {
+    const FIRST: usize = size_of::<ipcx_pool_options>();
+}
+
 // SAFETY: integers without padding, as the assertions below show.
 unsafe impl Sized32 for ipcx_stats {
-    const FIRST: usize = size_of::<ipcx_stats>();
+    const FIRST: usize = 72;
 }
 
 const _: () = {
     assert!(offset_of!(ipcx_ring_options, struct_size) == 0 && offset_of!(ipcx_stats, struct_size) == 0);
     assert!(offset_of!(ipcx_ring_options, directory) == 32);
     assert!(size_of::<ipcx_ring_options>() == 32 + 2 * size_of::<*const c_char>() + 8);
-    assert!(size_of::<ipcx_stats>() == 72);
+    assert!(size_of::<ipcx_pool_options>() == 32 + 2 * size_of::<*const c_char>() + 24);
+    assert!(offset_of!(ipcx_stats, block_size) == 72 && size_of::<ipcx_stats>() == 112);
 };
 
 /// The size that a struct says it has, if it can be true.
@@ -182,10 +238,10 @@ pub(crate) unsafe fn check_stats(place: *mut ipcx_stats) -> Result<()> {
 /// Fills a struct as far as the caller's goes; what this library does not know becomes 0.
 ///
 /// # Safety [`check_stats`] said yes to `place`, and the same still holds.
-pub(crate) unsafe fn fill_stats(place: *mut ipcx_stats, stats: &RingStats) {
+pub(crate) unsafe fn fill_stats(place: *mut ipcx_stats, figures: ipcx_stats) {
     // SAFETY: as the caller promises.
     let size = unsafe { place.cast::<u32>().read_unaligned() };
-    let filled = ipcx_stats { struct_size: size, ..figures(stats) };
+    let filled = ipcx_stats { struct_size: size, ..figures };
     let (bytes, size) = (place.cast::<u8>(), size as usize);
     let known = size.min(size_of::<ipcx_stats>());
     // SAFETY: `size` writable bytes by the caller's promise, of which the source has `known`.
@@ -195,9 +251,29 @@ pub(crate) unsafe fn fill_stats(place: *mut ipcx_stats, stats: &RingStats) {
     }
 }
 
-fn figures(stats: &RingStats) -> ipcx_stats {
+/// All zeroes.
+const NO_FIGURES: ipcx_stats = ipcx_stats {
+    struct_size: 0,
+    kind: 0,
+    capacity: 0,
+    used: 0,
+    sent: 0,
+    received: 0,
+    sent_bytes: 0,
+    received_bytes: 0,
+    producer_state: 0,
+    consumer_state: 0,
+    producer_pid: 0,
+    consumer_pid: 0,
+    block_size: 0,
+    blocks: 0,
+    blocks_free: 0,
+    blocks_owned: 0,
+    blocks_in_flight: 0,
+};
+
+pub(crate) fn ring_figures(stats: &RingStats) -> ipcx_stats {
     ipcx_stats {
-        struct_size: 0,
         kind: IPCX_KIND_RING,
         capacity: stats.capacity,
         used: stats.used,
@@ -209,6 +285,21 @@ fn figures(stats: &RingStats) -> ipcx_stats {
         consumer_state: role(stats.consumer),
         producer_pid: stats.producer_process.as_ref().map_or(0, |process| process.pid),
         consumer_pid: stats.consumer_process.as_ref().map_or(0, |process| process.pid),
+        ..NO_FIGURES
+    }
+}
+
+pub(crate) fn pool_figures(stats: &PoolStats) -> ipcx_stats {
+    ipcx_stats {
+        kind: IPCX_KIND_POOL,
+        capacity: stats.blocks * stats.block_size,
+        used: (stats.owned + stats.in_flight) * stats.block_size,
+        block_size: stats.block_size,
+        blocks: stats.blocks,
+        blocks_free: stats.free,
+        blocks_owned: stats.owned,
+        blocks_in_flight: stats.in_flight,
+        ..NO_FIGURES
     }
 }
 
@@ -222,6 +313,36 @@ fn role(state: RoleState) -> u32 {
     }
 }
 
+/// What the options of all kinds have in common.
+struct Common {
+    mode: u32,
+    max_participants: u32,
+    backing: u32,
+    wait: u32,
+    flags: u32,
+    group: u32,
+    reserved: u32,
+    directory: *const c_char,
+    schema: *const c_char,
+}
+
+/// The [`Common`] part of a struct of options.
+macro_rules! common {
+    ($given:ident) => {
+        Common {
+            mode: $given.mode,
+            max_participants: $given.max_participants,
+            backing: $given.backing,
+            wait: $given.wait,
+            flags: $given.flags,
+            group: $given.group,
+            reserved: $given.reserved,
+            directory: $given.directory,
+            schema: $given.schema,
+        }
+    };
+}
+
 /// A ring's options; NULL means the defaults.
 ///
 /// # Safety `given` is NULL, or points to as many readable bytes as it says; its strings are NULL or
@@ -233,12 +354,27 @@ pub(crate) unsafe fn ring_options(given: *const ipcx_ring_options) -> Result<Rin
     // SAFETY: as the caller promises.
     let given = unsafe { read(given) }?;
     // SAFETY: as the caller promises.
-    let segment = unsafe { segment_options(&given) }?;
+    let segment = unsafe { segment_options(&common!(given)) }?;
     Ok(RingOptions { capacity: given.capacity, segment })
 }
 
+/// A pool's options; NULL means the defaults.
+///
+/// # Safety As for [`ring_options`].
+pub(crate) unsafe fn pool_options(given: *const ipcx_pool_options) -> Result<PoolOptions> {
+    if given.is_null() {
+        return Ok(PoolOptions::default());
+    }
+    // SAFETY: as the caller promises.
+    let given = unsafe { read(given) }?;
+    // SAFETY: as the caller promises.
+    let segment = unsafe { segment_options(&common!(given)) }?;
+    let ipcx_pool_options { block_size, blocks, alignment, .. } = given;
+    Ok(PoolOptions { block_size, blocks, alignment, segment })
+}
+
 /// # Safety The strings are NULL or zero-terminated.
-unsafe fn segment_options(given: &ipcx_ring_options) -> Result<SegmentOptions> {
+unsafe fn segment_options(given: &Common) -> Result<SegmentOptions> {
     if given.backing != IPCX_BACKING_DIRECTORY {
         return Err(invalid("backing is not IPCX_BACKING_DIRECTORY"));
     }

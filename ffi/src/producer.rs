@@ -3,7 +3,8 @@
 use crate::arguments::{bytes, deadline, invalid, some_bytes, Out};
 use crate::boundary;
 use crate::error::IPCX_OK;
-use crate::handles::{self, exclusive, handle, marked};
+use crate::handles::{self, exclusive, handle, marked, shared};
+use crate::pool::{ipcx_block, ipcx_pool};
 use ipcx_core::{Producer, Result};
 use std::ffi::{c_int, c_void};
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -209,6 +210,34 @@ pub unsafe extern "C" fn ipcx_producer_max_len(producer: *mut ipcx_producer) -> 
 pub unsafe extern "C" fn ipcx_producer_position(producer: *mut ipcx_producer) -> u64 {
     // SAFETY: an open handle of one thread, by the contract.
     boundary::value(u64::MAX, || unsafe { exclusive(producer) }.map_or(u64::MAX, |p| p.position()))
+}
+
+/// Hands a block over to the consumer, without a copy, with `len` of its bytes used; waits for room in the ring up
+/// to `timeout_ns`. On success `*block` is set to zeroes.
+///
+/// `pool` is the handle that owns the block; the consumer needs a handle on the same pool. The record takes 40
+/// bytes of the ring. When the call has returned, the block is the ring's: neither this process's death nor the
+/// consumer's loses it.
+///
+/// One thread at a time. Blocks up to `timeout_ns`. Not async-signal-safe.
+/// Errors: those of ipcx_producer_send(); IPCX_E_INVALID (not this handle's block), IPCX_E_TOO_BIG (`len` is more
+/// than the block has), IPCX_E_NO_SPACE (64 rings carry blocks of the pool), IPCX_E_OS. The block stays the
+/// handle's then.
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_producer_send_block(
+    producer: *mut ipcx_producer,
+    pool: *mut ipcx_pool,
+    block: *mut ipcx_block,
+    len: usize,
+    timeout_ns: i64,
+) -> c_int {
+    boundary::code(|| {
+        // SAFETY: open handles, the producer of one thread, by the contract.
+        let (producer, pool) = unsafe { (exclusive(producer)?, shared(pool)?) };
+        let deadline = deadline(timeout_ns)?;
+        // SAFETY: NULL, or the caller's, by the contract.
+        unsafe { ipcx_block::take(block, |id| producer.send_block_raw(pool, id, len, deadline)) }
+    })
 }
 
 /// A descriptor for poll(), select() and epoll that is readable (POLLIN) while there is room for the record

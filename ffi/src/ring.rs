@@ -208,7 +208,7 @@ pub unsafe extern "C" fn ipcx_ring_stats(ring: *mut ipcx_ring, stats: *mut ipcx_
         unsafe { options::check_stats(stats) }?;
         let figures = ring.stats()?;
         // SAFETY: checked above.
-        unsafe { options::fill_stats(stats, &figures) };
+        unsafe { options::fill_stats(stats, options::ring_figures(&figures)) };
         Ok(())
     })
 }

@@ -1,5 +1,8 @@
 /** Options with every default. */
 #define IPCX_RING_OPTIONS_INIT { sizeof(ipcx_ring_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0 }
 
+/** Options with every default, but for the block size, which a new pool needs. */
+#define IPCX_POOL_OPTIONS_INIT { sizeof(ipcx_pool_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0 }
+
 /** Figures to be filled. */
-#define IPCX_STATS_INIT { sizeof(ipcx_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define IPCX_STATS_INIT { sizeof(ipcx_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }

@@ -1,0 +1,333 @@
+//! The pool: opening, acquiring, releasing, recovery, figures.
+
+use crate::arguments::{buffer, deadline, invalid, text, Out};
+use crate::boundary;
+use crate::handles::{self, give, handle, shared};
+use crate::options::{self, ipcx_pool_options, ipcx_stats};
+use ipcx_core::{BlockId, Pool, Result};
+use std::ffi::{c_char, c_int, c_void};
+use std::os::fd::{BorrowedFd, IntoRawFd};
+use std::ptr::null_mut;
+
+/// A handle on a pool: blocks of one size that processes acquire, fill, hand to each other, and release.
+///
+/// It may be shared between threads; it keeps a few blocks ready for the thread that used it first, and a thread
+/// that wants the same opens a handle of its own. It is one participant of the segment and keeps it mapped.
+pub struct ipcx_pool {
+    _private: [u8; 0],
+}
+handle!(ipcx_pool => Pool, b"ipcxPOOL", "not an open ipcx_pool (NULL, closed, or something else)");
+
+/// A block that a pool's handle owns.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct ipcx_block {
+    /// Names it between one acquire and the release after it. 0 is none.
+    pub id: u64,
+    /// Its bytes, aligned as the pool's options say.
+    pub data: *mut c_void,
+    /// How many they are: the pool's block size.
+    pub size: usize,
+}
+
+/// A participant that owns blocks.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct ipcx_pool_holder {
+    /// Its process, in its own PID namespace. For display only.
+    pub pid: u32,
+    /// 1, or 0 if it died: then its blocks come back with ipcx_pool_recover(), or when an acquire finds nothing
+    /// else.
+    pub alive: u32,
+    /// How many blocks it owns.
+    pub blocks: u64,
+    /// Its command's name, with a zero behind it. For display only.
+    pub command: [c_char; 16],
+}
+
+impl ipcx_block {
+    /// What is left of one that was given away.
+    const NONE: ipcx_block = ipcx_block { id: 0, data: null_mut(), size: 0 };
+
+    /// The block with an id, which the handle owns.
+    pub(crate) fn of(pool: &Pool, id: BlockId) -> ipcx_block {
+        let data = pool.address(id).map_or(null_mut(), |address| address.as_ptr().cast());
+        ipcx_block { id: id.get(), data, size: pool.block_size() }
+    }
+
+    /// Takes a block away from the caller's variable, if `take` succeeds.
+    ///
+    /// # Safety `block` is NULL, or readable and writable.
+    pub(crate) unsafe fn take(
+        block: *mut ipcx_block,
+        take: impl FnOnce(BlockId) -> Result<()>,
+    ) -> Result<()> {
+        if block.is_null() {
+            return Err(invalid("block is NULL"));
+        }
+        // SAFETY: not NULL, so readable by the caller's promise.
+        take(BlockId::from_raw(unsafe { (*block).id }))?;
+        // SAFETY: as above, and writable.
+        unsafe { block.write(ipcx_block::NONE) };
+        Ok(())
+    }
+}
+
+/// What the functions that open a pool share.
+///
+/// # Safety `pool` is NULL or writable; `opts` as for [`options::pool_options`].
+unsafe fn open(
+    opts: *const ipcx_pool_options,
+    pool: *mut *mut ipcx_pool,
+    open: impl FnOnce(&ipcx_core::PoolOptions) -> Result<Pool>,
+) -> c_int {
+    boundary::code(|| {
+        // SAFETY: as the caller promises.
+        let (pool, opts) = unsafe { (Out::new(pool)?, options::pool_options(opts)?) };
+        pool.set(give(open(&opts)?));
+        Ok(())
+    })
+}
+
+/// Creates a pool that must be new, and gives a handle on it in `*pool`.
+///
+/// `opts` says the block size at least. The pool appears under its name complete or not at all. Its memory is taken
+/// now, so that using it never fails for lack of memory.
+///
+/// Ownership: the handle is yours; give it back with ipcx_pool_close(), which does not remove the name.
+/// Thread-safe, does not block. Not async-signal-safe.
+/// Errors: IPCX_E_EXISTS, IPCX_E_NO_SPACE, IPCX_E_PERMISSION, IPCX_E_NOT_FOUND (no such directory),
+/// IPCX_E_INVALID (name, options), IPCX_E_OS.
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_pool_create(
+    name: *const c_char,
+    opts: *const ipcx_pool_options,
+    pool: *mut *mut ipcx_pool,
+) -> c_int {
+    // SAFETY: pointers as the contract wants them.
+    unsafe { open(opts, pool, |opts| Pool::create(text(name, "name")?, opts)) }
+}
+
+/// Attaches to a pool, or creates it if there is none, and gives a handle on it in `*pool`.
+///
+/// If the pool exists, its sizes, number of participants and schema must be those of the options where these give
+/// any; mode, group and wait are only for a new one.
+///
+/// Ownership: the handle is yours; give it back with ipcx_pool_close().
+/// Thread-safe, does not block. Not async-signal-safe.
+/// Errors: those of ipcx_pool_create() less IPCX_E_EXISTS, and those of ipcx_pool_attach_with().
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_pool_open(
+    name: *const c_char,
+    opts: *const ipcx_pool_options,
+    pool: *mut *mut ipcx_pool,
+) -> c_int {
+    // SAFETY: pointers as the contract wants them.
+    unsafe { open(opts, pool, |opts| Pool::open(text(name, "name")?, opts)) }
+}
+
+/// Attaches to a pool that must exist, and gives a handle on it in `*pool`.
+///
+/// Ownership: the handle is yours; give it back with ipcx_pool_close().
+/// Thread-safe, does not block. Not async-signal-safe.
+/// Errors: IPCX_E_NOT_FOUND, IPCX_E_MISMATCH (of another kind), IPCX_E_VERSION, IPCX_E_CORRUPT,
+/// IPCX_E_PERMISSION, IPCX_E_NO_SPACE (all participant slots are taken), IPCX_E_INVALID (name), IPCX_E_OS.
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_pool_attach(name: *const c_char, pool: *mut *mut ipcx_pool) -> c_int {
+    // SAFETY: pointers as the contract wants them; no options.
+    unsafe { open(std::ptr::null(), pool, |opts| Pool::attach_with(text(name, "name")?, opts)) }
+}
+
+/// As ipcx_pool_attach(), in the directory that the options name, and only if the pool agrees with the
+/// sizes, the number of participants and the schema that they give.
+///
+/// Ownership: the handle is yours; give it back with ipcx_pool_close().
+/// Thread-safe, does not block. Not async-signal-safe.
+/// Errors: those of ipcx_pool_attach(), IPCX_E_MISMATCH (other options) and IPCX_E_INVALID (options).
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_pool_attach_with(
+    name: *const c_char,
+    opts: *const ipcx_pool_options,
+    pool: *mut *mut ipcx_pool,
+) -> c_int {
+    // SAFETY: pointers as the contract wants them.
+    unsafe { open(opts, pool, |opts| Pool::attach_with(text(name, "name")?, opts)) }
+}
+
+/// Creates a pool without a name, in a memfd sealed against resizing, and gives a handle on it in `*pool`.
+///
+/// Hand ipcx_pool_share_fd() to another process, by inheritance or SCM_RIGHTS; it attaches with
+/// ipcx_pool_from_fd(). The options' directory, mode and group mean nothing here.
+///
+/// Ownership: the handle is yours; give it back with ipcx_pool_close(). The memory goes with the last
+/// descriptor and handle.
+/// Thread-safe, does not block. Not async-signal-safe.
+/// Errors: IPCX_E_NO_SPACE, IPCX_E_INVALID (options), IPCX_E_OS.
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_pool_anonymous(
+    opts: *const ipcx_pool_options,
+    pool: *mut *mut ipcx_pool,
+) -> c_int {
+    // SAFETY: pointers as the contract wants them.
+    unsafe { open(opts, pool, Pool::anonymous) }
+}
+
+/// Attaches to the pool behind a descriptor, and gives a handle on it in `*pool`.
+///
+/// Ownership: the descriptor stays yours and may be closed at once; the handle is yours, give it back with
+/// ipcx_pool_close().
+/// Thread-safe, does not block. Not async-signal-safe.
+/// Errors: those of ipcx_pool_attach(); IPCX_E_OS or IPCX_E_CORRUPT for a descriptor of something else.
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_pool_from_fd(fd: c_int, pool: *mut *mut ipcx_pool) -> c_int {
+    boundary::code(|| {
+        // SAFETY: NULL or writable, by the contract.
+        let pool = unsafe { Out::new(pool) }?;
+        if fd < 0 {
+            return Err(invalid("fd is negative"));
+        }
+        // SAFETY: not -1; the contract says that it stays open during the call, and if not, the system says EBADF.
+        pool.set(give(Pool::from_fd(unsafe { BorrowedFd::borrow_raw(fd) })?));
+        Ok(())
+    })
+}
+
+/// A new descriptor of the pool to hand to another process; or a negative code.
+///
+/// It is closed on exec until you say otherwise. It keeps the memory, but no block and no participant's slot.
+///
+/// Ownership: the descriptor is yours; close it with close().
+/// Thread-safe, does not block. Not async-signal-safe.
+/// Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_pool_share_fd(pool: *mut ipcx_pool) -> c_int {
+    boundary::number(|| {
+        // SAFETY: an open handle, by the contract.
+        Ok(unsafe { shared(pool) }?.share_fd()?.into_raw_fd())
+    })
+}
+
+/// A block, in `*block`; waits up to `timeout_ns` for one to be released. What is in it is whatever was there.
+///
+/// A few nanoseconds and no system call where this handle has released a block before.
+///
+/// Ownership: the block is the handle's, until ipcx_pool_release(), ipcx_producer_send_block() or
+/// ipcx_pool_close(). If the process dies, it goes back to the pool.
+/// Thread-safe. Blocks up to `timeout_ns`. Not async-signal-safe.
+/// Errors: IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_FORKED, IPCX_E_INVALID.
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_pool_acquire(
+    pool: *mut ipcx_pool,
+    timeout_ns: i64,
+    block: *mut ipcx_block,
+) -> c_int {
+    boundary::code(|| {
+        // SAFETY: an open handle; NULL or writable. By the contract.
+        let (pool, block) = unsafe { (shared(pool)?, Out::new(block)?) };
+        let id = pool.acquire_raw(deadline(timeout_ns)?)?;
+        block.set(ipcx_block::of(pool, id));
+        Ok(())
+    })
+}
+
+/// Gives a block back, and sets `*block` to zeroes.
+///
+/// What is not this handle's block, because it was released or sent before, was acquired by another handle, or
+/// never existed, is an error that changes nothing.
+///
+/// Thread-safe, does not block. Not async-signal-safe.
+/// Errors: IPCX_E_INVALID, IPCX_E_FORKED.
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_pool_release(pool: *mut ipcx_pool, block: *mut ipcx_block) -> c_int {
+    boundary::code(|| {
+        // SAFETY: an open handle, by the contract.
+        let pool = unsafe { shared(pool) }?;
+        // SAFETY: NULL, or the caller's, by the contract.
+        unsafe { ipcx_block::take(block, |id| pool.release_raw(id)) }
+    })
+}
+
+/// Gives back what dead participants owned, and what is in flight on rings that are gone: that no name leads to,
+/// and through which no living process has sent or received blocks. `*reclaimed`, which may be NULL, gets the
+/// number of blocks.
+///
+/// Only the second needs this call: an acquire that finds nothing free does the first by itself.
+///
+/// Thread-safe, does not block. Not async-signal-safe.
+/// Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_pool_recover(pool: *mut ipcx_pool, reclaimed: *mut usize) -> c_int {
+    boundary::code(|| {
+        // SAFETY: an open handle, by the contract.
+        let found = unsafe { shared(pool) }?.recover()?;
+        if !reclaimed.is_null() {
+            // SAFETY: writable, by the contract.
+            unsafe { reclaimed.write(found as usize) };
+        }
+        Ok(())
+    })
+}
+
+/// What can be seen of the pool from outside, into `*stats`, which IPCX_STATS_INIT has prepared.
+///
+/// It looks at each block. Nobody is stopped for it: a block that changes hands meanwhile counts once, somewhere.
+///
+/// Thread-safe, does not block. Not async-signal-safe.
+/// Errors: IPCX_E_FORKED, IPCX_E_INVALID (also for a struct_size that cannot be), IPCX_E_OS.
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_pool_stats(pool: *mut ipcx_pool, stats: *mut ipcx_stats) -> c_int {
+    boundary::code(|| {
+        // SAFETY: an open handle, by the contract.
+        let pool = unsafe { shared(pool) }?;
+        // SAFETY: NULL or as large as it says, by the contract.
+        unsafe { options::check_stats(stats) }?;
+        let figures = pool.stats()?;
+        // SAFETY: checked above.
+        unsafe { options::fill_stats(stats, options::pool_figures(&figures)) };
+        Ok(())
+    })
+}
+
+/// Who owns blocks: the first `max` of them into `holders`, and their number, which may be more, into `*n`.
+///
+/// Ownership: `holders` stays yours; it may be NULL if `max` is 0.
+/// Thread-safe, does not block. Not async-signal-safe.
+/// Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_pool_holders(
+    pool: *mut ipcx_pool,
+    holders: *mut ipcx_pool_holder,
+    max: usize,
+    n: *mut usize,
+) -> c_int {
+    boundary::code(|| {
+        // SAFETY: an open handle; NULL or writable. By the contract.
+        let (pool, n) = unsafe { (shared(pool)?, Out::new(n)?) };
+        // SAFETY: `max` writable structs, by the contract; they are only written.
+        let places = unsafe { buffer(holders, max) }?;
+        let known = pool.stats()?.holders;
+        for (place, holder) in places.iter_mut().zip(&known) {
+            let process = holder.process.as_ref();
+            let mut command = [0; 16];
+            let name = process.map_or(&[][..], |process| process.command.as_bytes());
+            let room = command.len() - 1;
+            for (to, from) in command[..room].iter_mut().zip(name) {
+                *to = *from as c_char;
+            }
+            let pid = process.map_or(0, |process| process.pid);
+            *place = ipcx_pool_holder { pid, alive: holder.alive.into(), blocks: holder.blocks, command };
+        }
+        n.set(known.len());
+        Ok(())
+    })
+}
+
+/// Gives a handle on a pool back, and the blocks that it owns. NULL is allowed. The name stays (see
+/// ipcx_unlink()).
+///
+/// Not while another thread uses the handle or its blocks. Does not block. Not async-signal-safe.
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_pool_close(pool: *mut ipcx_pool) {
+    // SAFETY: NULL or an open handle that is not used again, by the contract.
+    boundary::value((), || unsafe { handles::close(pool) });
+}
