@@ -1,8 +1,10 @@
 //! The receiving end.
 
+use crate::block::Block;
 use crate::errors;
 use crate::exclusive::{Exclusive, Guard};
 use crate::payload::{boundaries_of, Place, Room};
+use crate::pool::Pool;
 use crate::views::{Lender, Loan, Record};
 use crate::wait::{deadline, wait};
 use ipcx::{Deadline, Error};
@@ -219,6 +221,27 @@ impl Consumer {
         let (mut state, record) = slf.get().next(slf.py(), deadline)?;
         let loan = state.lender.lend();
         Ok(Record::new(slf.clone().unbind(), loan, record, state.core.position()))
+    }
+
+    /// Take over the block that the next record hands over, without a copy. `pool` is a handle on the pool that it is of.
+    #[pyo3(signature = (pool, timeout=None))]
+    fn recv_block(
+        &self,
+        py: Python<'_>,
+        pool: &Bound<'_, Pool>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Block> {
+        let (deadline, pool) = (deadline(timeout)?, pool.get().open_pool()?);
+        let mut state = self.lock(py)?;
+        let (id, len) = match state.core.recv_block_raw(&pool, Deadline::NOW) {
+            Err(Error::WouldBlock) if !deadline.is_now() => {
+                let attempt = |state: &mut Receiving, slice| state.core.recv_block_raw(&pool, slice);
+                let received = wait(py, &self.end, state, deadline, attempt);
+                received.map_err(|ended| ended.raise(py, self.end.segment()))?.1
+            }
+            done => done.map_err(|error| self.raise(py, &error))?,
+        };
+        Ok(Block::new(pool, id, len))
     }
 
     /// Receive the next record as bytes, from a coroutine: `await rx.arecv()`. Cancelling it loses nothing.

@@ -6,15 +6,19 @@
 //! | `exclusive` | state that one thread at a time may use |
 //! | `wait` | timeouts, letting go of the interpreter, signals |
 //! | `payload` | bytes in and out of Python objects |
-//! | `views` | memory of the ring behind the buffer protocol |
-//! | `ring`, `producer`, `consumer` | the classes |
+//! | `views` | memory of a segment behind the buffer protocol |
+//! | `segment` | what belongs to every kind |
+//! | `ring`, `producer`, `consumer`, `pool`, `block` | the classes |
 
+mod block;
 mod consumer;
 mod errors;
 mod exclusive;
 mod payload;
+mod pool;
 mod producer;
 mod ring;
+mod segment;
 mod views;
 mod wait;
 
@@ -27,9 +31,12 @@ mod _ipcx {
 
     #[pymodule_export]
     use super::{
+        block::Block,
         consumer::Consumer,
+        pool::{Pool, PoolHolder, PoolStats},
         producer::Producer,
-        ring::{unlink, Participant, Ring, RingStats},
+        ring::{Ring, RingStats},
+        segment::{unlink, Participant},
         views::{Record, Reservation},
     };
 

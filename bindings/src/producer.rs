@@ -1,5 +1,6 @@
 //! The sending end.
 
+use crate::block::{checked_len, Block};
 use crate::errors;
 use crate::exclusive::{Exclusive, Guard};
 use crate::payload::{boundaries, Payload, Place, LARGE};
@@ -285,6 +286,34 @@ impl Producer {
             Some(Ended::Core(_)) if filled > 0 => Ok(filled),
             Some(ended) => Err(ended.raise(py, self.end.segment())),
         }
+    }
+
+    /// Hand a block of a pool over to the consumer, without a copy: all of its bytes, or the first n. The block is gone then.
+    /// To send it while a memoryview or array of it exists is a BufferError.
+    #[pyo3(signature = (block, n=None, timeout=None))]
+    fn send_block(
+        &self,
+        py: Python<'_>,
+        block: &Bound<'_, Block>,
+        n: Option<usize>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let (deadline, block) = (deadline(timeout)?, block.get());
+        let n = checked_len(block, n)?;
+        let mut state = self.lock(py)?;
+        let (pool, id) = block.lend()?;
+        let sent = match state.core.send_block_raw(pool, id, n, Deadline::NOW) {
+            Err(Error::WouldBlock) if !deadline.is_now() => {
+                let attempt = |state: &mut Sending, slice| state.core.send_block_raw(pool, id, n, slice);
+                let sent = wait(py, &self.end, state, deadline, attempt);
+                sent.map(drop).map_err(|ended| ended.raise(py, self.end.segment()))
+            }
+            done => done.map_err(|error| self.raise(py, &error)),
+        };
+        if sent.is_err() {
+            block.keep();
+        }
+        sent
     }
 
     /// A descriptor for select, poll, epoll and event loops: readable while there is room for the record that last did

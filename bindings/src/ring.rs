@@ -3,6 +3,7 @@
 use crate::consumer::Consumer;
 use crate::errors;
 use crate::producer::{descriptor, Producer};
+use crate::segment::{place, strategy, strategy_name, Participant};
 use ipcx::{Error, RingOptions, RoleState, SegmentOptions, WaitStrategy};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -65,28 +66,6 @@ impl Ring {
     fn raise(&self, py: Python<'_>, error: &Error) -> PyErr {
         errors::raise(py, error, &self.name)
     }
-}
-
-/// Where the core looks, as an absolute path, so that a child process that works elsewhere finds it too.
-fn place(directory: Option<&Path>) -> PathBuf {
-    let from_environment = || std::env::var_os("IPCX_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
-    let place = directory.map(Path::to_path_buf).or_else(from_environment);
-    let place = place.unwrap_or_else(|| PathBuf::from("/dev/shm"));
-    std::path::absolute(&place).unwrap_or(place)
-}
-
-const STRATEGIES: [(&str, WaitStrategy); 4] = [
-    ("balanced", WaitStrategy::Balanced),
-    ("spin", WaitStrategy::Spin),
-    ("yield", WaitStrategy::Yield),
-    ("block", WaitStrategy::Block),
-];
-
-fn strategy(name: &str) -> PyResult<WaitStrategy> {
-    let found = STRATEGIES.iter().find(|(known, _)| *known == name);
-    found.map(|(_, strategy)| *strategy).ok_or_else(|| {
-        PyValueError::new_err(format!("wait is 'balanced', 'spin', 'yield' or 'block', not '{name}'"))
-    })
 }
 
 #[pymethods]
@@ -217,7 +196,7 @@ impl Ring {
     /// How calls on it wait: 'balanced', 'spin', 'yield' or 'block'.
     #[getter]
     fn wait(&self) -> &'static str {
-        STRATEGIES.iter().find(|(_, known)| *known == self.wait).map_or("balanced", |(name, _)| name)
+        strategy_name(self.wait)
     }
 
     /// Directory of its file; None if it has no name.
@@ -263,38 +242,6 @@ impl Ring {
     fn __repr__(&self) -> String {
         let state = if self.closed() { "closed" } else { "open" };
         format!("<ipcx.Ring '{}', {} bytes, {state}>", self.name, self.capacity)
-    }
-}
-
-/// Remove the name of a segment. Whoever has it open goes on working.
-#[pyfunction]
-#[pyo3(signature = (name, directory=None))]
-pub(crate) fn unlink(py: Python<'_>, name: &str, directory: Option<PathBuf>) -> PyResult<()> {
-    ipcx::unlink_in(directory.as_deref(), name).map_err(|error| errors::raise(py, &error, name))
-}
-
-/// A process attached to a segment, for display.
-#[pyclass(frozen, get_all, eq, module = "ipcx")]
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Participant {
-    /// Process number in its own PID namespace.
-    pid: u32,
-    /// Command name.
-    command: String,
-    /// When it attached, nanoseconds since 1970.
-    attached: u64,
-}
-
-#[pymethods]
-impl Participant {
-    fn __repr__(&self) -> String {
-        format!("Participant(pid={}, command='{}', attached={})", self.pid, self.command, self.attached)
-    }
-}
-
-impl From<ipcx::Participant> for Participant {
-    fn from(from: ipcx::Participant) -> Participant {
-        Participant { pid: from.pid, command: from.command, attached: from.attached }
     }
 }
 

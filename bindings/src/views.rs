@@ -1,4 +1,4 @@
-//! Memory of the ring behind the buffer protocol: a record borrowed in place, and room reserved for one.
+//! Memory of a segment behind the buffer protocol: a record borrowed in place, room reserved for one, a pool's block.
 //!
 //! What keeps a memoryview from outliving its memory: a [`Loan`] counts the views, and can end only while there are
 //! none. An endpoint with a loan that has not ended neither closes nor goes on to another record.
@@ -40,7 +40,7 @@ impl Loan {
     }
 
     /// One view less. Release: partner of the acquire in `end`, so that the view's last access comes before.
-    fn unexport(&self) {
+    pub(crate) fn unexport(&self) {
         self.0.fetch_sub(1, Ordering::Release);
     }
 
@@ -50,12 +50,22 @@ impl Loan {
         self.0.fetch_update(Ordering::Acquire, Ordering::Relaxed, none).is_ok()
     }
 
+    /// After [`Loan::end`]: as it was before.
+    pub(crate) fn resume(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
     /// No new views; it ends when the last one goes.
-    fn abandon(&self) {
+    pub(crate) fn abandon(&self) {
         self.0.fetch_or(ABANDONED, Ordering::Relaxed);
     }
 
-    fn is_over(&self) -> bool {
+    /// True if there are no views.
+    pub(crate) fn is_free(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & !(ENDED | ABANDONED) == 0
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
         self.0.load(Ordering::Relaxed) >= ABANDONED
     }
 }
@@ -102,21 +112,21 @@ impl Lender {
 }
 
 #[cold]
-fn still_exported() -> PyErr {
+pub(crate) fn still_exported() -> PyErr {
     PyBufferError::new_err(
         "a memoryview or array of this memory still exists; release or delete it first (inside the `with` block)",
     )
 }
 
 /// Memory lent, for as long as the loan runs.
-struct Window {
-    loan: Arc<Loan>,
-    place: Place,
-    writable: bool,
+pub(crate) struct Window {
+    pub(crate) loan: Arc<Loan>,
+    pub(crate) place: Place,
+    pub(crate) writable: bool,
 }
 
 impl Window {
-    fn check(&self) -> PyResult<()> {
+    pub(crate) fn check(&self) -> PyResult<()> {
         if self.loan.is_over() {
             return Err(PyValueError::new_err("this memory was released; it can no longer be used"));
         }
@@ -127,7 +137,7 @@ impl Window {
     ///
     /// # Safety
     /// `view` is the argument of `__getbuffer__`, and `owner` the object that has this window.
-    unsafe fn export(
+    pub(crate) unsafe fn export(
         &self,
         owner: *mut ffi::PyObject,
         view: *mut ffi::Py_buffer,
@@ -151,7 +161,10 @@ impl Window {
 }
 
 /// `object[key]` over a memoryview that lives no longer than this call; a slice is a copy.
-fn get_item<'py>(object: &Bound<'py, PyAny>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn get_item<'py>(
+    object: &Bound<'py, PyAny>,
+    key: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
     let view = PyMemoryView::from(object)?;
     let item = view.get_item(key)?;
     match item.cast::<PyMemoryView>() {

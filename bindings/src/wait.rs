@@ -63,26 +63,48 @@ impl Ended {
 pub(crate) fn wait<'a, S: Send, T: Send>(
     py: Python<'_>,
     owner: &'a Exclusive<S>,
-    mut state: Guard<'a, S>,
+    state: Guard<'a, S>,
     deadline: Deadline,
     attempt: impl Fn(&mut S, Deadline) -> Result<T, Error> + Sync,
 ) -> Result<(Guard<'a, S>, T), Ended> {
+    let mut held = Some(state);
+    let value = slices(py, deadline, |slice| {
+        let mut state = match held.take() {
+            Some(state) => state,
+            None => owner.lock(py).map_err(Ended::Python)?,
+        };
+        let inside: &mut S = &mut state;
+        let done = py.detach(|| attempt(inside, slice));
+        if done.is_ok() {
+            held = Some(state);
+        }
+        done.map_err(Ended::Core)
+    })?;
+    Ok((held.expect("kept when it succeeded"), value))
+}
+
+/// Repeats `attempt`, which lets go of the interpreter and waits until the deadline it is given, until it succeeds or
+/// `deadline` passed. Signal handlers run in between.
+#[cold]
+pub(crate) fn slices<T>(
+    py: Python<'_>,
+    deadline: Deadline,
+    mut attempt: impl FnMut(Deadline) -> Result<T, Ended>,
+) -> Result<T, Ended> {
     loop {
         let left = deadline.remaining();
         let slice = Deadline::after(left.map_or(SLICE, |left| left.min(SLICE)));
-        let inside: &mut S = &mut state;
-        match py.detach(|| attempt(inside, slice)) {
-            Ok(value) => return Ok((state, value)),
+        match attempt(slice) {
             // The last slice is over; its deadline was the call's.
-            Err(Error::TimedOut | Error::WouldBlock) if left.is_some_and(|left| left <= SLICE) => {
+            Err(Ended::Core(Error::TimedOut | Error::WouldBlock))
+                if left.is_some_and(|left| left <= SLICE) =>
+            {
                 return Err(Ended::Core(Error::TimedOut));
             }
-            Err(Error::TimedOut | Error::Interrupted | Error::WouldBlock) => {}
-            Err(error) => return Err(Ended::Core(error)),
+            Err(Ended::Core(Error::TimedOut | Error::Interrupted | Error::WouldBlock)) => {}
+            done => return done,
         }
-        drop(state);
         py.check_signals().map_err(Ended::Python)?;
-        state = owner.lock(py).map_err(Ended::Python)?;
     }
 }
 

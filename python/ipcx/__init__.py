@@ -10,7 +10,18 @@ C, Python and Rust processes use the same segments. There is no daemon: a segmen
     rx = ipcx.Ring.open("feed").consumer()
     print(rx.recv())
 
-A ring carries records of any length from one producer to one consumer. Calls that wait take `timeout`: seconds, 0 not
+A ring carries records of any length from one producer to one consumer. A pool has blocks for what is large: filled once,
+handed from process to process through rings, and read in place.
+
+    pool = ipcx.Pool.open("frames", block_size=1920 * 1080 * 3)
+    block = pool.acquire()
+    block.as_array("uint8", (1080, 1920, 3))[:] = 0
+    tx.send_block(block)
+
+    with rx.recv_block(pool) as block:
+        print(block.as_array("uint8").mean())
+
+Calls that wait take `timeout`: seconds, 0 not
 to wait, None (the default) for ever. While they wait, other threads run, and Ctrl-C ends them.
 
 If a process is killed, nothing is lost: a record whose send returned is delivered; one that was received but not
@@ -42,8 +53,12 @@ from ipcx._errors import (
 )
 from ipcx._ipcx import (
     LAYOUT_VERSION,
+    Block,
     Consumer,
     Participant,
+    Pool,
+    PoolHolder,
+    PoolStats,
     Producer,
     Record,
     Reservation,
@@ -55,6 +70,7 @@ from ipcx._ipcx import (
 
 __all__ = [
     "LAYOUT_VERSION",
+    "Block",
     "Busy",
     "Closed",
     "Consumer",
@@ -69,6 +85,9 @@ __all__ = [
     "Participant",
     "PeerDead",
     "PermissionDenied",
+    "Pool",
+    "PoolHolder",
+    "PoolStats",
     "Producer",
     "Record",
     "Reservation",

@@ -1,6 +1,6 @@
-"""Rings as arguments of multiprocessing.Process under the start methods spawn and forkserver.
+"""Handles as arguments of multiprocessing.Process under the start methods spawn and forkserver.
 
-The other process attaches anew: by name, or for a ring without a name by a descriptor that travels along.
+The other process attaches anew: by name, or for a segment without a name by a descriptor that travels along.
 """
 
 import multiprocessing.reduction
@@ -8,37 +8,38 @@ import os
 import weakref
 from typing import Any
 
-from ipcx._ipcx import Ring
+from ipcx._ipcx import Pool, Ring
 
 # A descriptor that is to travel must be open until the other process has started, and nothing says when that is; so
-# it stays as long as the ring.
-_descriptors: weakref.WeakKeyDictionary[Ring, int] = weakref.WeakKeyDictionary()
+# it stays as long as the handle.
+_descriptors: weakref.WeakKeyDictionary[Ring | Pool, int] = weakref.WeakKeyDictionary()
 
 
-def reduce(ring: Ring) -> tuple[Any, ...]:
-    """What `Ring.__reduce__` returns."""
-    if ring.closed:
-        raise ValueError("a closed Ring cannot be pickled")
-    if ring.directory is not None:
-        return _attach, (ring.name, ring.directory)
-    return _from_duplicate, (multiprocessing.reduction.DupFd(_descriptor(ring)),)
+def reduce(handle: Ring | Pool) -> tuple[Any, ...]:
+    """What `__reduce__` returns."""
+    kind = type(handle)
+    if handle.closed:
+        raise ValueError(f"a closed {kind.__name__} cannot be pickled")
+    if handle.directory is not None:
+        return _attach, (kind, handle.name, handle.directory)
+    return _from_duplicate, (kind, multiprocessing.reduction.DupFd(_descriptor(handle)))
 
 
-def _descriptor(ring: Ring) -> int:
-    if ring not in _descriptors:
-        fd = ring.share_fd()
-        weakref.finalize(ring, os.close, fd)
-        _descriptors[ring] = fd
-    return _descriptors[ring]
+def _descriptor(handle: Ring | Pool) -> int:
+    if handle not in _descriptors:
+        fd = handle.share_fd()
+        weakref.finalize(handle, os.close, fd)
+        _descriptors[handle] = fd
+    return _descriptors[handle]
 
 
-def _attach(name: str, directory: str) -> Ring:
-    return Ring.attach(name, directory=directory)
+def _attach(kind: type[Ring] | type[Pool], name: str, directory: str) -> Ring | Pool:
+    return kind.attach(name, directory=directory)
 
 
-def _from_duplicate(duplicate: Any) -> Ring:
+def _from_duplicate(kind: type[Ring] | type[Pool], duplicate: Any) -> Ring | Pool:
     fd = duplicate.detach()
     try:
-        return Ring.from_fd(fd)
+        return kind.from_fd(fd)
     finally:
         os.close(fd)

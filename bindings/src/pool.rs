@@ -1,0 +1,338 @@
+//! The handle on a pool, and its figures.
+
+use crate::block::Block;
+use crate::errors;
+use crate::producer::descriptor;
+use crate::segment::{place, strategy, strategy_name, Participant};
+use crate::wait::{deadline, slices, Ended};
+use ipcx::{Deadline, Error, PoolOptions, SegmentOptions, WaitStrategy};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use std::os::fd::{BorrowedFd, IntoRawFd};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Blocks of one size in shared memory: acquired, filled in place, handed to other processes through a ring without a copy
+/// (`tx.send_block(block)`, `rx.recv_block(pool)`), and released.
+///
+/// Pool.open(name, block_size=...) makes a pool or attaches to the one that exists; the other ways are Pool.create,
+/// Pool.attach, Pool.anonymous and Pool.from_fd. If a process dies, what it owned comes back. The handle may be used by several
+/// threads. Closing it does not remove the name (ipcx.unlink does); blocks in use keep it open until they go.
+#[pyclass(frozen, weakref, module = "ipcx")]
+pub(crate) struct Pool {
+    /// `None` once closed. Held only to look, never across a call into Python or the core.
+    pool: Mutex<Option<Arc<ipcx::Pool>>>,
+    name: String,
+    block_size: usize,
+    blocks: u64,
+    schema: Option<String>,
+    wait: WaitStrategy,
+    /// Where the file is; `None` if it has no name.
+    directory: Option<PathBuf>,
+}
+
+impl Pool {
+    /// Opens with the interpreter let go, since making a large segment takes time.
+    fn make(
+        py: Python<'_>,
+        name: &str,
+        options: &PoolOptions,
+        make: impl FnOnce() -> ipcx::Result<ipcx::Pool> + Send,
+    ) -> PyResult<Pool> {
+        let pool = py.detach(make).map_err(|error| errors::raise(py, &error, name))?;
+        let directory = (!name.is_empty()).then(|| place(options.segment.directory.as_deref()));
+        Ok(Pool {
+            name: pool.name().to_owned(),
+            block_size: pool.block_size(),
+            blocks: pool.blocks(),
+            schema: pool.schema().map(str::to_owned),
+            wait: pool.wait_strategy(),
+            directory,
+            pool: Mutex::new(Some(Arc::new(pool))),
+        })
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Option<Arc<ipcx::Pool>>> {
+        // Nothing panics while holding it.
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn open_pool(&self) -> PyResult<Arc<ipcx::Pool>> {
+        let pool = self.slot().clone();
+        pool.ok_or_else(|| PyValueError::new_err(format!("this Pool of segment '{}' is closed", self.name)))
+    }
+
+    fn raise(&self, py: Python<'_>, error: &Error) -> PyErr {
+        errors::raise(py, error, &self.name)
+    }
+}
+
+#[pymethods]
+impl Pool {
+    /// Create a pool that must be new.
+    #[staticmethod]
+    #[pyo3(signature = (name, *, block_size, blocks=0, alignment=0, mode=0, max_participants=0, directory=None, schema=None, wait="balanced", group=None))]
+    #[allow(clippy::too_many_arguments, reason = "keywords in Python")]
+    fn create(
+        py: Python<'_>,
+        name: &str,
+        block_size: u64,
+        blocks: u64,
+        alignment: u64,
+        mode: u32,
+        max_participants: u32,
+        directory: Option<PathBuf>,
+        schema: Option<String>,
+        wait: &str,
+        group: Option<u32>,
+    ) -> PyResult<Pool> {
+        let wait = strategy(wait)?;
+        let segment = SegmentOptions { mode, group, max_participants, directory, schema, wait };
+        let options = PoolOptions { block_size, blocks, alignment, segment };
+        Pool::make(py, name, &options, || ipcx::Pool::create(name, &options))
+    }
+
+    /// Attach to a pool, or create it if there is none.
+    #[staticmethod]
+    #[pyo3(signature = (name, *, block_size, blocks=0, alignment=0, mode=0, max_participants=0, directory=None, schema=None, wait="balanced", group=None))]
+    #[allow(clippy::too_many_arguments, reason = "keywords in Python")]
+    fn open(
+        py: Python<'_>,
+        name: &str,
+        block_size: u64,
+        blocks: u64,
+        alignment: u64,
+        mode: u32,
+        max_participants: u32,
+        directory: Option<PathBuf>,
+        schema: Option<String>,
+        wait: &str,
+        group: Option<u32>,
+    ) -> PyResult<Pool> {
+        let wait = strategy(wait)?;
+        let segment = SegmentOptions { mode, group, max_participants, directory, schema, wait };
+        let options = PoolOptions { block_size, blocks, alignment, segment };
+        Pool::make(py, name, &options, || ipcx::Pool::open(name, &options))
+    }
+
+    /// Attach to a pool that must exist, and agree with the sizes and the schema if they are given.
+    #[staticmethod]
+    #[pyo3(signature = (name, *, directory=None, schema=None, block_size=0, blocks=0))]
+    fn attach(
+        py: Python<'_>,
+        name: &str,
+        directory: Option<PathBuf>,
+        schema: Option<String>,
+        block_size: u64,
+        blocks: u64,
+    ) -> PyResult<Pool> {
+        let segment = SegmentOptions { directory, schema, ..Default::default() };
+        let options = PoolOptions { block_size, blocks, segment, ..Default::default() };
+        Pool::make(py, name, &options, || ipcx::Pool::attach_with(name, &options))
+    }
+
+    /// Create a pool without a name, in memory sealed against resizing. Hand share_fd() to another process.
+    #[staticmethod]
+    #[pyo3(signature = (*, block_size, blocks=0, alignment=0, max_participants=0, schema=None, wait="balanced"))]
+    fn anonymous(
+        py: Python<'_>,
+        block_size: u64,
+        blocks: u64,
+        alignment: u64,
+        max_participants: u32,
+        schema: Option<String>,
+        wait: &str,
+    ) -> PyResult<Pool> {
+        let wait = strategy(wait)?;
+        let segment = SegmentOptions { max_participants, schema, wait, ..Default::default() };
+        let options = PoolOptions { block_size, blocks, alignment, segment };
+        Pool::make(py, "", &options, || ipcx::Pool::anonymous(&options))
+    }
+
+    /// Attach to the pool behind a descriptor (or an object with fileno()), which stays yours to close.
+    #[staticmethod]
+    fn from_fd(py: Python<'_>, fd: &Bound<'_, PyAny>) -> PyResult<Pool> {
+        let fd = descriptor(fd)?;
+        // SAFETY: borrowed for this call; a number that is not open is an error of the system, not undefined.
+        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+        Pool::make(py, "", &PoolOptions::default(), || ipcx::Pool::from_fd(fd))
+    }
+
+    /// A new descriptor of the pool, to hand to another process; yours to close. It is closed on exec unless you say
+    /// otherwise (subprocess: pass_fds).
+    fn share_fd(&self, py: Python<'_>) -> PyResult<i32> {
+        let fd = self.open_pool()?.share_fd();
+        fd.map(IntoRawFd::into_raw_fd).map_err(|error| self.raise(py, &error))
+    }
+
+    /// A block; waits for one to be released if none is free.
+    #[pyo3(signature = (timeout=None))]
+    fn acquire(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Block> {
+        let deadline = deadline(timeout)?;
+        let pool = self.open_pool()?;
+        let id = match pool.acquire_raw(Deadline::NOW) {
+            Err(Error::WouldBlock) if !deadline.is_now() => {
+                slices(py, deadline, |slice| py.detach(|| pool.acquire_raw(slice)).map_err(Ended::Core))
+                    .map_err(|ended| ended.raise(py, &self.name))?
+            }
+            done => done.map_err(|error| self.raise(py, &error))?,
+        };
+        Ok(Block::new(pool, id, self.block_size))
+    }
+
+    /// Give back what dead processes owned, and what is in flight on rings that are gone. Returns how many blocks.
+    ///
+    /// Only the second needs this call: an acquire that finds nothing free does the first by itself.
+    fn recover(&self, py: Python<'_>) -> PyResult<u64> {
+        let pool = self.open_pool()?;
+        py.detach(|| pool.recover()).map_err(|error| self.raise(py, &error))
+    }
+
+    /// Figures as they are now, taken without stopping anybody.
+    fn stats(&self, py: Python<'_>) -> PyResult<PoolStats> {
+        let pool = self.open_pool()?;
+        py.detach(|| pool.stats()).map(PoolStats::from).map_err(|error| self.raise(py, &error))
+    }
+
+    /// Name, or 'anonymous'.
+    #[getter]
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Bytes of a block.
+    #[getter]
+    fn block_size(&self) -> usize {
+        self.block_size
+    }
+
+    /// How many blocks there are.
+    #[getter]
+    fn blocks(&self) -> u64 {
+        self.blocks
+    }
+
+    /// The schema label it was created with.
+    #[getter]
+    fn schema(&self) -> Option<&str> {
+        self.schema.as_deref()
+    }
+
+    /// How calls on it wait: 'balanced', 'spin', 'yield' or 'block'.
+    #[getter]
+    fn wait(&self) -> &'static str {
+        strategy_name(self.wait)
+    }
+
+    /// Directory of its file; None if it has no name.
+    #[getter]
+    fn directory(&self) -> Option<&std::ffi::OsStr> {
+        self.directory.as_deref().map(Path::as_os_str)
+    }
+
+    /// True after close().
+    #[getter]
+    fn closed(&self) -> bool {
+        self.slot().is_none()
+    }
+
+    /// Let go of the handle. The name stays; blocks in use keep the memory until they go. Closing again does nothing.
+    fn close(&self) {
+        let pool = self.slot().take();
+        drop(pool); // Outside the lock.
+    }
+
+    /// For multiprocessing with the start methods spawn and forkserver: the other process attaches anew.
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        py.import(pyo3::intern!(py, "ipcx._pickle"))?.call_method1(pyo3::intern!(py, "reduce"), (slf,))
+    }
+
+    fn __enter__(slf: &Bound<'_, Self>) -> PyResult<Py<Self>> {
+        slf.get().open_pool()?;
+        Ok(slf.clone().unbind())
+    }
+
+    #[pyo3(signature = (exc_type=None, exc_value=None, traceback=None))]
+    fn __exit__(
+        &self,
+        exc_type: Option<&Bound<'_, PyAny>>,
+        exc_value: Option<&Bound<'_, PyAny>>,
+        traceback: Option<&Bound<'_, PyAny>>,
+    ) {
+        let _ = (exc_type, exc_value, traceback);
+        self.close();
+    }
+
+    fn __repr__(&self) -> String {
+        let state = if self.closed() { "closed" } else { "open" };
+        format!("<ipcx.Pool '{}', {} blocks of {} bytes, {state}>", self.name, self.blocks, self.block_size)
+    }
+}
+
+/// A process that owns blocks of a pool.
+#[pyclass(frozen, get_all, eq, module = "ipcx")]
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct PoolHolder {
+    /// Which process it is, if it says so.
+    process: Option<Participant>,
+    /// False if it died; then its blocks come back with recover(), or when an acquire finds nothing else.
+    alive: bool,
+    /// How many blocks it owns.
+    blocks: u64,
+}
+
+#[pymethods]
+impl PoolHolder {
+    fn __repr__(&self) -> String {
+        let process = self.process.as_ref().map_or("None".to_owned(), Participant::describe);
+        let alive = if self.alive { "True" } else { "False" };
+        format!("PoolHolder(process={process}, alive={alive}, blocks={})", self.blocks)
+    }
+}
+
+/// Figures of a pool: `free`, `owned` and `in_flight` add up to `blocks`.
+#[pyclass(frozen, get_all, eq, module = "ipcx")]
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct PoolStats {
+    /// Bytes of a block.
+    block_size: u64,
+    /// How many blocks there are.
+    blocks: u64,
+    /// Blocks that can be acquired.
+    free: u64,
+    /// Blocks that processes own.
+    owned: u64,
+    /// Blocks that were sent and not yet received.
+    in_flight: u64,
+    /// Who owns blocks.
+    holders: Vec<PoolHolder>,
+}
+
+#[pymethods]
+impl PoolStats {
+    fn __repr__(&self) -> String {
+        format!(
+            "PoolStats(block_size={}, blocks={}, free={}, owned={}, in_flight={})",
+            self.block_size, self.blocks, self.free, self.owned, self.in_flight
+        )
+    }
+}
+
+impl From<ipcx::PoolStats> for PoolStats {
+    fn from(from: ipcx::PoolStats) -> PoolStats {
+        let holder = |holder: ipcx::PoolHolder| PoolHolder {
+            process: holder.process.map(Participant::from),
+            alive: holder.alive,
+            blocks: holder.blocks,
+        };
+        PoolStats {
+            block_size: from.block_size,
+            blocks: from.blocks,
+            free: from.free,
+            owned: from.owned,
+            in_flight: from.in_flight,
+            holders: from.holders.into_iter().map(holder).collect(),
+        }
+    }
+}
