@@ -7,6 +7,7 @@ import pickle
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -202,9 +203,10 @@ def _fill(pool: ipcx.Pool, ring: ipcx.Ring) -> None:
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_a_pool_is_an_argument_of_a_process(pool: ipcx.Pool, name: str, method: str) -> None:
+    context: Any = multiprocessing.get_context(method)
     with ipcx.Ring.anonymous() as ring, ipcx.Pool.anonymous(block_size=64, blocks=2) as nameless:
         for own in (pool, nameless):
-            process = multiprocessing.get_context(method).Process(target=_fill, args=(own, ring))
+            process = context.Process(target=_fill, args=(own, ring))
             process.start()
             with ring.consumer() as rx, rx.recv_block(own, timeout=60) as block:
                 assert (block.as_array("u1") == 9).all()

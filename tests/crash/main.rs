@@ -22,7 +22,7 @@
 //! | `tracee` | a victim as a stopped process: steps, breakpoints, system calls, death |
 //! | `image` | what the files are like between two instructions |
 //! | `stage` | what a sweep needs to know of an operation |
-//! | `ring`, `segment` | start states, and survivors who finish |
+//! | `ring`, `segment`, `pool` | start states, and survivors who finish |
 //! | `sweep` | single cases |
 //! | `errors` | errors that a system call may give |
 //! | `plan` | which cases a worker tries |
@@ -34,6 +34,7 @@
 mod errors;
 mod image;
 mod plan;
+mod pool;
 mod ring;
 mod segment;
 mod stage;
@@ -63,7 +64,7 @@ const STUCK: Duration = Duration::from_secs(30);
 
 /// The one of this name, or those whose names have it in them.
 fn scenarios(filter: &str) -> Vec<Scenario> {
-    let all = || segment::scenarios().into_iter().chain(ring::scenarios());
+    let all = || segment::scenarios().into_iter().chain(ring::scenarios()).chain(pool::scenarios());
     let exact: Vec<_> = all().filter(|scenario| scenario.name == filter).collect();
     if exact.is_empty() {
         return all().filter(|scenario| scenario.name.contains(filter)).collect();

@@ -94,13 +94,13 @@ pub(crate) fn profile(workshop: &mut Workshop<'_>, scenario: &Scenario) -> Profi
     stage.dead(At::End(profile.code), Toll::AtMost);
     stage.finish(workshop, false);
     profile.calls = calls(workshop, scenario);
-    let sleeps = |pair: &[u64]| pair[1] == libc::SYS_futex as u64;
     // Otherwise a partner that does not fence may not notice.
-    let ordered = |pair: &[u64]| pair[0] == libc::SYS_membarrier as u64;
     if scenario.sleeps {
-        let mut before = profile.calls.windows(2).filter(|pair| sleeps(pair)).peekable();
+        let before: Vec<_> = profile.calls.split(|call| *call == libc::SYS_futex as u64).collect();
+        let ordered = |calls: &&[u64]| calls.contains(&(libc::SYS_membarrier as u64));
+        let (_, before) = before.split_last().expect("one part at least");
         assert!(
-            before.peek().is_some() && before.all(ordered),
+            !before.is_empty() && before.iter().all(ordered),
             "no barrier before a sleep: {:?}",
             profile.calls
         );

@@ -40,6 +40,9 @@ static ipcx_consumer *rx;
 static unsigned char records[BATCH][LARGEST], room[BATCH * LARGEST];
 static struct iovec batch[BATCH];
 static int pipes[2];
+static ipcx_pool *pool;
+static ipcx_block blocks[64];
+static size_t held; /* of these blocks */
 static int64_t next = -1; /* record that the role held is at */
 
 /* ---- Before the first mark ---- */
@@ -107,6 +110,92 @@ static void borrow(void)
 
 static void nothing(void)
 {
+}
+
+static void attach_pool(void)
+{
+    must(ipcx_pool_attach(name, &pool));
+}
+
+static void hold(size_t count)
+{
+    while (held < count)
+        must(ipcx_pool_acquire(pool, 0, &blocks[held++]));
+}
+
+static void drop_to(size_t count)
+{
+    while (held > count)
+        must(ipcx_pool_release(pool, &blocks[--held]));
+}
+
+static void hold_one(void)
+{
+    attach_pool();
+    hold(1);
+}
+
+static void hold_some(void)
+{
+    attach_pool();
+    hold(8);
+}
+
+/* The next acquire takes what this handle keeps ready. */
+static void keep_one_ready(void)
+{
+    hold_one();
+    drop_to(0);
+}
+
+/* The next release finds no room among them. */
+static void keep_many_ready(void)
+{
+    attach_pool();
+    hold(20);
+    drop_to(1);
+}
+
+static void number_block(void)
+{
+    memcpy(blocks[0].data, &next, sizeof next);
+}
+
+/* The ring that carries the blocks. */
+static void carry(void)
+{
+    hold_one();
+    must(ipcx_ring_attach("carrier", &ring));
+    must(ipcx_ring_producer(ring, &tx));
+    next = (int64_t)(ipcx_producer_position(tx) / 40);
+    number_block();
+}
+
+static void carry_again(void)
+{
+    carry();
+    must(ipcx_producer_send_block(tx, pool, &blocks[0], 8, 0));
+    must(ipcx_pool_acquire(pool, 0, &blocks[0]));
+    next++;
+    number_block();
+}
+
+static void fetch(void)
+{
+    attach_pool();
+    must(ipcx_ring_attach("carrier", &ring));
+    must(ipcx_ring_consumer(ring, &rx));
+    next = (int64_t)(ipcx_consumer_position(rx) / 40);
+}
+
+static void fetch_again(void)
+{
+    size_t len;
+
+    fetch();
+    must(ipcx_consumer_recv_block(rx, pool, &blocks[0], &len, 0));
+    must(ipcx_pool_release(pool, &blocks[0]));
+    next++;
 }
 
 /* From here on the kernel refuses unnamed files, as file systems without O_TMPFILE do. */
@@ -321,6 +410,64 @@ static int consumer_poll_fd(void)
     return ipcx_consumer_poll_fd(rx);
 }
 
+/* ---- Pool ---- */
+
+static int open_pool(void)
+{
+    return ipcx_pool_attach(name, &pool);
+}
+
+static int close_pool(void)
+{
+    ipcx_pool_close(pool);
+    return 0;
+}
+
+static int acquire(void)
+{
+    return ipcx_pool_acquire(pool, 0, &blocks[held]);
+}
+
+static int acquire_asleep(void)
+{
+    return ipcx_pool_acquire(pool, TO_SLEEP, &blocks[held]);
+}
+
+static int release_block(void)
+{
+    return ipcx_pool_release(pool, &blocks[held - 1]);
+}
+
+/* As whoever finds the dead does it: attaches, and gives back what they had. */
+static int recover(void)
+{
+    size_t found;
+    int code = ipcx_pool_attach(name, &pool);
+
+    if (code == 0 && (code = ipcx_pool_recover(pool, &found)) < 0)
+        ipcx_pool_close(pool);
+    return code;
+}
+
+static int pool_stats(void)
+{
+    ipcx_stats figures = IPCX_STATS_INIT;
+
+    return ipcx_pool_stats(pool, &figures);
+}
+
+static int send_block(void)
+{
+    return ipcx_producer_send_block(tx, pool, &blocks[0], 8, 0);
+}
+
+static int recv_block(void)
+{
+    size_t len;
+
+    return ipcx_consumer_recv_block(rx, pool, &blocks[0], &len, 0);
+}
+
 static const struct operation {
     const char *name;
     void (*prepare)(void);
@@ -359,6 +506,19 @@ static const struct operation {
     { "return", borrow, give_back },
     { "watched_recv", consume_watched, try_recv },
     { "consumer_poll_fd", consume, consumer_poll_fd },
+    { "pool_attach", nothing, open_pool },
+    { "pool_close", hold_some, close_pool },
+    { "acquire", attach_pool, acquire },
+    { "acquire_ready", keep_one_ready, acquire },
+    { "acquire_asleep", attach_pool, acquire_asleep },
+    { "release_block", hold_one, release_block },
+    { "release_freely", keep_many_ready, release_block },
+    { "pool_recover", nothing, recover },
+    { "pool_stats", attach_pool, pool_stats },
+    { "send_block", carry, send_block },
+    { "send_block_again", carry_again, send_block },
+    { "recv_block", fetch, recv_block },
+    { "recv_block_again", fetch_again, recv_block },
 };
 
 /* In the child: everything between the marks is what the tracer steps through. */
