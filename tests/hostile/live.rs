@@ -58,7 +58,7 @@ fn a_peer_that_writes_without_pause_cannot_do_more_than_destroy_messages() {
         std::thread::sleep(Duration::from_millis(1));
     }
     workers.extend(Language::ALL.map(|language| endpoints(language, &place, random.word())));
-    let (time, full) = (worker::time(20, QUICK), worker::is_long());
+    let (time, full) = (worker::time(14, QUICK), worker::is_long());
     worker::watch(&mut workers, |workers| {
         let is_written = full && workers[0].tally.get(Word::Done) >= FULL;
         let is_seen = Who::ALL.iter().all(|who| workers[1..].iter().all(|worker| both(worker, *who)));

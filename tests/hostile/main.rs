@@ -6,6 +6,7 @@
 //! | `bits` | every bit of a segment, flipped |
 //! | `images` | random images of a segment |
 //! | `live` | a peer that writes without pause, while ends in C, Python and Rust work |
+//! | `pool` | the same three of a pool |
 //! | `refused` | a role that cannot be taken over |
 //! | `segment`, `mix` | the hostile side: the segment as mapped words, and what is written there |
 //! | `calls`, `exposed`, `endpoints.c`, `endpoints.py` | the exposed side: every call, in three languages |
@@ -21,6 +22,7 @@ mod guard;
 mod images;
 mod live;
 mod mix;
+mod pool;
 mod refused;
 mod segment;
 mod tally;

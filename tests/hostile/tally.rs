@@ -82,10 +82,15 @@ pub(crate) enum Call {
     ConsumerFd,
     CloseProducer,
     CloseConsumer,
+    Acquire,
+    Release,
+    SendBlock,
+    RecvBlock,
+    Recover,
 }
 
 impl Call {
-    const ALL: [Call; 20] = [
+    const ALL: [Call; 25] = [
         Call::None,
         Call::Attach,
         Call::Stats,
@@ -106,6 +111,11 @@ impl Call {
         Call::ConsumerFd,
         Call::CloseProducer,
         Call::CloseConsumer,
+        Call::Acquire,
+        Call::Release,
+        Call::SendBlock,
+        Call::RecvBlock,
+        Call::Recover,
     ];
 
     /// The call that this process is in the middle of or has just made, by its number.
