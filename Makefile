@@ -96,7 +96,7 @@ sanitize: build python ## the tests under ThreadSanitizer and AddressSanitizer
 valgrind: build ## the C examples and tests under valgrind
 	scripts/valgrind
 
-fuzz: ## the five fuzz targets, one after the other, SECONDS= each (60)
+fuzz: ## the six fuzz targets, one after the other, SECONDS= each (60)
 	scripts/fuzz all $(or $(SECONDS),60)
 
 compare: build python ## what the same killing does to other queues, KILLS= each (50; docs/comparison.md)

@@ -103,6 +103,11 @@ fn names_and_options_are_accepted_or_refused_as_documented() {
 }
 
 #[test]
+fn any_sequence_of_calls_leaves_each_block_with_its_owner() {
+    play("pool");
+}
+
+#[test]
 fn descriptors_say_when_their_end_is_ready() {
     play("descriptors");
 }

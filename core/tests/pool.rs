@@ -305,10 +305,16 @@ fn a_handle_that_closes_gives_back_what_it_owns() {
     let dir = Scratch::new();
     let pool = Pool::create("a", &options(&dir, 64, 64)).unwrap();
     let other = Pool::attach_with("a", &options(&dir, 0, 0)).unwrap();
+    let ring = Ring::anonymous(&RingOptions::default()).unwrap();
+    let mut tx = ring.producer().unwrap();
+    tx.send_block(other.acquire().unwrap()).unwrap();
     for _ in 0..20 {
         other.acquire().unwrap().into_id();
     }
-    assert_eq!(counts(&pool), (44, 20, 0));
-    drop(other);
-    assert_eq!(counts(&pool), (64, 0, 0));
+    assert_eq!(counts(&pool), (43, 20, 1));
+    drop(other); // the producer that it sent through goes on
+    assert_eq!(counts(&pool), (63, 0, 1));
+    let next = Pool::attach_with("a", &options(&dir, 0, 0)).unwrap();
+    tx.send_block(next.acquire().unwrap()).unwrap();
+    assert_eq!(counts(&pool), (62, 0, 2));
 }

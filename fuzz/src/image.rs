@@ -157,6 +157,10 @@ pub fn damage(image: &mut [u8], layout: &Layout, input: &mut Input) {
                 let len = (layout.capacity as usize).saturating_sub(usize::from(input.u8()));
                 record_word(len, position_at(image, layout, at))
             }
+            7 if kind & 64 != 0 => {
+                // One that hands a block over.
+                record_word(usize::from(input.u8()), position_at(image, layout, at)) ^ 3 << 32
+            }
             _ => 0,
         };
         let end = image.len().min(at + 8);

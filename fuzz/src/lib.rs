@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `input` | bytes taken for numbers |
 //! | `image` | a segment's bytes, as docs/segment-format.md has them, and a ring that is used again and again |
-//! | `attach`, `reader`, `operations`, `options` | the targets |
+//! | `attach`, `reader`, `operations`, `options`, `pool` | the targets |
 //! | `sending`, `receiving` | the calls of `operations` |
 //! | `model` | the queue that it is compared with |
 //! | `seeds` | inputs to start from |
@@ -16,6 +16,7 @@ mod input;
 mod model;
 mod operations;
 mod options;
+mod pool;
 mod reader;
 mod receiving;
 mod seeds;
@@ -25,6 +26,7 @@ pub use self::{
     attach::attach,
     operations::{descriptors, operations},
     options::options,
+    pool::pool,
     reader::ring_reader,
     seeds::seeds,
 };
@@ -33,10 +35,11 @@ pub use self::{
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     ("attach", attach),
     ("ring_reader", ring_reader),
     ("operations", operations),
     ("options", options),
     ("descriptors", descriptors),
+    ("pool", pool),
 ];

@@ -38,7 +38,10 @@ pub enum Refusal {
 impl Refusal {
     pub fn allows(self, error: &Error) -> bool {
         match error {
-            Error::WouldBlock | Error::TimedOut => matches!(self, Refusal::Waits | Refusal::DeadOrWaits),
+            // The fuzzer's own timer interrupts what sleeps.
+            Error::WouldBlock | Error::TimedOut | Error::Interrupted => {
+                matches!(self, Refusal::Waits | Refusal::DeadOrWaits)
+            }
             Error::Closed(_) => self == Refusal::Closed,
             Error::PeerDead(_) => matches!(self, Refusal::Dead | Refusal::DeadOrWaits),
             _ => false,
@@ -124,8 +127,11 @@ impl Model {
         let (own, peer) = (self.sides[end as usize], self.sides[end.other() as usize]);
         assert_ne!(own.role, Role::Alive);
         // The successor of one that died has the peer that one had; and who finds records is told of their producer.
-        let counts = own.role == Role::Dead || end == End::Consumer && !self.records.is_empty();
-        let ignores = (peer.role == Role::Closed && !counts).then_some(peer.taken);
+        let counts = end == End::Consumer && !self.records.is_empty();
+        let ignores = match own.role {
+            Role::Dead => own.ignores,
+            _ => (peer.role == Role::Closed && !counts).then_some(peer.taken),
+        };
         self.sides[end as usize] = Side { role: Role::Alive, taken: own.taken + 1, ignores, looked: false };
     }
 

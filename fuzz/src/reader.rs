@@ -12,11 +12,15 @@ use ipcx::{Consumer, Error, Producer};
 /// Bits of the first byte.
 const ATTACHED: u8 = 1;
 const WALK: u8 = 2;
+/// What a word's kind differs in, of a record that carries bytes and one that hands a block over.
+const OTHER_KIND: u64 = 3 << 32;
 
 /// What stands at a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
     Record(usize),
+    /// One that hands a block over.
+    Block(usize),
     Nothing,
     Corrupt,
 }
@@ -35,11 +39,11 @@ impl Reader<'_> {
     /// What stands at `at`, for a reader that has released everything before `head`.
     fn next(&self, head: u64, at: u64) -> Next {
         let word = self.word(self.layout.at(at));
-        match record_len(word, at) {
+        let fits = |len| at.wrapping_sub(head) + record_size(len) <= self.layout.capacity - 8;
+        match (record_len(word, at), record_len(word ^ OTHER_KIND, at)) {
             _ if word == 0 => Next::Nothing,
-            Some(len) if at.wrapping_sub(head) + record_size(len) <= self.layout.capacity - 8 => {
-                Next::Record(len)
-            }
+            (Some(len), _) if fits(len) => Next::Record(len),
+            (_, Some(len)) if fits(len) => Next::Block(len),
             _ => Next::Corrupt,
         }
     }
@@ -53,7 +57,7 @@ impl Reader<'_> {
         let mut at = head;
         loop {
             match self.next(head, at) {
-                Next::Record(len) => at = at.wrapping_add(record_size(len)),
+                Next::Record(len) | Next::Block(len) => at = at.wrapping_add(record_size(len)),
                 Next::Nothing => return Some(at),
                 Next::Corrupt => return None,
             }
@@ -188,6 +192,9 @@ fn read(rx: &mut Consumer, reader: &Reader, limit: usize) {
                     "{nothing:?}"
                 );
             }
+            Next::Block(_) => {
+                return assert!(matches!(rx.try_recv(&mut buffer), Err(Error::Mismatch(_))));
+            }
             Next::Corrupt => return assert!(matches!(rx.try_recv(&mut buffer), Err(Error::Corrupt(_)))),
         };
         let expected = reader.payload(position, len);
@@ -250,6 +257,9 @@ fn go_on(bench: &Bench, reader: &Reader, tx: &mut Producer, head: u64) {
         let expected = reader.payload(rx.position(), len);
         let len = rx.try_recv(&mut buffer).expect("a record");
         assert!(buffer[..len] == expected);
+    }
+    if let Next::Block(_) = reader.next(head, rx.position()) {
+        return; // It stands before what was sent.
     }
     for _ in 0..fit {
         assert_eq!(rx.try_recv(&mut buffer).expect("what was sent"), 40);

@@ -14,8 +14,26 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
         "operations" => operations(),
         "options" => options(),
         "descriptors" => descriptors(),
+        "pool" => pool(),
         _ => panic!("no target {target}; there are {:?}", TARGETS.map(|(name, _)| name)),
     }
+}
+
+/// Acquiring all and giving all back, handing over, closing; by either handle, whole and damaged.
+fn pool() -> Vec<Vec<u8>> {
+    let all = |call: u8, times: usize| [call, 0].repeat(times);
+    let mut seeds = Vec::new();
+    for first in [1, 4] {
+        for which in [0, 128] {
+            let start = vec![first];
+            seeds.push([start.clone(), vec![which; 71], all(6 | which, 70), vec![which ^ 128; 71]].concat());
+            seeds.push(
+                [start.clone(), vec![which; 9], all(10 | which, 9), vec![12 | which ^ 128; 9]].concat(),
+            );
+            seeds.push([start, vec![which; 20], all(15 | which, 4), vec![13, 4, 14, 14 | which]].concat());
+        }
+    }
+    seeds
 }
 
 fn attach() -> Vec<Vec<u8>> {

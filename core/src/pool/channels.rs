@@ -13,22 +13,22 @@ use crate::error::{from_errno, Error, Result};
 use crate::lease::CHANNEL_BASE;
 use crate::segment::Segment;
 use crate::sync::Ordering;
+use crate::sys::fork::NotInherited;
 use crate::sys::{file, lock, Errno};
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError, Weak};
 
-/// The channels whose locks one handle shares, and how many of its process's producers and consumers use each.
-#[derive(Debug)]
-pub(crate) struct Channels(Mutex<[u32; CHANNELS as usize]>);
-
-/// A producer's or consumer's use of a channel.
+/// A producer's or consumer's use of a channel. Its lock is on an open file description of its own, and so lasts as long as
+/// the producer or consumer, also where the pool's handle is closed before.
 #[derive(Debug)]
 pub(crate) struct Use {
-    core: Arc<Core>,
+    /// Which handle it was made for.
+    core: Weak<Core>,
     channel: u32,
+    _lease: NotInherited,
 }
 
 /// What tells a ring from all others, in a channel.
@@ -106,44 +106,38 @@ fn offset(channel: u32) -> u64 {
     CHANNEL_BASE + u64::from(channel)
 }
 
-impl Channels {
-    pub(crate) fn new() -> Channels {
-        Channels(Mutex::new([0; CHANNELS as usize]))
-    }
-}
-
 impl Use {
+    fn new(core: &Arc<Core>, channel: u32, lease: NotInherited) -> Use {
+        Use { core: Arc::downgrade(core), channel, _lease: lease }
+    }
+
     pub(crate) fn channel(&self) -> u32 {
         self.channel
     }
 
-    /// True if it is one of this pool handle.
+    /// True if it was made for this handle.
     pub(crate) fn is_of(&self, core: &Arc<Core>) -> bool {
-        Arc::ptr_eq(&self.core, core)
+        std::ptr::eq(self.core.as_ptr(), Arc::as_ptr(core))
     }
 
     /// The channel on which a ring's producer sends blocks: the one that it has, or a free one. For the holder of the
     /// producer's role: nobody else looks for a channel of this ring.
     pub(crate) fn for_producer(core: &Arc<Core>, segment: &Segment) -> Result<Use> {
-        let ring = Ring::of(segment)?;
-        let mut uses = core.channels.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (ring, lease) = (Ring::of(segment)?, core.segment.own_description()?);
         for attempt in 0..2 {
             for channel in 0..CHANNELS {
                 let found = core.channel(channel).key.load(Ordering::Acquire); // Partner: `Ring::write`.
-                let own = &mut uses[channel as usize];
-                if found == ring.key && (*own > 0 || core.share(channel, ring.key)?) {
-                    *own += 1;
-                    return Ok(Use { core: Arc::clone(core), channel });
+                if found == ring.key && core.share(&lease, channel, ring.key)? {
+                    return Ok(Use::new(core, channel, lease));
                 }
             }
             for channel in 0..CHANNELS {
-                if uses[channel as usize] == 0 && core.claim(channel, &ring)? {
-                    uses[channel as usize] = 1;
-                    return Ok(Use { core: Arc::clone(core), channel });
+                if core.claim(&lease, channel, &ring)? {
+                    return Ok(Use::new(core, channel, lease));
                 }
             }
             if attempt == 0 {
-                core.reclaim_channels(&uses)?;
+                core.recover_channels()?;
             }
         }
         Err(Error::NoSpace(core.segment.context(format!(
@@ -156,35 +150,12 @@ impl Use {
         if channel >= CHANNELS {
             return Ok(None);
         }
-        let mut uses = core.channels.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = &mut uses[channel as usize];
-        let key = segment.key();
-        let shared = match *own {
-            0 => core.share(channel, key)?,
-            _ => core.channel(channel).key.load(Ordering::Acquire) == key, // Partner: `Ring::write`.
-        };
-        if shared {
-            *own += 1;
-        }
-        Ok(shared.then(|| Use { core: Arc::clone(core), channel }))
+        let lease = core.segment.own_description()?;
+        let shared = core.share(&lease, channel, segment.key())?;
+        Ok(shared.then(|| Use::new(core, channel, lease)))
     }
 }
 
-impl Drop for Use {
-    fn drop(&mut self) {
-        if self.core.segment.is_inherited() {
-            return; // The parent's.
-        }
-        let mut uses = self.core.channels.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = &mut uses[self.channel as usize];
-        *own -= 1;
-        if *own == 0 {
-            self.core.unlock(self.channel);
-        }
-    }
-}
-
-/// What needs the locks. The caller holds the mutex of the uses: locks of one handle do not exclude each other.
 impl Core {
     fn channel(&self, channel: u32) -> &Channel {
         self.store.memory().channel(channel)
@@ -194,52 +165,50 @@ impl Core {
         from_errno(self.segment.name(), "fcntl(F_OFD_SETLK)", errno)
     }
 
-    fn unlock(&self, channel: u32) {
-        let _ = lock::unlock(self.segment.leases().file().as_fd(), offset(channel));
-        // Unlocking cannot fail.
+    fn unlock(&self, lease: &NotInherited, channel: u32) {
+        let _ = lock::unlock(lease.as_fd(), offset(channel)); // Unlocking cannot fail.
     }
 
     /// Shares the lock of a channel, if that still is the ring's.
-    fn share(&self, channel: u32, key: u64) -> Result<bool> {
-        let file = self.segment.leases().file();
-        if !lock::try_share(file.as_fd(), offset(channel)).map_err(|e| self.lock_error(e))? {
+    fn share(&self, lease: &NotInherited, channel: u32, key: u64) -> Result<bool> {
+        if !lock::try_share(lease.as_fd(), offset(channel)).map_err(|e| self.lock_error(e))? {
             return Ok(false); // Somebody is reclaiming it.
         }
         let is_ours = self.channel(channel).key.load(Ordering::Acquire) == key; // Partner: `Ring::write`.
         if !is_ours {
-            self.unlock(channel);
+            self.unlock(lease, channel);
         }
         Ok(is_ours)
     }
 
     /// Takes a free channel for a ring, and shares its lock.
-    fn claim(&self, channel: u32, ring: &Ring) -> Result<bool> {
-        let (file, entry) = (self.segment.leases().file(), self.channel(channel));
+    fn claim(&self, lease: &NotInherited, channel: u32, ring: &Ring) -> Result<bool> {
+        let entry = self.channel(channel);
         let free = || entry.key.load(Ordering::Acquire) == 0; // Partner: `Ring::write`.
-        if !free() || !lock::try_lock(file.as_fd(), offset(channel)).map_err(|e| self.lock_error(e))? {
+        if !free() || !lock::try_lock(lease.as_fd(), offset(channel)).map_err(|e| self.lock_error(e))? {
             return Ok(false);
         }
         let ours = free();
         if ours {
             ring.write(entry);
             // From alone to shared is one step: nobody gets between.
-            if let Err(errno) = lock::try_share(file.as_fd(), offset(channel)) {
-                self.unlock(channel);
-                return Err(self.lock_error(errno));
-            }
+            let shared = lock::try_share(lease.as_fd(), offset(channel));
+            shared.map_err(|e| self.lock_error(e))?;
         } else {
-            self.unlock(channel);
+            self.unlock(lease, channel);
         }
         Ok(ours)
     }
 
     /// Gives back what is in flight on channels that carry nothing any more; says how many blocks.
-    fn reclaim_channels(&self, uses: &[u32; CHANNELS as usize]) -> Result<u32> {
-        let (file, mut found) = (self.segment.leases().file(), 0);
-        for channel in (0..CHANNELS).filter(|channel| uses[*channel as usize] == 0) {
+    pub(crate) fn recover_channels(&self) -> Result<u32> {
+        // One thread at a time: locks of one handle do not exclude each other.
+        let _burying = self.burying.lock().unwrap_or_else(PoisonError::into_inner);
+        let (lease, mut found) = (self.segment.leases().file(), 0);
+        for channel in 0..CHANNELS {
             let entry = self.channel(channel);
             if entry.key.load(Ordering::Acquire) == 0
-                || !lock::try_lock(file.as_fd(), offset(channel)).map_err(|e| self.lock_error(e))?
+                || !lock::try_lock(lease.as_fd(), offset(channel)).map_err(|e| self.lock_error(e))?
             {
                 continue; // Free, or in use.
             }
@@ -247,14 +216,8 @@ impl Core {
                 found += self.store.reclaim_channel(channel);
                 entry.key.store(0, Ordering::Release); // Partner: `claim`.
             }
-            self.unlock(channel);
+            self.unlock(lease, channel);
         }
         Ok(found)
-    }
-
-    /// As [`Core::reclaim_channels`], for whoever asks.
-    pub(crate) fn recover_channels(&self) -> Result<u32> {
-        let uses = self.channels.0.lock().unwrap_or_else(PoisonError::into_inner);
-        self.reclaim_channels(&uses)
     }
 }

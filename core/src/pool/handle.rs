@@ -1,7 +1,6 @@
 //! The handle on a pool: opening, acquiring, recovery, statistics.
 
 use super::block::Block;
-use super::channels::Channels;
 use super::layout::{body_size, BlockId, State, ALIGNMENT, BLOCKS, BLOCK_SIZE, LAYOUT, MOST_BLOCKS};
 use super::memory::Mapped;
 use super::protocol::{Memory, Store};
@@ -102,13 +101,12 @@ pub struct Pool {
     pub(crate) core: Arc<Core>,
 }
 
-/// What the handle, and those of its process's producers and consumers that carry its blocks, keep.
+/// What the handle keeps, and those of its process's producers and consumers that carry its blocks know.
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) store: Store<Mapped>,
-    pub(super) channels: Channels,
     /// One thread at a time buries the dead: locks of one handle do not exclude each other.
-    burying: Mutex<()>,
+    pub(super) burying: Mutex<()>,
     /// When it was last asked who is dead; 0 before.
     asked: AtomicU64,
     pub(crate) segment: Segment,
@@ -120,8 +118,8 @@ impl Pool {
         if segment.leases().succeeds() {
             store.reclaim(segment.leases().slot());
         }
-        let (channels, burying, asked) = (Channels::new(), Mutex::new(()), AtomicU64::new(0));
-        Ok(Pool { core: Arc::new(Core { store, channels, burying, asked, segment }) })
+        let (burying, asked) = (Mutex::new(()), AtomicU64::new(0));
+        Ok(Pool { core: Arc::new(Core { store, burying, asked, segment }) })
     }
 
     /// Creates a pool that must be new.

@@ -381,6 +381,11 @@ impl Segment {
         self.header.schema()
     }
 
+    /// A descriptor to hold further locks with, through an open file description of its own.
+    pub(crate) fn own_description(&self) -> Result<NotInherited> {
+        own_description(&self.name, self.fd())
+    }
+
     /// True in a child that inherited the handle.
     #[inline(always)]
     pub(crate) fn is_inherited(&self) -> bool {
