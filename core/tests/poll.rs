@@ -91,11 +91,13 @@ fn a_forked_child_closes_what_it_inherited_and_keeps_its_own_threads() {
     // SAFETY: the child calls what is under test, and exits.
     let child = unsafe { libc::fork() };
     if child == 0 {
-        drop((rx, inherited));
         let own = ring();
+        let (mut rx, mut inherited) = (Some(rx), Some(inherited));
         let good = (0..3).all(|_| {
-            let Ok(mut rx) = own.consumer() else { return false };
-            rx.poll_fd().is_ok()
+            let Ok(mut own) = own.consumer() else { return false };
+            let good = own.poll_fd().is_ok();
+            drop((rx.take(), inherited.take())); // The own thread may be where the parent's was.
+            good
         });
         // SAFETY: ends the child without running the test harness's exit code.
         unsafe { libc::_exit(if good { 0 } else { 1 }) };
