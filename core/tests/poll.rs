@@ -1,5 +1,8 @@
 //! The descriptors behind `poll_fd`: readable exactly while the endpoint is ready.
 
+mod common;
+
+use common::in_child;
 use ipcx::{Error, Ring, RingOptions};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -88,23 +91,16 @@ fn a_forked_child_closes_what_it_inherited_and_keeps_its_own_threads() {
     let inherited = ring();
     let mut rx = inherited.consumer().unwrap();
     rx.poll_fd().unwrap();
-    // SAFETY: the child calls what is under test, and exits.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
+    let mut inherited = Some((rx, inherited));
+    in_child(|| {
         let own = ring();
-        let (mut rx, mut inherited) = (Some(rx), Some(inherited));
-        let good = (0..3).all(|_| {
+        (0..3).all(|_| {
             let Ok(mut own) = own.consumer() else { return false };
             let good = own.poll_fd().is_ok();
-            drop((rx.take(), inherited.take())); // The own thread may be where the parent's was.
+            drop(inherited.take()); // The own thread may be where the parent's was.
             good
-        });
-        // SAFETY: ends the child without running the test harness's exit code.
-        unsafe { libc::_exit(if good { 0 } else { 1 }) };
-    }
-    let mut status = 0;
-    // SAFETY: waits for the child made above.
-    unsafe { libc::waitpid(child, &mut status, 0) };
-    assert_eq!(status, 0);
+        })
+    });
+    let (mut rx, _ring) = inherited.expect("the parent's");
     assert!(!readable(rx.poll_fd().unwrap(), 0), "the parent's goes on");
 }

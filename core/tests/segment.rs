@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{child, child_argument, is_root, Scratch};
+use common::{child, child_argument, in_child, is_root, Scratch};
 use ipcx::{unlink_in, Error, Ring, RingOptions, SegmentOptions};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
@@ -427,11 +427,11 @@ fn a_forked_child_gets_forked_from_everything_it_inherits() {
     let (mut tx, mut rx) = (ring.producer().unwrap(), ring.consumer().unwrap());
     tx.send(b"parent's").unwrap();
     let options = dir.options();
-    // SAFETY: the child only calls what is under test, drops what it inherited, and exits.
-    let pid = unsafe { libc::fork() };
-    if pid == 0 {
+    let mut inherited = Some((tx, rx, ring));
+    in_child(|| {
+        let (mut tx, mut rx, ring) = inherited.take().expect("the parent's");
         let forked = |result: ipcx::Result<()>| matches!(result, Err(Error::Forked));
-        let mut good = forked(tx.try_send(b"x"))
+        let good = forked(tx.try_send(b"x"))
             && forked(rx.try_recv(&mut [0; 16]).map(drop))
             && forked(rx.try_borrow().map(drop))
             && forked(tx.try_reserve(1).map(drop))
@@ -440,14 +440,9 @@ fn a_forked_child_gets_forked_from_everything_it_inherits() {
             && forked(ring.share_fd().map(drop));
         drop((tx, rx, ring)); // must not close the parent's roles
         let own = Ring::attach_with("a", &options);
-        good &= matches!(own.as_ref().map(|ring| ring.producer()), Ok(Err(Error::RoleTaken(_))));
-        // SAFETY: ends the child without running the test harness's exit code.
-        unsafe { libc::_exit(if good { 0 } else { 1 }) };
-    }
-    let mut status = 0;
-    // SAFETY: waits for the child made above.
-    unsafe { libc::waitpid(pid, &mut status, 0) };
-    assert_eq!(status, 0);
+        good && matches!(own.as_ref().map(|ring| ring.producer()), Ok(Err(Error::RoleTaken(_))))
+    });
+    let (_tx, mut rx, _ring) = inherited.expect("the parent's");
     assert_eq!(rx.recv(&mut [0; 16]).unwrap(), 8);
     assert!(matches!(rx.try_recv(&mut [0; 16]), Err(Error::WouldBlock)), "the producer is still there");
 }

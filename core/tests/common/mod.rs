@@ -66,3 +66,19 @@ pub fn is_root() -> bool {
     // SAFETY: geteuid touches nothing.
     unsafe { libc::geteuid() == 0 }
 }
+
+/// Does this in a forked child, which must find it good. A panic there is not: otherwise the child would end with its one
+/// thread, and with success.
+pub fn in_child(work: impl FnOnce() -> bool) {
+    // SAFETY: the child calls what is under test, and exits.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let good = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or(false);
+        // SAFETY: ends the child without running the test harness's exit code.
+        unsafe { libc::_exit(if good { 0 } else { 1 }) };
+    }
+    let mut status = 0;
+    // SAFETY: waits for the child made above.
+    unsafe { libc::waitpid(child, &mut status, 0) };
+    assert_eq!(status, 0, "the child's view");
+}
