@@ -424,7 +424,7 @@ fn a_parents_leases_end_with_it_although_a_child_of_its_lives() {
 fn a_forked_child_gets_forked_from_everything_it_inherits() {
     let dir = Scratch::new();
     let ring = Ring::create("a", &dir.options()).unwrap();
-    let (mut tx, mut rx) = (ring.producer().unwrap(), ring.consumer().unwrap());
+    let (mut tx, rx) = (ring.producer().unwrap(), ring.consumer().unwrap());
     tx.send(b"parent's").unwrap();
     let options = dir.options();
     let mut inherited = Some((tx, rx, ring));
