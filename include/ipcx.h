@@ -167,6 +167,12 @@
 /** Backing: a file in a directory. The default. */
 #define IPCX_BACKING_DIRECTORY 0
 
+/**
+ * Backing: the blocks of a pool in a System V segment with a `key`, everything else in a file in a directory. The
+ * blocks begin at the segment's second page.
+ */
+#define IPCX_BACKING_SYSTEM_V 1
+
 /** Flag of options: give a new segment to `group`. */
 #define IPCX_OPT_GROUP 1
 
@@ -220,7 +226,7 @@ typedef struct ipcx_ring_options {
      * is given.
      */
     uint32_t max_participants;
-    /** IPCX_BACKING_DIRECTORY. */
+    /** IPCX_BACKING_DIRECTORY; for a new pool with a name also IPCX_BACKING_SYSTEM_V. */
     uint32_t backing;
     /**
      * How calls on a new segment wait: IPCX_WAIT_BALANCED, _SPIN, _YIELD or _BLOCK. It is kept in the
@@ -231,8 +237,8 @@ typedef struct ipcx_ring_options {
     uint32_t flags;
     /** Group that a new segment is given to if `flags` has IPCX_OPT_GROUP. Give it a mode of 0660 as well. */
     uint32_t group;
-    /** 0. */
-    uint32_t reserved;
+    /** Key of the System V segment, with that backing; else 0. */
+    int32_t key;
     /**
      * Directory of the segment; NULL means $IPCX_DIR, else /dev/shm. A path on disk keeps the segment over a
      * reboot.
@@ -320,8 +326,8 @@ typedef struct ipcx_pool_options {
     uint32_t flags;
     /** As in ipcx_ring_options. */
     uint32_t group;
-    /** 0. */
-    uint32_t reserved;
+    /** As in ipcx_ring_options. */
+    int32_t key;
     /** As in ipcx_ring_options. */
     const char *directory;
     /** As in ipcx_ring_options. */

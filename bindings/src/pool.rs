@@ -5,7 +5,7 @@ use crate::errors;
 use crate::producer::descriptor;
 use crate::segment::{place, strategy, strategy_name, Participant};
 use crate::wait::{deadline, slices, Ended};
-use ipcx::{Deadline, Error, PoolOptions, SegmentOptions, WaitStrategy};
+use ipcx::{Backing, Deadline, Error, PoolOptions, SegmentOptions, WaitStrategy};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use std::os::fd::{BorrowedFd, IntoRawFd};
@@ -69,9 +69,10 @@ impl Pool {
 
 #[pymethods]
 impl Pool {
-    /// Create a pool that must be new.
+    /// Create a pool that must be new. With a key, its blocks are in a System V segment that has this key, from the second
+    /// page on.
     #[staticmethod]
-    #[pyo3(signature = (name, *, block_size, blocks=0, alignment=0, mode=0, max_participants=0, directory=None, schema=None, wait="balanced", group=None))]
+    #[pyo3(signature = (name, *, block_size, blocks=0, alignment=0, mode=0, max_participants=0, directory=None, schema=None, wait="balanced", group=None, key=None))]
     #[allow(clippy::too_many_arguments, reason = "keywords in Python")]
     fn create(
         py: Python<'_>,
@@ -85,16 +86,18 @@ impl Pool {
         schema: Option<String>,
         wait: &str,
         group: Option<u32>,
+        key: Option<i32>,
     ) -> PyResult<Pool> {
         let wait = strategy(wait)?;
-        let segment = SegmentOptions { mode, group, max_participants, directory, schema, wait };
+        let backing = key.map_or(Backing::Directory, |key| Backing::SystemV { key });
+        let segment = SegmentOptions { mode, group, max_participants, directory, schema, wait, backing };
         let options = PoolOptions { block_size, blocks, alignment, segment };
         Pool::make(py, name, &options, || ipcx::Pool::create(name, &options))
     }
 
     /// Attach to a pool, or create it if there is none.
     #[staticmethod]
-    #[pyo3(signature = (name, *, block_size, blocks=0, alignment=0, mode=0, max_participants=0, directory=None, schema=None, wait="balanced", group=None))]
+    #[pyo3(signature = (name, *, block_size, blocks=0, alignment=0, mode=0, max_participants=0, directory=None, schema=None, wait="balanced", group=None, key=None))]
     #[allow(clippy::too_many_arguments, reason = "keywords in Python")]
     fn open(
         py: Python<'_>,
@@ -108,9 +111,11 @@ impl Pool {
         schema: Option<String>,
         wait: &str,
         group: Option<u32>,
+        key: Option<i32>,
     ) -> PyResult<Pool> {
         let wait = strategy(wait)?;
-        let segment = SegmentOptions { mode, group, max_participants, directory, schema, wait };
+        let backing = key.map_or(Backing::Directory, |key| Backing::SystemV { key });
+        let segment = SegmentOptions { mode, group, max_participants, directory, schema, wait, backing };
         let options = PoolOptions { block_size, blocks, alignment, segment };
         Pool::make(py, name, &options, || ipcx::Pool::open(name, &options))
     }

@@ -86,7 +86,8 @@ impl Ring {
         group: Option<u32>,
     ) -> PyResult<Ring> {
         let wait = strategy(wait)?;
-        let segment = SegmentOptions { mode, group, max_participants, directory, schema, wait };
+        let segment =
+            SegmentOptions { mode, group, max_participants, directory, schema, wait, ..Default::default() };
         let options = RingOptions { capacity, segment };
         Ring::make(py, name, &options, || ipcx::Ring::create(name, &options))
     }
@@ -107,7 +108,8 @@ impl Ring {
         group: Option<u32>,
     ) -> PyResult<Ring> {
         let wait = strategy(wait)?;
-        let segment = SegmentOptions { mode, group, max_participants, directory, schema, wait };
+        let segment =
+            SegmentOptions { mode, group, max_participants, directory, schema, wait, ..Default::default() };
         let options = RingOptions { capacity, segment };
         Ring::make(py, name, &options, || ipcx::Ring::open(name, &options))
     }

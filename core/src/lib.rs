@@ -83,7 +83,7 @@ pub use crate::{
     lease::{Participant, RoleState},
     pool::{Block, BlockId, Pool, PoolHolder, PoolOptions, PoolStats},
     ring::{Consumer, Producer, Record, Reservation, Ring, RingOptions, RingStats, Unsent},
-    segment::{unlink, unlink_in, SegmentOptions},
+    segment::{unlink, unlink_in, Backing, SegmentOptions},
     wait::{Deadline, WaitStrategy},
 };
 

@@ -5,7 +5,7 @@
 mod common;
 
 use common::Scratch;
-use ipcx::{BlockId, Deadline, Error, Pool, PoolOptions, Ring, RingOptions};
+use ipcx::{Backing, BlockId, Deadline, Error, Pool, PoolOptions, Ring, RingOptions, SegmentOptions};
 use std::collections::HashSet;
 use std::io::Write;
 use std::os::fd::AsFd;
@@ -317,4 +317,114 @@ fn a_handle_that_closes_gives_back_what_it_owns() {
     let next = Pool::attach_with("a", &options(&dir, 0, 0)).unwrap();
     tx.send_block(next.acquire().unwrap()).unwrap();
     assert_eq!(counts(&pool), (62, 0, 2));
+}
+
+/// A System V segment as other programs find it.
+fn system_v(key: i32) -> Option<Vec<u8>> {
+    // SAFETY: the segment is attached, copied, and let go.
+    unsafe {
+        let id = libc::shmget(key, 0, 0);
+        let at = if id < 0 { return None } else { libc::shmat(id, std::ptr::null(), libc::SHM_RDONLY) };
+        assert_ne!(at as isize, -1);
+        let mut facts = std::mem::zeroed();
+        assert_eq!(libc::shmctl(id, libc::IPC_STAT, &mut facts), 0);
+        let bytes = std::slice::from_raw_parts(at.cast::<u8>(), facts.shm_segsz as usize).to_vec();
+        libc::shmdt(at);
+        Some(bytes)
+    }
+}
+
+fn remove_system_v(key: i32) {
+    // SAFETY: numbers only.
+    unsafe { libc::shmctl(libc::shmget(key, 0, 0), libc::IPC_RMID, std::ptr::null_mut()) };
+}
+
+/// A key of this process's own; what has it goes with the test.
+struct Key(i32);
+
+impl Key {
+    fn new(number: i32) -> Key {
+        Key(0x6970_0000 ^ (std::process::id() as i32 & 0xfff) << 4 | number)
+    }
+}
+
+impl Drop for Key {
+    fn drop(&mut self) {
+        remove_system_v(self.0);
+    }
+}
+
+fn in_system_v(dir: &Scratch, key: i32) -> PoolOptions {
+    let mut options = options(dir, 64, 32);
+    options.segment.backing = Backing::SystemV { key };
+    options
+}
+
+#[test]
+fn blocks_in_system_v_memory_are_found_by_their_key_and_go_with_the_name() {
+    let (dir, owned) = (Scratch::new(), Key::new(1));
+    let key = owned.0;
+    let pool = Pool::create("a", &in_system_v(&dir, key)).unwrap();
+    let mut block = pool.acquire().unwrap();
+    block.write_at(0, b"for whoever has the key").unwrap();
+    let number = (block.id().get() & 0xfff_ffff) as usize - 1;
+    let bytes = system_v(key).expect("it is there");
+    assert_eq!(&bytes[4096 + 64 * number..][..23], b"for whoever has the key");
+    assert!(bytes.len() == 4096 + 64 * 32 && bytes.starts_with(b"ipcxSYSV"));
+
+    let other = Pool::attach_with("a", &options(&dir, 0, 0)).unwrap();
+    let ring = Ring::create("ring", &dir.options()).unwrap();
+    ring.producer().unwrap().send_block(block).unwrap();
+    assert!(ring.consumer().unwrap().recv_block(&other).unwrap().to_vec().starts_with(b"for whoever"));
+    assert_eq!(counts(&other), (32, 0, 0));
+
+    let again = Pool::create("b", &in_system_v(&dir, key)).unwrap_err();
+    assert!(matches!(again, Error::Exists(_)), "{again}");
+    drop((pool, other));
+    let again = Pool::create("b", &in_system_v(&dir, key)).unwrap_err();
+    assert!(matches!(again, Error::Exists(_)), "nobody has it open, but it has a name: {again}");
+    ipcx::unlink_in(Some(dir.path()), "a").unwrap();
+    assert!(system_v(key).is_none(), "gone with the name");
+}
+
+#[test]
+fn a_failed_creation_leaves_no_system_v_memory_and_another_programs_is_not_touched() {
+    let (dir, owned) = (Scratch::new(), Key::new(2));
+    let key = owned.0;
+    let _ring = Ring::create("a", &dir.options()).unwrap();
+    assert!(matches!(Pool::create("a", &in_system_v(&dir, key)), Err(Error::Exists(_))));
+    assert!(system_v(key).is_none());
+    assert!(matches!(Pool::create("b", &in_system_v(&dir, 0)), Err(Error::Invalid(_))));
+    assert!(matches!(Pool::anonymous(&in_system_v(&dir, key)), Err(Error::Invalid(_))));
+    let backing = Backing::SystemV { key };
+    let segment = SegmentOptions { backing, ..dir.segment() };
+    let ring = Ring::create("b", &RingOptions { segment, ..Default::default() });
+    assert!(matches!(ring, Err(Error::Invalid(_))));
+    // SAFETY: numbers only.
+    assert!(unsafe { libc::shmget(key, 8192, libc::IPC_CREAT | 0o600) } >= 0);
+    let foreign = Pool::create("b", &in_system_v(&dir, key)).unwrap_err();
+    assert!(matches!(foreign, Error::Exists(_)), "{foreign}");
+    remove_system_v(key);
+    let pool = Pool::create("b", &in_system_v(&dir, key)).unwrap();
+    remove_system_v(key);
+    assert!(
+        Pool::attach_with("b", &options(&dir, 0, 0)).is_err_and(|error| matches!(error, Error::Corrupt(_)))
+    );
+    drop(pool);
+    ipcx::unlink_in(Some(dir.path()), "b").unwrap();
+}
+
+#[test]
+fn what_a_dead_creator_left_in_system_v_memory_is_removed_by_the_next() {
+    let (dir, owned) = (Scratch::new(), Key::new(3));
+    let key = owned.0;
+    // As one leaves it that dies before the first page is written, and one that dies before the file has its name.
+    // SAFETY: numbers only.
+    assert!(unsafe { libc::shmget(key, 8192, libc::IPC_CREAT | 0o601) } >= 0);
+    drop(Pool::create("a", &in_system_v(&dir, key)).unwrap());
+    std::fs::remove_file(dir.file("a")).unwrap();
+    assert!(system_v(key).is_some());
+    drop(Pool::create("a", &in_system_v(&dir, key)).unwrap());
+    ipcx::unlink_in(Some(dir.path()), "a").unwrap();
+    assert!(system_v(key).is_none());
 }

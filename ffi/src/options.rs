@@ -9,7 +9,8 @@
 
 use crate::arguments::{invalid, path, text};
 use ipcx_core::{
-    Error, PoolOptions, PoolStats, Result, RingOptions, RingStats, RoleState, SegmentOptions, WaitStrategy,
+    Backing, Error, PoolOptions, PoolStats, Result, RingOptions, RingStats, RoleState, SegmentOptions,
+    WaitStrategy,
 };
 use std::borrow::Cow;
 use std::ffi::c_char;
@@ -26,6 +27,9 @@ pub const IPCX_WAIT_BLOCK: u32 = 3;
 
 /// Backing: a file in a directory. The default.
 pub const IPCX_BACKING_DIRECTORY: u32 = 0;
+/// Backing: the blocks of a pool in a System V segment with a `key`, everything else in a file in a directory. The
+/// blocks begin at the segment's second page.
+pub const IPCX_BACKING_SYSTEM_V: u32 = 1;
 
 /// Flag of options: give a new segment to `group`.
 pub const IPCX_OPT_GROUP: u32 = 1;
@@ -60,7 +64,7 @@ pub struct ipcx_ring_options {
     /// Most handles open on it at once, 1 to 4096; 0 means 32. One that exists must have the same, unless 0
     /// is given.
     pub max_participants: u32,
-    /// IPCX_BACKING_DIRECTORY.
+    /// IPCX_BACKING_DIRECTORY; for a new pool with a name also IPCX_BACKING_SYSTEM_V.
     pub backing: u32,
     /// How calls on a new segment wait: IPCX_WAIT_BALANCED, _SPIN, _YIELD or _BLOCK. It is kept in the
     /// segment and used by whoever attaches.
@@ -69,8 +73,8 @@ pub struct ipcx_ring_options {
     pub flags: u32,
     /// Group that a new segment is given to if `flags` has IPCX_OPT_GROUP. Give it a mode of 0660 as well.
     pub group: u32,
-    /// 0.
-    pub reserved: u32,
+    /// Key of the System V segment, with that backing; else 0.
+    pub key: i32,
     /// Directory of the segment; NULL means $IPCX_DIR, else /dev/shm. A path on disk keeps the segment over a
     /// reboot.
     pub directory: *const c_char,
@@ -103,8 +107,8 @@ pub struct ipcx_pool_options {
     pub flags: u32,
     /// As in ipcx_ring_options.
     pub group: u32,
-    /// 0.
-    pub reserved: u32,
+    /// As in ipcx_ring_options.
+    pub key: i32,
     /// As in ipcx_ring_options.
     pub directory: *const c_char,
     /// As in ipcx_ring_options.
@@ -321,7 +325,7 @@ struct Common {
     wait: u32,
     flags: u32,
     group: u32,
-    reserved: u32,
+    key: i32,
     directory: *const c_char,
     schema: *const c_char,
 }
@@ -336,7 +340,7 @@ macro_rules! common {
             wait: $given.wait,
             flags: $given.flags,
             group: $given.group,
-            reserved: $given.reserved,
+            key: $given.key,
             directory: $given.directory,
             schema: $given.schema,
         }
@@ -375,11 +379,16 @@ pub(crate) unsafe fn pool_options(given: *const ipcx_pool_options) -> Result<Poo
 
 /// # Safety The strings are NULL or zero-terminated.
 unsafe fn segment_options(given: &Common) -> Result<SegmentOptions> {
-    if given.backing != IPCX_BACKING_DIRECTORY {
-        return Err(invalid("backing is not IPCX_BACKING_DIRECTORY"));
-    }
-    if given.flags & !IPCX_OPT_GROUP != 0 || given.reserved != 0 {
-        return Err(invalid("flags or reserved have bits that this version of ipcx does not know"));
+    let backing = match given.backing {
+        IPCX_BACKING_DIRECTORY if given.key == 0 => Backing::Directory,
+        IPCX_BACKING_DIRECTORY => {
+            return Err(invalid("a key is given without IPCX_BACKING_SYSTEM_V in backing"))
+        }
+        IPCX_BACKING_SYSTEM_V => Backing::SystemV { key: given.key },
+        _ => return Err(invalid("backing is not one of IPCX_BACKING_*")),
+    };
+    if given.flags & !IPCX_OPT_GROUP != 0 {
+        return Err(invalid("flags have bits that this version of ipcx does not know"));
     }
     if given.group != 0 && given.flags & IPCX_OPT_GROUP == 0 {
         return Err(invalid("a group is given without IPCX_OPT_GROUP in flags"));
@@ -397,5 +406,6 @@ unsafe fn segment_options(given: &Common) -> Result<SegmentOptions> {
         directory: unsafe { path(given.directory) },
         schema,
         wait: WaitStrategy::from_code(given.wait).ok_or_else(|| invalid("wait is not one of IPCX_WAIT_*"))?,
+        backing,
     })
 }

@@ -169,6 +169,7 @@ class Pool:
         schema: str | None = None,
         wait: _Wait = "balanced",
         group: int | None = None,
+        key: int | None = None,
     ) -> Pool: ...
     @staticmethod
     def open(
@@ -183,6 +184,7 @@ class Pool:
         schema: str | None = None,
         wait: _Wait = "balanced",
         group: int | None = None,
+        key: int | None = None,
     ) -> Pool: ...
     @staticmethod
     def attach(

@@ -236,3 +236,18 @@ def test_a_closed_pool_is_a_value_error_and_its_blocks_stay(pool: ipcx.Pool) -> 
     assert counts(pool) == (3, 1, 0)
     block.release()
     assert counts(pool) == (4, 0, 0)
+
+
+def test_blocks_can_be_in_system_v_memory(name: str) -> None:
+    key = 0x69700000 ^ (os.getpid() & 0xFFF) << 4 | 9
+    pool = ipcx.Pool.create(name, block_size=64, blocks=2, key=key)
+    try:
+        assert f" {key} " in open("/proc/sysvipc/shm").read().replace("\n", " ")
+        with pool.acquire() as block:
+            block[0] = 1
+    finally:
+        ipcx.unlink(name)
+    pool.close()
+    assert f" {key} " not in open("/proc/sysvipc/shm").read().replace("\n", " ")
+    with pytest.raises(ValueError, match="key"):
+        ipcx.Pool.create(name, block_size=64, key=0)

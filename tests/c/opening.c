@@ -102,7 +102,7 @@ static void bad_options_are_invalid_and_make_nothing(void)
     WITH(wait, 4);
     WITH(flags, 2);
     WITH(group, 1); /* without the flag */
-    WITH(reserved, 1);
+    WITH(key, 1);
     WITH(schema, schema);
     WITH(schema, "\xff");
     WITH(capacity, (UINT64_C(1) << 31) + 1);

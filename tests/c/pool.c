@@ -1,5 +1,7 @@
 /* Blocks of a pool. */
 #include "check.h"
+#include <sys/ipc.h>
+#include <sys/shm.h>
 
 static ipcx_pool_options sized(uint64_t block_size, uint64_t blocks)
 {
@@ -172,12 +174,40 @@ static void options_are_checked(void)
     ipcx_pool_close(NULL);
 }
 
+static void blocks_can_be_in_system_v_memory(void)
+{
+    ipcx_pool_options options = sized(64, 4);
+    const char *name = new_name();
+    key_t key = (key_t)(0x69700000 ^ ((getpid() & 0xfff) << 4 | 10));
+    ipcx_pool *pool;
+    ipcx_block block;
+    char *mine;
+    int id;
+
+    options.key = key;
+    GIVES(IPCX_E_INVALID, ipcx_pool_create(name, &options, &pool)); /* a key, and no backing that has one */
+    options.backing = IPCX_BACKING_SYSTEM_V;
+    GIVES(IPCX_E_INVALID, ipcx_pool_anonymous(&options, &pool));
+    OK(ipcx_pool_create(name, &options, &pool));
+    OK(ipcx_pool_acquire(pool, IPCX_NOWAIT, &block));
+    memcpy(block.data, "by key", 7);
+    id = shmget(key, 0, 0);
+    mine = shmat(id, NULL, 0);
+    CHECK(id >= 0 && mine != (char *)-1);
+    CHECK(strcmp(mine + sysconf(_SC_PAGESIZE) + 64 * ((block.id & 0xfffffff) - 1), "by key") == 0);
+    shmdt(mine);
+    ipcx_pool_close(pool);
+    OK(ipcx_unlink(name));
+    CHECK(shmget(key, 0, 0) == -1 && errno == ENOENT);
+}
+
 static const struct test tests[] = {
     TEST(a_block_is_acquired_written_and_released),
     TEST(a_bad_release_is_an_error_and_changes_nothing),
     TEST(a_block_goes_through_a_ring),
     TEST(what_a_dead_process_owned_comes_back),
     TEST(options_are_checked),
+    TEST(blocks_can_be_in_system_v_memory),
 };
 
 int main(void)

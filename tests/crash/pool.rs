@@ -6,7 +6,7 @@
 use crate::stage::{Scenario, Stage, Toll, Workshop};
 use crate::tracee::At;
 use ipcx::{
-    Block, BlockId, Consumer, Deadline, Error, Pool, PoolOptions, Producer, Ring, RingOptions,
+    Backing, Block, BlockId, Consumer, Deadline, Error, Pool, PoolOptions, Producer, Ring, RingOptions,
     SegmentOptions, WaitStrategy,
 };
 use ipcx_tests::Place;
@@ -97,7 +97,102 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             stage: Box::new(move |workshop| Box::new(PoolStage::make(workshop, operation, *state))),
         })
     };
-    OPERATIONS.iter().flat_map(each).collect()
+    OPERATIONS.iter().flat_map(each).chain(by_key()).collect()
+}
+
+/// Key of the System V segments of this process's victims.
+pub(crate) fn key() -> i32 {
+    0x6970_0000 ^ ((std::process::id() as i32 & 0xffff) << 4)
+}
+
+/// Creating and unlinking a pool, also one whose blocks the kernel keeps, whoever dies.
+fn by_key() -> impl Iterator<Item = Scenario> {
+    const OPERATIONS: [(&str, bool, i64); 5] = [
+        ("pool_create", false, 0),
+        ("pool_create", true, -6),
+        ("create_by_key", false, 0),
+        ("create_by_key", true, -6),
+        ("unlink_by_key", true, 0),
+    ];
+    OPERATIONS.into_iter().map(|(operation, exists, returns)| Scenario {
+        name: format!("{operation}/{}", if exists { "existing" } else { "new" }),
+        operation,
+        target: POOL,
+        threads: false,
+        sleeps: false,
+        recovers: None,
+        stage: Box::new(move |workshop| Box::new(KeyStage::make(workshop, exists, returns))),
+    })
+}
+
+struct KeyStage<'a> {
+    place: &'a Place,
+    exists: bool,
+    returns: i64,
+}
+
+impl<'a> KeyStage<'a> {
+    fn make(workshop: &mut Workshop<'a>, exists: bool, returns: i64) -> KeyStage<'a> {
+        let stage = KeyStage { place: workshop.place, exists, returns };
+        if exists {
+            stage.create().expect("a free name and key");
+        }
+        stage
+    }
+
+    fn create(&self) -> Result<Pool, Error> {
+        let segment = SegmentOptions { backing: Backing::SystemV { key: key() }, ..segment(self.place) };
+        Pool::create(POOL, &PoolOptions { block_size: 64, blocks: 4, segment, ..Default::default() })
+    }
+
+    /// A name leads to a whole pool.
+    fn look(&self) {
+        if !self.place.files().is_empty() {
+            let pool = attach(self.place);
+            let blocks = take(&pool, u64::MAX);
+            assert_eq!(blocks.len(), 4);
+            for block in blocks {
+                pool.block(block).unwrap().write_at(0, &[1; 64]).unwrap();
+            }
+        }
+    }
+}
+
+impl Stage for KeyStage<'_> {
+    fn begun(&mut self, _first: i64) {}
+
+    fn others(&mut self, _turn: u64) -> bool {
+        self.look();
+        true
+    }
+
+    fn returned(&self, code: i64) {
+        assert_eq!(code, self.returns, "what a whole operation returns");
+    }
+
+    fn failed(&self, code: i64) {
+        assert_eq!(self.place.files().len() == 1, self.exists, "an error ({code}) changes nothing");
+    }
+
+    fn dead(&mut self, _at: At, _toll: Toll) {}
+
+    fn finish(self: Box<Self>, _workshop: &mut Workshop<'_>, _with_notice: bool) {
+        self.look();
+        if !self.place.files().is_empty() {
+            self.place.unlink(POOL);
+        }
+        // Whatever the dead one left under the key, it is free now.
+        drop(self.create().expect("the name and the key of the dead"));
+        self.look();
+        self.place.unlink(POOL);
+        assert_eq!(self.place.files(), [""; 0], "nothing else is left");
+        let listed = std::fs::read_to_string("/proc/sysvipc/shm").expect("System V shared memory");
+        let key = key().to_string();
+        assert!(
+            listed.lines().all(|line| line.split_whitespace().next() != Some(&key)),
+            "nothing is left by key"
+        );
+    }
 }
 
 fn segment(place: &Place) -> SegmentOptions {

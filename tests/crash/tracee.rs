@@ -53,6 +53,7 @@ impl Nursery {
         command
             .env("IPCX_DIR", place.path())
             .env("LD_BIND_NOW", "1")
+            .env("IPCX_TEST_KEY", crate::pool::key().to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::null());
         // SAFETY: one system call, which a forked child may make.

@@ -412,6 +412,29 @@ static int consumer_poll_fd(void)
 
 /* ---- Pool ---- */
 
+/* The key is the tracer's: pool.rs knows it by the same rule. */
+static int create_by_key(void)
+{
+    ipcx_pool_options by_key = IPCX_POOL_OPTIONS_INIT;
+
+    by_key.block_size = 64;
+    by_key.blocks = 4;
+    by_key.max_participants = 4;
+    by_key.backing = IPCX_BACKING_SYSTEM_V;
+    by_key.key = atoi(getenv("IPCX_TEST_KEY"));
+    return ipcx_pool_create(name, &by_key, &pool);
+}
+
+static int create_pool(void)
+{
+    ipcx_pool_options plain = IPCX_POOL_OPTIONS_INIT;
+
+    plain.block_size = 64;
+    plain.blocks = 4;
+    plain.max_participants = 4;
+    return ipcx_pool_create(name, &plain, &pool);
+}
+
 static int open_pool(void)
 {
     return ipcx_pool_attach(name, &pool);
@@ -506,6 +529,9 @@ static const struct operation {
     { "return", borrow, give_back },
     { "watched_recv", consume_watched, try_recv },
     { "consumer_poll_fd", consume, consumer_poll_fd },
+    { "pool_create", nothing, create_pool },
+    { "create_by_key", nothing, create_by_key },
+    { "unlink_by_key", nothing, unlink_ring },
     { "pool_attach", nothing, open_pool },
     { "pool_close", hold_some, close_pool },
     { "acquire", attach_pool, acquire },

@@ -1,12 +1,14 @@
 //! The handle on a pool: opening, acquiring, recovery, statistics.
 
 use super::block::Block;
-use super::layout::{body_size, BlockId, State, ALIGNMENT, BLOCKS, BLOCK_SIZE, LAYOUT, MOST_BLOCKS};
+use super::layout::{body_size, BlockId, Parts, State, ALIGNMENT, BLOCKS, BLOCK_SIZE, LAYOUT, MOST_BLOCKS};
 use super::memory::Mapped;
 use super::protocol::{Memory, Store};
 use crate::error::{Error, Result};
 use crate::lease::Participant;
-use crate::segment::{Format, Kind, Parameters, Segment, SegmentOptions};
+use crate::segment::{
+    Backing, Created, Format, Kind, Parameters, Segment, SegmentOptions, BACKING, KEY, SYSTEM_V,
+};
 use crate::sync::{AtomicU64, Ordering};
 use crate::sys::{clock, thread};
 use crate::wait::{wait, Condition, Deadline, Nap, WaitStrategy, SLICE};
@@ -55,6 +57,12 @@ impl PoolOptions {
         let mut parameters = self.wanted();
         parameters[BLOCKS] = or(self.blocks, DEFAULT_BLOCKS);
         parameters[ALIGNMENT] = or(self.alignment, DEFAULT_ALIGNMENT);
+        if let Backing::SystemV { key } = self.segment.backing {
+            if key == 0 {
+                return Err(Error::invalid("a System V key is not 0, which is IPC_PRIVATE"));
+            }
+            (parameters[BACKING], parameters[KEY]) = (SYSTEM_V, u64::from(key as u32));
+        }
         let page = crate::sys::map::page_size() as u64;
         if !parameters[ALIGNMENT].is_power_of_two() || !(64..=page).contains(&parameters[ALIGNMENT]) {
             return Err(Error::invalid(format!(
@@ -112,14 +120,53 @@ pub(crate) struct Core {
     pub(crate) segment: Segment,
 }
 
+/// What is made of a pool before it has its name: everything that can fail.
+#[derive(Default)]
+struct Made {
+    /// For which segment.
+    key: u64,
+    memory: Option<Mapped>,
+    outside: Option<Created>,
+}
+
+impl Made {
+    /// For [`Segment::create`] to call.
+    fn prepare(&mut self, segment: &Segment) -> Result<()> {
+        *self = Made::default(); // Of an attempt before.
+        let participants = segment.leases().participants();
+        let parts = Parts::of(segment.parameters(), participants, segment.page() as u64);
+        if let Some(size) = parts.and_then(|parts| parts.outside) {
+            self.outside = Some(segment.create_outside(size)?);
+        }
+        (self.key, self.memory) = (segment.key(), Some(Mapped::new(segment)?));
+        Ok(())
+    }
+
+    /// The segment has its name: this one, or another that was there before.
+    fn finish(self, segment: Segment) -> Result<Pool> {
+        match self.memory.filter(|_| self.key == segment.key()) {
+            Some(memory) => {
+                self.outside.into_iter().for_each(Created::keep);
+                Ok(Pool::of(segment, memory))
+            }
+            None => Pool::attached(segment),
+        }
+    }
+}
+
 impl Pool {
-    fn of(segment: Segment) -> Result<Pool> {
-        let store = Store::new(Mapped::new(&segment)?, segment.leases().slot());
+    fn attached(segment: Segment) -> Result<Pool> {
+        let memory = Mapped::new(&segment)?;
+        Ok(Pool::of(segment, memory))
+    }
+
+    fn of(segment: Segment, memory: Mapped) -> Pool {
+        let store = Store::new(memory, segment.leases().slot());
         if segment.leases().succeeds() {
             store.reclaim(segment.leases().slot());
         }
         let (burying, asked) = (Mutex::new(()), AtomicU64::new(0));
-        Ok(Pool { core: Arc::new(Core { store, burying, asked, segment }) })
+        Pool { core: Arc::new(Core { store, burying, asked, segment }) }
     }
 
     /// Creates a pool that must be new.
@@ -127,7 +174,10 @@ impl Pool {
     /// # Errors
     /// `Exists`, `NoSpace`, `Permission`, `Invalid`, `NotFound` if the directory is missing, `Os`.
     pub fn create(name: &str, options: &PoolOptions) -> Result<Pool> {
-        Segment::create(name, &options.segment, FORMAT, options.parameters()?).and_then(Pool::of)
+        let (parameters, mut made) = (options.parameters()?, Made::default());
+        let prepare = |segment: &Segment| made.prepare(segment);
+        let segment = Segment::create(name, &options.segment, FORMAT, parameters, prepare)?;
+        made.finish(segment)
     }
 
     /// Attaches to a pool, or creates it if there is none.
@@ -135,8 +185,10 @@ impl Pool {
     /// # Errors
     /// Those of [`Pool::create`] (less `Exists`) and of [`Pool::attach_with`].
     pub fn open(name: &str, options: &PoolOptions) -> Result<Pool> {
-        Segment::open(name, &options.segment, FORMAT, options.parameters()?, &options.wanted())
-            .and_then(Pool::of)
+        let (parameters, wanted, mut made) = (options.parameters()?, options.wanted(), Made::default());
+        let prepare = |segment: &Segment| made.prepare(segment);
+        let segment = Segment::open(name, &options.segment, FORMAT, parameters, &wanted, prepare)?;
+        made.finish(segment)
     }
 
     /// Attaches to a pool that must exist.
@@ -154,7 +206,7 @@ impl Pool {
     /// # Errors
     /// Those of [`Pool::attach`], and `Mismatch`.
     pub fn attach_with(name: &str, options: &PoolOptions) -> Result<Pool> {
-        Segment::attach(name, &options.segment, FORMAT, &options.wanted()).and_then(Pool::of)
+        Segment::attach(name, &options.segment, FORMAT, &options.wanted()).and_then(Pool::attached)
     }
 
     /// Creates a pool without a name, in a memfd sealed against resizing. Hand [`Pool::share_fd`] to another process, by
@@ -163,7 +215,10 @@ impl Pool {
     /// # Errors
     /// `NoSpace`, `Invalid`, `Os`.
     pub fn anonymous(options: &PoolOptions) -> Result<Pool> {
-        Segment::anonymous(&options.segment, FORMAT, options.parameters()?).and_then(Pool::of)
+        if options.segment.backing != Backing::Directory {
+            return Err(Error::invalid("System V shared memory has a key, and its pool a name"));
+        }
+        Segment::anonymous(&options.segment, FORMAT, options.parameters()?).and_then(Pool::attached)
     }
 
     /// Attaches to the pool behind a descriptor, which stays the caller's. The file is sealed against resizing, as that of an
@@ -172,7 +227,7 @@ impl Pool {
     /// # Errors
     /// Those of [`Pool::attach`].
     pub fn from_fd(fd: BorrowedFd<'_>) -> Result<Pool> {
-        Segment::from_fd(fd, &SegmentOptions::default(), FORMAT).and_then(Pool::of)
+        Segment::from_fd(fd, &SegmentOptions::default(), FORMAT).and_then(Pool::attached)
     }
 
     /// A new descriptor of the pool to hand to another process; closed on exec until you say otherwise. It keeps the

@@ -9,6 +9,7 @@
 //! next page           blocks      `blocks` times the block size rounded up to the alignment
 //! ```
 //!
+//! With a backing of System V the blocks are in a segment of that kind, behind its first page, and the body ends before them.
 //! Each part starts at a multiple of 128. A new segment is all zeroes: every block is free, in generation 0.
 //!
 //! | bits of a cell | meaning |
@@ -20,7 +21,7 @@
 //! A block's id has the generation in the same bits and the block's number plus 1 in the others, so that it is never 0.
 
 #[cfg(not(loom))]
-use crate::segment::{fnv1a, Parameters, FNV_START};
+use crate::segment::{fnv1a, Parameters, BACKING, FNV_START, IN_FILE, KEY, SYSTEM_V};
 use crate::sync::{AtomicU32, AtomicU64};
 #[cfg(not(loom))]
 use std::mem::offset_of;
@@ -217,6 +218,8 @@ pub(crate) struct Parts {
     pub(crate) stride: usize,
     /// Of the whole body.
     pub(crate) size: usize,
+    /// Bytes of the blocks, if they are not at `data` but outside the file.
+    pub(crate) outside: Option<usize>,
 }
 
 #[cfg(not(loom))]
@@ -224,7 +227,10 @@ impl Parts {
     /// `None` if the parameters are not valid, or the body would be larger than this process can map.
     pub(crate) fn of(parameters: &Parameters, participants: u32, page: u64) -> Option<Parts> {
         let [block_size, blocks, alignment, ..] = *parameters;
-        let sound = block_size > 0
+        let (outside, key) = (parameters[BACKING] == SYSTEM_V, parameters[KEY]);
+        let sound = (outside || parameters[BACKING] == IN_FILE)
+            && (1..=u64::from(u32::MAX)).contains(&key) == outside
+            && block_size > 0
             && (1..=MOST_BLOCKS).contains(&blocks)
             && alignment.is_power_of_two()
             && (64..=page).contains(&alignment);
@@ -240,9 +246,11 @@ impl Parts {
         let hints = part(channels, u64::from(CHANNELS), size_of::<Channel>() as u64)?;
         let cells = part(hints, blocks.div_ceil(64), 8)?;
         let data = part(cells, blocks, 8)?.checked_next_multiple_of(page)?;
-        let size = data.checked_add(blocks.checked_mul(stride)?)?.checked_next_multiple_of(page)?;
-        let [magazines, channels, hints, cells, data, stride, size] =
-            [magazines, channels, hints, cells, data, stride, size].map(|n| usize::try_from(n).ok());
+        let all = blocks.checked_mul(stride)?;
+        let inside = if outside { 0 } else { all };
+        let size = data.checked_add(inside)?.checked_next_multiple_of(page)?;
+        let [magazines, channels, hints, cells, data, stride, size, all] =
+            [magazines, channels, hints, cells, data, stride, size, all].map(|n| usize::try_from(n).ok());
         Some(Parts {
             magazines: magazines?,
             channels: channels?,
@@ -251,6 +259,7 @@ impl Parts {
             data: data?,
             stride: stride?,
             size: size?,
+            outside: if outside { Some(all?) } else { None },
         })
     }
 }

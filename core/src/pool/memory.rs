@@ -6,6 +6,7 @@ use crate::error::{from_errno, Error, Result};
 use crate::segment::Segment;
 use crate::sync::{AtomicU32, AtomicU64};
 use crate::sys::map::{Access, Map};
+use crate::sys::sysv::Attached;
 use crate::sys::{barrier, futex, Errno};
 use crate::wait::Nap;
 use std::ptr::NonNull;
@@ -20,9 +21,10 @@ pub(crate) struct Mapped {
     participants: u32,
     registered: bool,
     _map: Map,
+    _outside: Option<Attached>,
 }
 
-// SAFETY: the pointers lead to shared atomics and raw bytes in the mapping that `_map` keeps.
+// SAFETY: the pointers lead to shared atomics and raw bytes in the mappings that `_map` and `_outside` keep.
 unsafe impl Send for Mapped {}
 // SAFETY: as above; the bytes of blocks are only handed out as addresses.
 unsafe impl Sync for Mapped {}
@@ -37,14 +39,19 @@ impl Mapped {
         let blocks = segment.parameters()[super::layout::BLOCKS] as u32; // `Parts::of` has checked that it fits
         let mut map = Map::reserve(parts.size, segment.page()).map_err(os)?;
         map.place(0, parts.size, segment.fd(), segment.body(), Access::ReadWrite).map_err(os)?;
+        let outside = parts.outside.map(|size| segment.attach_outside(size)).transpose()?;
         Ok(Mapped {
             body: map.at(0, parts.data),
-            data: map.at(parts.data, blocks as usize * parts.stride),
+            data: match &outside {
+                Some(outside) => outside.at(segment.page(), blocks as usize * parts.stride),
+                None => map.at(parts.data, blocks as usize * parts.stride),
+            },
             parts,
             blocks,
             participants,
             registered: barrier::register(),
             _map: map,
+            _outside: outside,
         })
     }
 

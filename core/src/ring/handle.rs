@@ -8,7 +8,7 @@ use super::producer::Producer;
 use super::protocol::Memory;
 use crate::error::{Error, Result};
 use crate::lease::{Participant, RoleState};
-use crate::segment::{Format, Kind, Parameters, Segment, SegmentOptions};
+use crate::segment::{Backing, Format, Kind, Parameters, Segment, SegmentOptions};
 use crate::sync::Ordering;
 use crate::sys::map;
 use crate::wait::WaitStrategy;
@@ -34,6 +34,11 @@ impl RingOptions {
         let capacity = rounded_capacity(asked, map::page_size() as u64).ok_or_else(|| {
             Error::invalid(format!("a ring's capacity is at most {LARGEST} bytes; {asked} were asked for"))
         })?;
+        if self.segment.backing != Backing::Directory {
+            return Err(Error::invalid(
+                "a ring is mapped twice in a row, which System V shared memory cannot be",
+            ));
+        }
         let mut parameters = Parameters::default();
         parameters[CAPACITY] = capacity;
         Ok(parameters)
@@ -84,7 +89,7 @@ impl Ring {
     /// # Errors
     /// `Exists`, `NoSpace`, `Permission`, `Invalid`, `NotFound` if the directory is missing, `Os`.
     pub fn create(name: &str, options: &RingOptions) -> Result<Ring> {
-        Segment::create(name, &options.segment, FORMAT, options.parameters()?).map(Ring::of)
+        Segment::create(name, &options.segment, FORMAT, options.parameters()?, |_| Ok(())).map(Ring::of)
     }
 
     /// Attaches to a ring, or creates it if there is none.
@@ -92,7 +97,8 @@ impl Ring {
     /// # Errors
     /// Those of [`Ring::create`] (less `Exists`) and of [`Ring::attach_with`].
     pub fn open(name: &str, options: &RingOptions) -> Result<Ring> {
-        Segment::open(name, &options.segment, FORMAT, options.parameters()?, &options.wanted()?).map(Ring::of)
+        Segment::open(name, &options.segment, FORMAT, options.parameters()?, &options.wanted()?, |_| Ok(()))
+            .map(Ring::of)
     }
 
     /// Attaches to a ring that must exist.

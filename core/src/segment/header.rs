@@ -3,7 +3,7 @@
 //! It is copied to private memory at attach, checked there, and never read again: what another process does to it afterwards
 //! has no effect.
 
-use super::SegmentOptions;
+use super::{outside, SegmentOptions};
 use crate::error::{from_errno, Context, Error, Result};
 use crate::lease::{self, SlotRecord};
 use crate::sys::map::{Access, Map};
@@ -222,6 +222,25 @@ pub(super) fn read_header(name: &Arc<str>, fd: BorrowedFd<'_>) -> Result<Header>
     // any bytes, and is checked as such.
     unsafe { map.at(0, HEADER_SIZE).as_ptr().copy_to_nonoverlapping(bytes.as_mut_ptr(), HEADER_SIZE) };
     Header::read_from_bytes(&bytes).map_err(|_| corrupt("too short to be an ipcx segment"))
+}
+
+/// The header of a file, if it is that of an ipcx segment at all.
+fn whole_header(fd: BorrowedFd<'_>) -> Option<Header> {
+    let mut bytes = [0; HEADER_SIZE];
+    file::read_start(fd, &mut bytes).ok().filter(|read| *read == HEADER_SIZE)?;
+    let header = Header::read_from_bytes(&bytes).ok()?;
+    (header.magic == MAGIC && header.checksum == header.compute_checksum()).then_some(header)
+}
+
+/// The instance that the header of a file tells.
+pub(super) fn instance_of(fd: BorrowedFd<'_>) -> Option<[u8; 16]> {
+    whole_header(fd).map(|header| header.instance)
+}
+
+/// Key of the memory outside a file, and the instance that is to stand there.
+pub(super) fn outside_of(fd: BorrowedFd<'_>) -> Option<(i32, [u8; 16])> {
+    let header = whole_header(fd)?;
+    Some((outside::key(&header.parameters)?, header.instance))
 }
 
 /// Decides whether a header can be what this version of ipcx wrote for `format`. Private memory only.

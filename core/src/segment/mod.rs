@@ -10,8 +10,10 @@
 //! |---|---|
 //! | `header` | the header: its fields, writing and checking it |
 //! | `place` | names in a directory |
+//! | `outside` | memory that is not in the file: System V |
 
 mod header;
+mod outside;
 mod place;
 
 use self::header::{check_header, read_header, write_header, Header};
@@ -27,6 +29,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) use self::header::{fnv1a, Format, Kind, Parameters, FNV_START, LAYOUT_VERSION};
+pub(crate) use self::outside::{Created, BACKING, IN_FILE, KEY, SYSTEM_V};
 pub use self::place::{unlink, unlink_in};
 
 const DEFAULT_MODE: u32 = 0o600;
@@ -53,6 +56,23 @@ pub struct SegmentOptions {
     pub schema: Option<String>,
     /// How calls on a new segment wait.
     pub wait: WaitStrategy,
+    /// Where the memory of a new segment is.
+    pub backing: Backing,
+}
+
+/// Where the memory of a segment is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Backing {
+    /// In a file of the directory.
+    #[default]
+    Directory,
+    /// The blocks of a pool in a System V segment with this key, for programs that look there (from its second page on);
+    /// everything else in a file of the directory. For pools with a name only.
+    SystemV {
+        /// As `ftok` gives it; not 0, which is `IPC_PRIVATE`.
+        key: i32,
+    },
 }
 
 /// One open handle on a segment: a participant.
@@ -70,12 +90,13 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    /// Creates a segment that must be new.
+    /// Creates a segment that must be new. `prepare` sees it before it has its name.
     pub(crate) fn create(
         name: &str,
         options: &SegmentOptions,
         format: Format,
         parameters: Parameters,
+        prepare: impl FnOnce(&Segment) -> Result<()>,
     ) -> Result<Segment> {
         let place = Place::find(name, options)?;
         let directory = place.open_directory()?;
@@ -84,12 +105,14 @@ impl Segment {
             Ok(fd) => {
                 let segment =
                     Segment::build(&place.name, fd, options, format, parameters, Some(&place.path))?;
+                let segment = segment.found_at(&place);
+                prepare(&segment)?;
                 file::link(segment.fd(), at, &place.file).map_err(|e| place.error("linkat", e))?;
-                Ok(segment.found_at(&place))
+                Ok(segment)
             }
             // No unnamed files here: a temporary name does the same, if with more steps.
             Err(Errno::EOPNOTSUPP | Errno::EISDIR | Errno::ENOENT | Errno::EINVAL) => {
-                Segment::create_by_rename(&place, at, options, format, parameters)
+                Segment::create_by_rename(&place, at, options, format, parameters, prepare)
             }
             Err(errno) => Err(place.error("open(O_TMPFILE)", errno)),
         }
@@ -103,12 +126,15 @@ impl Segment {
         options: &SegmentOptions,
         format: Format,
         parameters: Parameters,
+        prepare: impl FnOnce(&Segment) -> Result<()>,
     ) -> Result<Segment> {
         let (temporary, fd, _claim) = Segment::claim_temporary(place, at)?;
         let built = Segment::build(&place.name, fd, options, format, parameters, Some(&place.path));
         let named = built.and_then(|segment| {
+            let segment = segment.found_at(place);
+            prepare(&segment)?;
             file::rename_new(at, &temporary, &place.file).map_err(|e| place.error("renameat2", e))?;
-            Ok(segment.found_at(place))
+            Ok(segment)
         });
         if named.is_err() {
             let _ = file::unlink(at, &temporary);
@@ -174,13 +200,14 @@ impl Segment {
         format: Format,
         parameters: Parameters,
         wanted: &Parameters,
+        mut prepare: impl FnMut(&Segment) -> Result<()>,
     ) -> Result<Segment> {
         for _ in 0..ATTEMPTS {
             match Segment::attach(name, options, format, wanted) {
                 Err(Error::NotFound(_)) => {}
                 done => return done,
             }
-            match Segment::create(name, options, format, parameters) {
+            match Segment::create(name, options, format, parameters, &mut prepare) {
                 Err(Error::Exists(_)) => {}
                 done => return done,
             }
@@ -324,16 +351,20 @@ impl Segment {
         if !facts.is_regular {
             return Err(Error::Corrupt(Context::new(name, "not a regular file; unlink it")));
         }
-        let shared = facts.mode & 0o060 == 0o060 && process::in_group(facts.group);
-        if facts.owner == process::user() || facts.owner == 0 || shared {
+        Segment::check_trust(name, facts.owner, facts.group, facts.mode)
+    }
+
+    /// The same of anything with an owner, a group and permission bits.
+    pub(crate) fn check_trust(name: &Arc<str>, owner: u32, group: u32, mode: u32) -> Result<()> {
+        let shared = mode & 0o060 == 0o060 && process::in_group(group);
+        if owner == process::user() || owner == 0 || shared {
             return Ok(());
         }
         Err(Error::Permission(Context::new(
             name,
             format!(
-                "it belongs to user {}, who could have put it there for you to find; attach as that user, or have it \
-                 created with mode 0660 and a group that both are in",
-                facts.owner
+                "it belongs to user {owner}, who could have put it there for you to find; attach as that user, or have \
+                 it created with mode 0660 and a group that both are in"
             ),
         )))
     }
@@ -348,6 +379,11 @@ impl Segment {
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
+    }
+
+    /// Random bytes that no other segment has.
+    pub(crate) fn instance(&self) -> &[u8; 16] {
+        &self.header.instance
     }
 
     /// A number that no other segment has, not 0: from its instance.

@@ -1,6 +1,7 @@
 //! Names in a directory: resolving, removing, and the temporary names of file systems that need them.
 
-use super::SegmentOptions;
+use super::header::outside_of;
+use super::{outside, SegmentOptions};
 use crate::error::{from_errno, Context, Error, Result};
 use crate::lease;
 use crate::name;
@@ -20,13 +21,20 @@ pub fn unlink_in(directory: Option<&Path>, name: &str) -> Result<()> {
     let options = SegmentOptions { directory: directory.map(Path::to_path_buf), ..Default::default() };
     let place = Place::find(name, &options)?;
     let at = place.open_directory()?;
+    let header = file::open(at.as_fd(), &place.file).ok().and_then(|file| outside_of(file.as_fd()));
+    let outside = match header {
+        Some((key, instance)) => outside::find(&place.name, key, &instance)?,
+        None => None,
+    };
     file::unlink(at.as_fd(), &place.file).map_err(|errno| match errno {
         Errno::ENOENT => Error::NotFound(Context::new(
             &place.name,
             format!("no such segment in {}: nothing to unlink", place.path.display()),
         )),
         errno => place.error("unlink", errno),
-    })
+    })?;
+    outside.into_iter().for_each(outside::remove);
+    Ok(())
 }
 
 /// [`unlink_in`] the default directory.

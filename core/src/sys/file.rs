@@ -172,6 +172,18 @@ pub(crate) fn identity(path: &Path) -> SysResult<(u64, u64)> {
     Ok(identity_in(&nix::sys::stat::lstat(path)?))
 }
 
+/// Reads from the start of a file; says how many bytes. `ssize_t pread(int, void *, size_t, 0)`
+pub(crate) fn read_start(fd: BorrowedFd<'_>, to: &mut [u8]) -> SysResult<usize> {
+    nix::sys::uio::pread(fd, to, 0)
+}
+
+/// Opens whatever regular file is at a path, for reading, and not through a symbolic link.
+/// `int open(const char *, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)`
+pub(crate) fn open_to_read(path: &Path) -> SysResult<OwnedFd> {
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    fcntl::open(path, flags, Mode::empty())
+}
+
 /// Granularity of mappings of this file: the huge page size on hugetlbfs, else the processor's.
 /// `int fstatfs(int, struct statfs *)`
 pub(crate) fn mapping_granularity(fd: BorrowedFd<'_>) -> SysResult<usize> {
