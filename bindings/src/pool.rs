@@ -3,14 +3,13 @@
 use crate::block::Block;
 use crate::errors;
 use crate::producer::descriptor;
-use crate::segment::{place, strategy, strategy_name, Participant};
+use crate::segment::{reduce, strategy, Handle, Participant};
 use crate::wait::{deadline, slices, Ended};
-use ipcx::{Backing, Deadline, Error, PoolOptions, SegmentOptions, WaitStrategy};
-use pyo3::exceptions::PyValueError;
+use ipcx::{Backing, Deadline, Error, PoolOptions, SegmentOptions};
 use pyo3::prelude::*;
 use std::os::fd::{BorrowedFd, IntoRawFd};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Blocks of one size in shared memory: acquired, filled in place, handed to other processes through a ring without a copy
 /// (`tx.send_block(block)`, `rx.recv_block(pool)`), and released.
@@ -20,15 +19,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// threads. Closing it does not remove the name (ipcx.unlink does); blocks in use keep it open until they go.
 #[pyclass(frozen, weakref, module = "ipcx")]
 pub(crate) struct Pool {
-    /// `None` once closed. Held only to look, never across a call into Python or the core.
-    pool: Mutex<Option<Arc<ipcx::Pool>>>,
-    name: String,
+    handle: Handle<ipcx::Pool>,
     block_size: usize,
     blocks: u64,
-    schema: Option<String>,
-    wait: WaitStrategy,
-    /// Where the file is; `None` if it has no name.
-    directory: Option<PathBuf>,
 }
 
 impl Pool {
@@ -40,30 +33,15 @@ impl Pool {
         make: impl FnOnce() -> ipcx::Result<ipcx::Pool> + Send,
     ) -> PyResult<Pool> {
         let pool = py.detach(make).map_err(|error| errors::raise(py, &error, name))?;
-        let directory = (!name.is_empty()).then(|| place(options.segment.directory.as_deref()));
-        Ok(Pool {
-            name: pool.name().to_owned(),
-            block_size: pool.block_size(),
-            blocks: pool.blocks(),
-            schema: pool.schema().map(str::to_owned),
-            wait: pool.wait_strategy(),
-            directory,
-            pool: Mutex::new(Some(Arc::new(pool))),
-        })
-    }
-
-    fn slot(&self) -> MutexGuard<'_, Option<Arc<ipcx::Pool>>> {
-        // Nothing panics while holding it.
-        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+        let (block_size, blocks) = (pool.block_size(), pool.blocks());
+        let found = (!name.is_empty()).then_some(options.segment.directory.as_deref());
+        let facts = (pool.name().to_owned(), pool.schema().map(str::to_owned), pool.wait_strategy());
+        let handle = Handle::new("Pool", pool, facts, found);
+        Ok(Pool { handle, block_size, blocks })
     }
 
     pub(crate) fn open_pool(&self) -> PyResult<Arc<ipcx::Pool>> {
-        let pool = self.slot().clone();
-        pool.ok_or_else(|| PyValueError::new_err(format!("this Pool of segment '{}' is closed", self.name)))
-    }
-
-    fn raise(&self, py: Python<'_>, error: &Error) -> PyErr {
-        errors::raise(py, error, &self.name)
+        self.handle.get()
     }
 }
 
@@ -166,21 +144,21 @@ impl Pool {
     /// A new descriptor of the pool, to hand to another process; yours to close. It is closed on exec unless you say
     /// otherwise (subprocess: pass_fds).
     fn share_fd(&self, py: Python<'_>) -> PyResult<i32> {
-        let fd = self.open_pool()?.share_fd();
-        fd.map(IntoRawFd::into_raw_fd).map_err(|error| self.raise(py, &error))
+        let fd = self.handle.get()?.share_fd();
+        fd.map(IntoRawFd::into_raw_fd).map_err(|error| self.handle.raise(py, &error))
     }
 
     /// A block; waits for one to be released if none is free.
     #[pyo3(signature = (timeout=None))]
     fn acquire(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Block> {
         let deadline = deadline(timeout)?;
-        let pool = self.open_pool()?;
+        let pool = self.handle.get()?;
         let id = match pool.acquire_raw(Deadline::NOW) {
             Err(Error::WouldBlock) if !deadline.is_now() => {
                 slices(py, deadline, |slice| py.detach(|| pool.acquire_raw(slice)).map_err(Ended::Core))
-                    .map_err(|ended| ended.raise(py, &self.name))?
+                    .map_err(|ended| ended.raise(py, &self.handle.name))?
             }
-            done => done.map_err(|error| self.raise(py, &error))?,
+            done => done.map_err(|error| self.handle.raise(py, &error))?,
         };
         Ok(Block::new(pool, id, self.block_size))
     }
@@ -189,20 +167,20 @@ impl Pool {
     ///
     /// Only the second needs this call: an acquire that finds nothing free does the first by itself.
     fn recover(&self, py: Python<'_>) -> PyResult<u64> {
-        let pool = self.open_pool()?;
-        py.detach(|| pool.recover()).map_err(|error| self.raise(py, &error))
+        let pool = self.handle.get()?;
+        py.detach(|| pool.recover()).map_err(|error| self.handle.raise(py, &error))
     }
 
     /// Figures as they are now, taken without stopping anybody.
     fn stats(&self, py: Python<'_>) -> PyResult<PoolStats> {
-        let pool = self.open_pool()?;
-        py.detach(|| pool.stats()).map(PoolStats::from).map_err(|error| self.raise(py, &error))
+        let pool = self.handle.get()?;
+        py.detach(|| pool.stats()).map(PoolStats::from).map_err(|error| self.handle.raise(py, &error))
     }
 
     /// Name, or 'anonymous'.
     #[getter]
     fn name(&self) -> &str {
-        &self.name
+        &self.handle.name
     }
 
     /// Bytes of a block.
@@ -220,41 +198,39 @@ impl Pool {
     /// The schema label it was created with.
     #[getter]
     fn schema(&self) -> Option<&str> {
-        self.schema.as_deref()
+        self.handle.schema.as_deref()
     }
 
     /// How calls on it wait: 'balanced', 'spin', 'yield' or 'block'.
     #[getter]
     fn wait(&self) -> &'static str {
-        strategy_name(self.wait)
+        self.handle.wait()
     }
 
     /// Directory of its file; None if it has no name.
     #[getter]
     fn directory(&self) -> Option<&std::ffi::OsStr> {
-        self.directory.as_deref().map(Path::as_os_str)
+        self.handle.directory()
     }
 
     /// True after close().
     #[getter]
     fn closed(&self) -> bool {
-        self.slot().is_none()
+        self.handle.is_closed()
     }
 
     /// Let go of the handle. The name stays; blocks in use keep the memory until they go. Closing again does nothing.
     fn close(&self) {
-        let pool = self.slot().take();
-        drop(pool); // Outside the lock.
+        self.handle.close();
     }
 
     /// For multiprocessing with the start methods spawn and forkserver: the other process attaches anew.
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        let py = slf.py();
-        py.import(pyo3::intern!(py, "ipcx._pickle"))?.call_method1(pyo3::intern!(py, "reduce"), (slf,))
+        reduce(slf)
     }
 
     fn __enter__(slf: &Bound<'_, Self>) -> PyResult<Py<Self>> {
-        slf.get().open_pool()?;
+        slf.get().handle.get()?;
         Ok(slf.clone().unbind())
     }
 
@@ -266,12 +242,11 @@ impl Pool {
         traceback: Option<&Bound<'_, PyAny>>,
     ) {
         let _ = (exc_type, exc_value, traceback);
-        self.close();
+        self.handle.close();
     }
 
     fn __repr__(&self) -> String {
-        let state = if self.closed() { "closed" } else { "open" };
-        format!("<ipcx.Pool '{}', {} blocks of {} bytes, {state}>", self.name, self.blocks, self.block_size)
+        self.handle.describe(&format!("{} blocks of {} bytes", self.blocks, self.block_size))
     }
 }
 

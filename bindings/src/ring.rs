@@ -3,13 +3,11 @@
 use crate::consumer::Consumer;
 use crate::errors;
 use crate::producer::{descriptor, Producer};
-use crate::segment::{place, strategy, strategy_name, Participant};
-use ipcx::{Error, RingOptions, RoleState, SegmentOptions, WaitStrategy};
-use pyo3::exceptions::PyValueError;
+use crate::segment::{reduce, strategy, Handle, Participant};
+use ipcx::{RingOptions, RoleState, SegmentOptions};
 use pyo3::prelude::*;
 use std::os::fd::{BorrowedFd, IntoRawFd};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::PathBuf;
 
 /// A queue of variable-length records from one producer to one consumer, in shared memory.
 ///
@@ -18,14 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// (ipcx.unlink does), and endpoints taken from it go on working.
 #[pyclass(frozen, weakref, module = "ipcx")]
 pub(crate) struct Ring {
-    /// `None` once closed. Held only to look, never across a call into Python or the core.
-    ring: Mutex<Option<Arc<ipcx::Ring>>>,
-    name: String,
+    handle: Handle<ipcx::Ring>,
     capacity: u64,
-    schema: Option<String>,
-    wait: WaitStrategy,
-    /// Where the file is; `None` if it has no name.
-    directory: Option<PathBuf>,
 }
 
 impl Ring {
@@ -42,29 +34,11 @@ impl Ring {
         make: impl FnOnce() -> ipcx::Result<ipcx::Ring> + Send,
     ) -> PyResult<Ring> {
         let ring = py.detach(make).map_err(|error| errors::raise(py, &error, name))?;
-        let directory = (!name.is_empty()).then(|| place(options.segment.directory.as_deref()));
-        Ok(Ring {
-            name: ring.name().to_owned(),
-            capacity: ring.capacity(),
-            schema: ring.schema().map(str::to_owned),
-            wait: ring.wait_strategy(),
-            directory,
-            ring: Mutex::new(Some(Arc::new(ring))),
-        })
-    }
-
-    fn slot(&self) -> MutexGuard<'_, Option<Arc<ipcx::Ring>>> {
-        // Nothing panics while holding it.
-        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn open_ring(&self) -> PyResult<Arc<ipcx::Ring>> {
-        let ring = self.slot().clone();
-        ring.ok_or_else(|| PyValueError::new_err(format!("this Ring of segment '{}' is closed", self.name)))
-    }
-
-    fn raise(&self, py: Python<'_>, error: &Error) -> PyErr {
-        errors::raise(py, error, &self.name)
+        let capacity = ring.capacity();
+        let found = (!name.is_empty()).then_some(options.segment.directory.as_deref());
+        let facts = (ring.name().to_owned(), ring.schema().map(str::to_owned), ring.wait_strategy());
+        let handle = Handle::new("Ring", ring, facts, found);
+        Ok(Ring { handle, capacity })
     }
 }
 
@@ -156,31 +130,31 @@ impl Ring {
     /// A new descriptor of the ring, to hand to another process; yours to close. It is closed on exec unless you say
     /// otherwise (subprocess: pass_fds).
     fn share_fd(&self, py: Python<'_>) -> PyResult<i32> {
-        let fd = self.open_ring()?.share_fd();
-        fd.map(IntoRawFd::into_raw_fd).map_err(|error| self.raise(py, &error))
+        let fd = self.handle.get()?.share_fd();
+        fd.map(IntoRawFd::into_raw_fd).map_err(|error| self.handle.raise(py, &error))
     }
 
     /// Take the producer's role: the first time, or after its owner closed or died.
     fn producer(&self, py: Python<'_>) -> PyResult<Producer> {
-        let producer = self.open_ring()?.producer().map_err(|error| self.raise(py, &error))?;
-        Ok(Producer::new(producer, &self.name))
+        let producer = self.handle.get()?.producer().map_err(|error| self.handle.raise(py, &error))?;
+        Ok(Producer::new(producer, &self.handle.name))
     }
 
     /// Take the consumer's role: the first time, or after its owner closed or died.
     fn consumer(&self, py: Python<'_>) -> PyResult<Consumer> {
-        let consumer = self.open_ring()?.consumer().map_err(|error| self.raise(py, &error))?;
-        Ok(Consumer::new(consumer, &self.name))
+        let consumer = self.handle.get()?.consumer().map_err(|error| self.handle.raise(py, &error))?;
+        Ok(Consumer::new(consumer, &self.handle.name))
     }
 
     /// Figures as they are now, taken without stopping anybody.
     fn stats(&self, py: Python<'_>) -> PyResult<RingStats> {
-        self.open_ring()?.stats().map(RingStats::from).map_err(|error| self.raise(py, &error))
+        self.handle.get()?.stats().map(RingStats::from).map_err(|error| self.handle.raise(py, &error))
     }
 
     /// Name, or 'anonymous'.
     #[getter]
     fn name(&self) -> &str {
-        &self.name
+        &self.handle.name
     }
 
     /// Bytes for records.
@@ -192,41 +166,39 @@ impl Ring {
     /// The schema label it was created with.
     #[getter]
     fn schema(&self) -> Option<&str> {
-        self.schema.as_deref()
+        self.handle.schema.as_deref()
     }
 
     /// How calls on it wait: 'balanced', 'spin', 'yield' or 'block'.
     #[getter]
     fn wait(&self) -> &'static str {
-        strategy_name(self.wait)
+        self.handle.wait()
     }
 
     /// Directory of its file; None if it has no name.
     #[getter]
     fn directory(&self) -> Option<&std::ffi::OsStr> {
-        self.directory.as_deref().map(Path::as_os_str)
+        self.handle.directory()
     }
 
     /// True after close().
     #[getter]
     fn closed(&self) -> bool {
-        self.slot().is_none()
+        self.handle.is_closed()
     }
 
     /// Let go of the handle. The name stays, and so do endpoints taken from it. Closing again does nothing.
     fn close(&self) {
-        let ring = self.slot().take();
-        drop(ring); // Outside the lock.
+        self.handle.close();
     }
 
     /// For multiprocessing with the start methods spawn and forkserver: the other process attaches anew.
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        let py = slf.py();
-        py.import(pyo3::intern!(py, "ipcx._pickle"))?.call_method1(pyo3::intern!(py, "reduce"), (slf,))
+        reduce(slf)
     }
 
     fn __enter__(slf: &Bound<'_, Self>) -> PyResult<Py<Self>> {
-        slf.get().open_ring()?;
+        slf.get().handle.get()?;
         Ok(slf.clone().unbind())
     }
 
@@ -238,12 +210,11 @@ impl Ring {
         traceback: Option<&Bound<'_, PyAny>>,
     ) {
         let _ = (exc_type, exc_value, traceback);
-        self.close();
+        self.handle.close();
     }
 
     fn __repr__(&self) -> String {
-        let state = if self.closed() { "closed" } else { "open" };
-        format!("<ipcx.Ring '{}', {} bytes, {state}>", self.name, self.capacity)
+        self.handle.describe(&format!("{} bytes", self.capacity))
     }
 }
 
