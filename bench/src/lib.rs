@@ -13,6 +13,7 @@
 //! | [`worker`], [`loops`] | the process side: pinning, the line protocol, the message loops |
 //! | [`adapters`] | the table of contenders, one file each |
 //! | [`endpoint`] | the interface that a contender implements |
+//! | [`lender`], [`pairs`] | the same for contenders that lend blocks: the interface and the loop |
 //! | [`report`] | the table, Markdown and JSON |
 //!
 //! To add a contender, write one file in `adapters/` that implements [`endpoint::Endpoint`], add its
@@ -27,10 +28,12 @@ pub mod artifact;
 pub mod endpoint;
 pub mod host;
 pub mod json;
+pub mod lender;
 pub mod loops;
 pub mod memory;
 pub mod options;
 pub mod pair;
+pub mod pairs;
 pub mod payload;
 pub mod report;
 pub mod rows;

@@ -35,6 +35,9 @@ pub fn message_loop<E: Endpoint + 'static>(
 ) -> Box<dyn MessageLoop> {
     match workload.size() {
         65536 => Box::new(Loop::<E, 8192>::new(endpoint, side, workload)),
+        _ if workload == Workload::RoundTrip1M => {
+            Box::new(Loop::<E, { (1 << 20) / 8 }>::new(endpoint, side, workload))
+        }
         // In place, only the first word is touched: the length is the workload's.
         _ => Box::new(Loop::<E, 8>::new(endpoint, side, workload)),
     }
@@ -120,6 +123,18 @@ impl<E: Endpoint, const WORDS: usize> Loop<E, WORDS> {
         Ok(())
     }
 
+    fn one_way_in_place(&mut self, count: u64) -> Result<()> {
+        let size = self.workload.size();
+        for number in self.next..self.next + count {
+            if self.side == Side::Near {
+                self.endpoint.send_in_place(size, number)?;
+            } else if self.endpoint.recv_in_place()? != (size, number) {
+                return Err(damaged(number));
+            }
+        }
+        Ok(())
+    }
+
     fn batches(&mut self, count: u64, care: Care) -> Result<()> {
         let size = Payload::<WORDS>::BYTES;
         let mut left = self.next..self.next + count;
@@ -152,6 +167,8 @@ impl<E: Endpoint, const WORDS: usize> MessageLoop for Loop<E, WORDS> {
             Shape::RoundTrip => self.round_trip(count, care)?,
             Shape::Batch => self.batches(count, care)?,
             Shape::InPlace => self.in_place(count)?,
+            Shape::OneWayInPlace => self.one_way_in_place(count)?,
+            Shape::Pairs(_) => return Err("nothing is carried".into()),
         }
         self.next += count;
         Ok(Span { start, end: monotonic() })
@@ -190,7 +207,7 @@ fn nanoseconds(duration: Duration) -> u64 {
 }
 
 /// Nanoseconds on CLOCK_MONOTONIC.
-fn monotonic() -> u64 {
+pub fn monotonic() -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: clock_gettime fills one timespec.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };

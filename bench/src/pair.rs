@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use crate::adapters::{Adapter, Start};
 use crate::endpoint::{Link, Side};
-use crate::loops::Span;
+use crate::loops::{monotonic, Span};
+use crate::worker::Place;
 use crate::workload::{Shape, Workload};
 use crate::{signals, worker, Error, Result};
 
@@ -21,6 +22,8 @@ use crate::{signals, worker, Error, Result};
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a worker may take to end when it is asked to.
 const FAREWELL: Duration = Duration::from_secs(3);
+/// How long each member of a crowd has to wake up before the round begins.
+const GATHERING: Duration = Duration::from_millis(1);
 
 /// What a round took.
 #[derive(Clone, Debug, Default)]
@@ -31,11 +34,11 @@ pub struct Outcome {
     pub percentiles: Vec<u64>,
 }
 
-/// The two sides of one case.
+/// The workers of one case.
 pub struct Pair {
     adapter: &'static Adapter,
     link: Link,
-    /// Near and far; a single worker that holds both sides if the contender runs in threads.
+    /// Near and far; a single worker that holds both sides if the contender runs in threads; or a crowd.
     workers: Vec<Worker>,
     /// Kept open for as long as workers may start.
     _shared: Vec<OwnedFd>,
@@ -55,20 +58,25 @@ impl Pair {
         let shared = (adapter.prepare)(&link)?;
         link.fds = shared.iter().map(AsRawFd::as_raw_fd).collect();
         let this = std::env::current_exe()?;
-        let (program, sides) = match adapter.start {
-            Start::Processes(_) => (this, vec![Some(Side::Near), Some(Side::Far)]),
-            Start::Threads(_) => (this, vec![None]),
-            Start::Program(name) => (programs.join(name), vec![Some(Side::Near), Some(Side::Far)]),
+        let sides = match workload.shape() {
+            Shape::Pairs(crowd) => (0..crowd.processes).map(Place::Member).collect(),
+            _ => vec![Place::Side(Side::Near), Place::Side(Side::Far)],
+        };
+        let (program, places) = match adapter.start {
+            Start::Processes(_) | Start::Crowd(_) => (this, sides),
+            Start::Threads(_) => (this, vec![Place::Both]),
+            Start::Program(name) => (programs.join(name), sides),
             Start::Absent(remedy) => return Err(Error(format!("not in this build: {remedy}"))),
         };
         let mut pair = Pair { adapter, link, workers: Vec::new(), _shared: shared };
-        for side in sides {
-            let cpus = match side {
-                Some(Side::Near) => vec![cpus[0]],
-                Some(Side::Far) => vec![cpus[1]],
-                None => cpus.to_vec(),
+        for place in places {
+            let cpus = match place {
+                Place::Side(Side::Near) => vec![cpus[0]],
+                Place::Side(Side::Far) => vec![cpus[1]],
+                Place::Member(number) => vec![cpus[number % cpus.len()]],
+                Place::Both => cpus.to_vec(),
             };
-            let arguments = worker::arguments(adapter, &pair.link, side, &cpus);
+            let arguments = worker::arguments(adapter, &pair.link, place, &cpus);
             pair.workers.push(Worker::start(&program, &arguments, &pair.link.fds)?);
             let newest = pair.workers.len() - 1;
             pair.expect(newest, "ready")?;
@@ -89,6 +97,23 @@ impl Pair {
         let there_and_back = matches!(self.link.workload.shape(), Shape::RoundTrip | Shape::InPlace);
         let end = if there_and_back { near.end } else { far.end };
         Ok(Outcome { each: (end - near.start) as f64 / count as f64, percentiles })
+    }
+
+    /// Has every worker acquire and release for `length`, all at the same time: `verb` is `pairs` or `check-pairs`. The
+    /// outcome is the time for one pair of all processes together.
+    pub fn crowd_round(&mut self, verb: &str, length: Duration) -> Result<Outcome> {
+        let gathering = GATHERING * self.workers.len() as u32;
+        let start = monotonic() + gathering.as_nanos() as u64;
+        let length = length.as_nanos() as u64;
+        for worker in &mut self.workers {
+            worker.say(&format!("{verb} {start} {}", start + length))?;
+        }
+        let mut pairs = 0;
+        for index in 0..self.workers.len() {
+            let done = parse_done(&self.expect(index, "done")?)?;
+            pairs += done.1.first().ok_or("a worker did not say how many pairs it did")?;
+        }
+        Ok(Outcome { each: length as f64 / pairs as f64, percentiles: Vec::new() })
     }
 
     /// Waits for a line that starts with `verb` from one worker, watching the other for failure.

@@ -148,8 +148,11 @@ fn ratios(group: &Group) -> Vec<Figure> {
     let mut figures = Vec::new();
     for row in &group.rows {
         let (Some(subject), Some(base)) = (find(row.subject), find(row.base)) else { continue };
-        let measure = if row.measure == Measure::Time { "time" } else { "rate" };
-        let what = format!("{}: {}, {measure} over {}", group.name, row.subject, row.base);
+        let what = match row.measure {
+            Measure::Time => format!("{}: {}, time over {}", group.name, row.subject, row.base),
+            Measure::Rate => format!("{}: {}, rate over {}", group.name, row.subject, row.base),
+            Measure::Each => format!("{}: {}, ns", group.name, row.subject),
+        };
         figures.push(match row.ratio(&subject.rounds, &base.rounds) {
             Some(spread) => figure(what, spread, row.target, 3),
             None => Figure {
@@ -186,7 +189,8 @@ fn case_cells(measured: &Measured) -> Vec<String> {
     };
     let rate = match measured.case.workload.shape() {
         Shape::RoundTrip | Shape::InPlace => String::new(),
-        _ => {
+        Shape::Pairs(_) | Shape::OneWayInPlace => format!("{:.2} M/s", 1e3 / spread.median),
+        Shape::OneWay | Shape::Batch => {
             let gigabytes = measured.case.workload.size() as f64 / spread.median;
             format!("{:.2} M/s, {gigabytes:.2} GB/s", 1e3 / spread.median)
         }

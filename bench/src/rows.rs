@@ -25,6 +25,8 @@ pub enum Measure {
     Time,
     /// The subject's rate over the base's: more is better.
     Rate,
+    /// The subject's nanoseconds by themselves; the base is the subject.
+    Each,
 }
 
 /// Where a figure should lie.
@@ -81,6 +83,7 @@ impl Row {
         Spread::of(subject.iter().zip(base).map(|(subject, base)| match self.measure {
             Measure::Time => subject / base,
             Measure::Rate => base / subject,
+            Measure::Each => *subject,
         }))
     }
 }
@@ -97,12 +100,19 @@ const fn rate(what: &'static str, subject: Case, base: Case, target: Target) -> 
     Row { what, subject, base, measure: Measure::Rate, target }
 }
 
+const fn each(what: &'static str, subject: Case, target: Target) -> Row {
+    Row { what, subject, base: subject, measure: Measure::Each, target }
+}
+
 /// The comparisons, grouped: the cases of one group are measured one right after the other.
 pub const GROUPS: &[(&str, &[Row])] = &[
     ("round trip, spinning", ROUND_TRIP),
     ("one way, 64 bytes", ONE_WAY),
     ("one way, 64 KiB", LARGE),
     ("round trip, blocking", BLOCKING),
+    ("block hand-over, 1 MiB", HAND_OVER),
+    ("pool acquire + release, one process", ALONE),
+    ("pool acquire + release, 2 and 8 processes on 2 processors", CROWD),
 ];
 
 const ROUND_TRIP: &[Row] = &[
@@ -135,6 +145,44 @@ const BLOCKING: &[Row] = &[
     time("ring, 64 B", case("ring", Blocking64), case("pipe", Blocking64), Target::AtMost(0.50)),
 ];
 
+const HAND_OVER: &[Row] = &[
+    time("block", case("block", InPlace1M), case("ring", RoundTrip64), Target::AtMost(1.30)),
+    time("same block", case("block-back", InPlace1M), case("ring", RoundTrip64), Target::AtMost(1.30)),
+    time("block", case("block", InPlace1M), case("ring", RoundTrip1M), Target::None),
+    each("block, one way", case("block", OneWayInPlace1M), Target::None),
+    rate("block, one way", case("block", OneWayInPlace1M), case("ring", OneWayInPlace1M), Target::None),
+];
+
+const ALONE: &[Row] = &[
+    each("pool", case("pool", Pairs1), Target::AtMost(10.0)),
+    each("pool, with the guard", case("pool-guard", Pairs1), Target::AtMost(10.0)),
+    each("pool from C", case("pool-c", Pairs1), Target::None),
+    time("pool", case("pool", Pairs1), case("malloc", Pairs1), Target::None),
+    time("pool", case("pool", Pairs1), case("mutex-vec", Pairs1), Target::None),
+    time("pool", case("pool", Pairs1), case("treiber", Pairs1), Target::None),
+    each("pool, 16 held", case("pool", Pairs1Of16), Target::None),
+    time("pool, 16 held", case("pool", Pairs1Of16), case("malloc", Pairs1Of16), Target::None),
+    time("pool, 16 held", case("pool", Pairs1Of16), case("treiber", Pairs1Of16), Target::None),
+];
+
+// All processes' pairs together. No cliff: two processes do no fewer than one alone.
+const CROWD: &[Row] = &[
+    rate("pool", case("pool", Pairs2), case("pool", Pairs1), Target::AtLeast(1.0)),
+    rate("pool", case("pool", Pairs8), case("pool", Pairs1), Target::None),
+    rate("treiber", case("treiber", Pairs2), case("treiber", Pairs1), Target::None),
+    rate("treiber", case("treiber", Pairs8), case("treiber", Pairs1), Target::None),
+    rate("mutex", case("futex-list", Pairs2), case("futex-list", Pairs1), Target::None),
+    rate("mutex", case("futex-list", Pairs8), case("futex-list", Pairs1), Target::None),
+    rate("pool", case("pool", Pairs2), case("treiber", Pairs2), Target::None),
+    rate("pool", case("pool", Pairs8), case("treiber", Pairs8), Target::None),
+    rate("pool, 16 held", case("pool", Pairs2Of16), case("pool", Pairs1Of16), Target::AtLeast(1.0)),
+    rate("pool, 16 held", case("pool", Pairs8Of16), case("pool", Pairs1Of16), Target::None),
+    rate("pool, 16 held", case("pool", Pairs2Of16), case("treiber", Pairs2Of16), Target::None),
+    rate("pool, 16 held", case("pool", Pairs8Of16), case("treiber", Pairs8Of16), Target::None),
+    rate("pool, 16 held", case("pool", Pairs2Of16), case("futex-list", Pairs2Of16), Target::None),
+    rate("pool, 16 held", case("pool", Pairs8Of16), case("futex-list", Pairs8Of16), Target::None),
+];
+
 /// The rows of every group that `only` selects (all if empty), group by group.
 pub fn selected(only: &str) -> Vec<(&'static str, Vec<Row>)> {
     let wanted = |group: &str, row: &Row| {
@@ -156,4 +204,37 @@ pub fn cases(rows: &[Row]) -> Vec<Case> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::{self, Start};
+
+    #[test]
+    fn every_case_of_a_row_is_one_that_its_contender_can_do() {
+        for (group, rows) in GROUPS {
+            for case in cases(rows) {
+                let adapter = adapters::find(case.contender).expect(case.contender);
+                let absent = matches!(adapter.start, Start::Absent(_));
+                assert!(absent || adapter.workloads.contains(&case.workload), "{group}: {case}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_workload_is_found_by_its_name() {
+        for workload in Workload::ALL {
+            assert_eq!(Workload::from_name(workload.name()), Some(workload));
+        }
+    }
+
+    #[test]
+    fn a_figure_is_a_quotient_of_times_or_of_rates_or_a_time() {
+        let (subject, base) = (case("pool", Pairs2), case("pool", Pairs1));
+        let median = |row: Row| row.ratio(&[10.0], &[20.0]).map(|spread| spread.median);
+        assert_eq!(median(time("", subject, base, Target::None)), Some(0.5));
+        assert_eq!(median(rate("", subject, base, Target::None)), Some(2.0));
+        assert_eq!(median(each("", subject, Target::None)), Some(10.0));
+    }
 }

@@ -9,8 +9,11 @@
 //! | `run N` | carry N messages, checking stamps |
 //! | `check N` | carry N messages, checking every byte |
 //! | `sample N` | carry N messages; the near side times each round trip |
+//! | `pairs START END` | acquire and release from START to END on the monotonic clock |
+//! | `check-pairs START END` | the same, making sure that nobody else has the block |
 //! | `go` | (far side) about to receive; the near side is told to start only now |
 //! | `done START END [P50 P90 P99 P999 MAX]` | nanoseconds on the monotonic clock; percentiles in ns |
+//! | `done START END PAIRS` | after `pairs`: how many in that time |
 //! | `fail TEXT` | the case is over |
 //!
 //! End of input ends the worker. While it waits for a command it sleeps.
@@ -23,6 +26,7 @@ use hdrhistogram::Histogram;
 use crate::adapters::{self, Adapter, Start};
 use crate::endpoint::{Link, Side};
 use crate::loops::{MessageLoop, Span};
+use crate::pairs::PairLoop;
 use crate::payload::Care;
 use crate::workload::Workload;
 use crate::{host, signals, Error, Result};
@@ -34,8 +38,43 @@ const ROUND_LIMIT: libc::c_uint = 60;
 struct Orders {
     adapter: &'static Adapter,
     link: Link,
-    side: Option<Side>,
+    place: Place,
     cpus: Vec<usize>,
+}
+
+/// What a worker is in its case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// One side of a channel.
+    Side(Side),
+    /// Both sides, as threads.
+    Both,
+    /// One of a crowd, by its number. The first comes first, the others when it is ready.
+    Member(usize),
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Place::Side(Side::Near) => f.write_str("near"),
+            Place::Side(Side::Far) => f.write_str("far"),
+            Place::Both => f.write_str("both"),
+            Place::Member(number) => write!(f, "{number}"),
+        }
+    }
+}
+
+impl std::str::FromStr for Place {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Place> {
+        match text {
+            "near" => Ok(Place::Side(Side::Near)),
+            "far" => Ok(Place::Side(Side::Far)),
+            "both" => Ok(Place::Both),
+            number => number.parse().map(Place::Member).map_err(|_| Error(format!("no place: '{number}'"))),
+        }
+    }
 }
 
 /// A command from the coordinator.
@@ -43,6 +82,7 @@ struct Orders {
 enum Command {
     Run(u64, Care),
     Sample(u64),
+    Pairs(Span, Care),
 }
 
 /// Runs a worker to its end. `arguments` are those that [`arguments`] made.
@@ -50,9 +90,10 @@ pub fn main(arguments: &[String]) -> Result<()> {
     signals::install_in_worker();
     let parent = parent();
     let orders = orders(arguments)?;
-    let outcome = match (orders.adapter.start, orders.side) {
-        (Start::Processes(connect), Some(side)) => one_side(&orders, connect, side),
-        (Start::Threads(connect), None) => both_sides(&orders, connect),
+    let outcome = match (orders.adapter.start, orders.place) {
+        (Start::Processes(connect), Place::Side(side)) => one_side(&orders, connect, side),
+        (Start::Threads(connect), Place::Both) => both_sides(&orders, connect),
+        (Start::Crowd(connect), Place::Member(number)) => one_of_a_crowd(&orders, connect, number),
         _ => Err("this contender does not start like that".into()),
     };
     if self::parent() != parent {
@@ -64,19 +105,14 @@ pub fn main(arguments: &[String]) -> Result<()> {
     outcome
 }
 
-/// The command line that starts one side of `link`; both sides as threads if `side` is `None`.
-pub fn arguments(adapter: &Adapter, link: &Link, side: Option<Side>, cpus: &[usize]) -> Vec<String> {
-    let side = match side {
-        Some(Side::Near) => "near",
-        Some(Side::Far) => "far",
-        None => "both",
-    };
+/// The command line that starts a worker of `link`.
+pub fn arguments(adapter: &Adapter, link: &Link, place: Place, cpus: &[usize]) -> Vec<String> {
     let list = |numbers: Vec<String>| if numbers.is_empty() { "-".to_owned() } else { numbers.join(",") };
     vec![
         "worker".to_owned(),
         adapter.name.to_owned(),
         link.workload.name().to_owned(),
-        side.to_owned(),
+        place.to_string(),
         list(cpus.iter().map(ToString::to_string).collect()),
         link.label.clone(),
         list(link.fds.iter().map(ToString::to_string).collect()),
@@ -84,13 +120,8 @@ pub fn arguments(adapter: &Adapter, link: &Link, side: Option<Side>, cpus: &[usi
 }
 
 fn orders(arguments: &[String]) -> Result<Orders> {
-    let [adapter, workload, side, cpus, label, fds] = arguments else {
-        return Err("usage: ipcx-bench worker ADAPTER WORKLOAD SIDE CPUS LABEL FDS".into());
-    };
-    let side = match side.as_str() {
-        "near" => Some(Side::Near),
-        "far" => Some(Side::Far),
-        _ => None,
+    let [adapter, workload, place, cpus, label, fds] = arguments else {
+        return Err("usage: ipcx-bench worker ADAPTER WORKLOAD PLACE CPUS LABEL FDS".into());
     };
     Ok(Orders {
         adapter: adapters::find(adapter).ok_or("no such contender")?,
@@ -99,7 +130,7 @@ fn orders(arguments: &[String]) -> Result<Orders> {
             workload: Workload::from_name(workload).ok_or("no such workload")?,
             fds: numbers(fds)?,
         },
-        side,
+        place: place.parse()?,
         cpus: numbers(cpus)?,
     })
 }
@@ -125,8 +156,26 @@ fn one_side(orders: &Orders, connect: Connect, side: Side) -> Result<()> {
             Command::Sample(count) if side == Side::Near => messages.sample(count, &mut times)?,
             Command::Sample(count) => messages.run(count, Care::Stamps)?,
             Command::Run(count, care) => messages.run(count, care)?,
+            Command::Pairs(..) => return Err("a channel lends nothing".into()),
         };
         done(span, &times)?;
+    }
+    Ok(())
+}
+
+type ConnectMember = fn(&Link, usize) -> Result<Box<dyn PairLoop>>;
+
+fn one_of_a_crowd(orders: &Orders, connect: ConnectMember, number: usize) -> Result<()> {
+    host::pin(orders.cpus[0])?;
+    let mut blocks = connect(&orders.link, number)?;
+    answer("ready")?;
+    while let Some(command) = next_command()? {
+        let Command::Pairs(span, care) = command else {
+            return Err("blocks carry no messages".into());
+        };
+        let _limit = RoundLimit::new();
+        let pairs = blocks.run(span, care)?;
+        answer(&format!("done {} {} {pairs}", span.start, span.end))?;
     }
     Ok(())
 }
@@ -193,6 +242,12 @@ fn next_command() -> Result<Option<Command>> {
     }
     let unknown = || Error(format!("unknown command '{}'", line.trim()));
     let (verb, count) = line.trim().split_once(' ').ok_or_else(unknown)?;
+    if let "pairs" | "check-pairs" = verb {
+        let (start, end) = count.split_once(' ').ok_or_else(unknown)?;
+        let moment = |text: &str| text.parse().map_err(|_| unknown());
+        let care = if verb == "pairs" { Care::Stamps } else { Care::Full };
+        return Ok(Some(Command::Pairs(Span { start: moment(start)?, end: moment(end)? }, care)));
+    }
     let count = count.parse().map_err(|_| unknown())?;
     match verb {
         "run" => Ok(Some(Command::Run(count, Care::Stamps))),
@@ -221,4 +276,17 @@ fn answer(line: &str) -> Result<()> {
 /// An empty histogram of nanoseconds, up to a minute, to three digits.
 fn no_times() -> Result<Histogram<u64>> {
     Histogram::new_with_bounds(1, 60_000_000_000, 3).map_err(|error| Error(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_read_as_it_is_written() {
+        for place in [Place::Side(Side::Near), Place::Side(Side::Far), Place::Both, Place::Member(7)] {
+            assert_eq!(place.to_string().parse::<Place>().expect("a place"), place);
+        }
+        assert!("beside".parse::<Place>().is_err());
+    }
 }

@@ -1,4 +1,4 @@
-//! What is carried, which way, and how the receiver waits.
+//! What is carried, which way, and how the receiver waits; or how many processes acquire and release.
 
 /// One pattern of traffic between the two sides. Every contender of a row runs the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,6 +17,31 @@ pub enum Workload {
     InPlace64,
     /// 1 MiB there and back in place; only the first word is touched.
     InPlace1M,
+    /// 1 MiB there and 1 MiB back, copied in and copied out, both sides spinning.
+    RoundTrip1M,
+    /// 1 MiB one way in place; only the first word is touched.
+    OneWayInPlace1M,
+    /// One process acquires and releases a block of 1 KiB, one at a time.
+    Pairs1,
+    /// Two processes do.
+    Pairs2,
+    /// Eight processes do, on two processors.
+    Pairs8,
+    /// One process acquires 16 blocks and releases the 16.
+    Pairs1Of16,
+    /// Two processes do.
+    Pairs2Of16,
+    /// Eight processes do, on two processors.
+    Pairs8Of16,
+}
+
+/// How many processes acquire and release, and how many blocks each has at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crowd {
+    /// Processes; every other one on the same processor.
+    pub processes: usize,
+    /// Blocks that each acquires before it releases them.
+    pub held: usize,
 }
 
 /// How a contender divides a workload into calls.
@@ -30,14 +55,22 @@ pub enum Shape {
     Batch,
     /// As `RoundTrip`, without copying.
     InPlace,
+    /// As `OneWay`, without copying.
+    OneWayInPlace,
+    /// Blocks acquired and released by any number of processes; nothing is carried.
+    Pairs(Crowd),
 }
 
 /// Messages in a batch.
 pub const BATCH: usize = 64;
+/// Bytes of a block that is only acquired and released: a size that `malloc` keeps ready for its thread.
+pub const BLOCK: usize = 1 << 10;
+/// How many of those there are.
+pub const BLOCKS: usize = 1024;
 
 impl Workload {
     /// Every workload.
-    pub const ALL: [Workload; 7] = [
+    pub const ALL: [Workload; 15] = [
         Workload::RoundTrip64,
         Workload::Blocking64,
         Workload::OneWay64,
@@ -45,6 +78,14 @@ impl Workload {
         Workload::OneWay64K,
         Workload::InPlace64,
         Workload::InPlace1M,
+        Workload::RoundTrip1M,
+        Workload::OneWayInPlace1M,
+        Workload::Pairs1,
+        Workload::Pairs2,
+        Workload::Pairs8,
+        Workload::Pairs1Of16,
+        Workload::Pairs2Of16,
+        Workload::Pairs8Of16,
     ];
 
     /// The name used in tables and on the command line.
@@ -57,6 +98,14 @@ impl Workload {
             Workload::OneWay64K => "one-way-64k",
             Workload::InPlace64 => "in-place-64",
             Workload::InPlace1M => "in-place-1m",
+            Workload::RoundTrip1M => "round-trip-1m",
+            Workload::OneWayInPlace1M => "one-way-in-place-1m",
+            Workload::Pairs1 => "pairs-1p",
+            Workload::Pairs2 => "pairs-2p",
+            Workload::Pairs8 => "pairs-8p",
+            Workload::Pairs1Of16 => "pairs-1p-16-held",
+            Workload::Pairs2Of16 => "pairs-2p-16-held",
+            Workload::Pairs8Of16 => "pairs-8p-16-held",
         }
     }
 
@@ -69,18 +118,27 @@ impl Workload {
     pub fn size(self) -> usize {
         match self {
             Workload::OneWay64K => 64 << 10,
-            Workload::InPlace1M => 1 << 20,
+            Workload::InPlace1M | Workload::RoundTrip1M | Workload::OneWayInPlace1M => 1 << 20,
+            _ if matches!(self.shape(), Shape::Pairs(_)) => BLOCK,
             _ => 64,
         }
     }
 
     /// How calls are made.
     pub fn shape(self) -> Shape {
+        let pairs = |processes, held| Shape::Pairs(Crowd { processes, held });
         match self {
-            Workload::RoundTrip64 | Workload::Blocking64 => Shape::RoundTrip,
+            Workload::RoundTrip64 | Workload::Blocking64 | Workload::RoundTrip1M => Shape::RoundTrip,
             Workload::OneWay64 | Workload::OneWay64K => Shape::OneWay,
             Workload::Batch64 => Shape::Batch,
             Workload::InPlace64 | Workload::InPlace1M => Shape::InPlace,
+            Workload::OneWayInPlace1M => Shape::OneWayInPlace,
+            Workload::Pairs1 => pairs(1, 1),
+            Workload::Pairs2 => pairs(2, 1),
+            Workload::Pairs8 => pairs(8, 1),
+            Workload::Pairs1Of16 => pairs(1, 16),
+            Workload::Pairs2Of16 => pairs(2, 16),
+            Workload::Pairs8Of16 => pairs(8, 16),
         }
     }
 
@@ -92,7 +150,7 @@ impl Workload {
     /// Bytes of buffer that each contender is given in each direction.
     pub fn capacity(self) -> usize {
         match self {
-            Workload::InPlace1M => 4 << 20,
+            Workload::InPlace1M | Workload::RoundTrip1M | Workload::OneWayInPlace1M => 4 << 20,
             _ => 1 << 20,
         }
     }

@@ -3,19 +3,26 @@
 use std::os::fd::OwnedFd;
 
 use crate::endpoint::{Endpoint, Link, Side};
+use crate::lender::Lender;
 use crate::loops::{message_loop, MessageLoop};
+use crate::pairs::{pair_loop, PairLoop};
 use crate::workload::Workload::{self, *};
 use crate::Result;
 
+pub mod block;
 pub mod flag;
+pub mod free_list;
 pub mod futex;
 #[cfg(feature = "peers")]
 pub mod iceoryx2;
+pub mod malloc;
 pub mod memcpy;
 pub mod pipe;
+pub mod pool;
 pub mod ring;
 #[cfg(feature = "peers")]
 pub mod rtrb;
+pub mod treiber;
 
 /// How a contender's two sides are started.
 #[derive(Clone, Copy)]
@@ -24,7 +31,9 @@ pub enum Start {
     Processes(fn(&Link, Side) -> Result<Box<dyn MessageLoop>>),
     /// Two threads of one process of this program.
     Threads(fn(&Link) -> Result<ThreadLoops>),
-    /// Two processes of another program that speaks the workers' line protocol; its file name.
+    /// As many processes of this program as the workload says, which acquire and release blocks.
+    Crowd(fn(&Link, usize) -> Result<Box<dyn PairLoop>>),
+    /// Processes of another program that speaks the workers' line protocol; its file name.
     Program(&'static str),
     /// Left out of this build: how to get it.
     Absent(&'static str),
@@ -73,10 +82,52 @@ pub const TABLE: &[Adapter] = &[
     processes::<ring::RingEnd>(
         "ring",
         "ipcx ring, Rust",
-        &[RoundTrip64, Blocking64, OneWay64, Batch64, OneWay64K, InPlace64, InPlace1M],
+        &[
+            RoundTrip64,
+            Blocking64,
+            OneWay64,
+            Batch64,
+            OneWay64K,
+            InPlace64,
+            InPlace1M,
+            RoundTrip1M,
+            OneWayInPlace1M,
+        ],
     ),
     RING_C,
+    processes::<block::BlockEnd<false>>(
+        "block",
+        "ipcx pool and rings, Rust: acquire, send; receive, release",
+        &[InPlace1M, OneWayInPlace1M],
+    ),
+    processes::<block::BlockEnd<true>>(
+        "block-back",
+        "ipcx pool and rings, Rust: the block that arrived goes back",
+        &[InPlace1M],
+    ),
+    crowd::<pool::Raw>("pool", "ipcx pool, Rust, by id", PAIRS),
+    crowd::<pool::Guarded>("pool-guard", "ipcx pool, Rust, with the guard", PAIRS),
+    POOL_C,
+    crowd::<malloc::Malloc>("malloc", "malloc and free, private memory", &[Pairs1, Pairs1Of16]),
+    crowd::<free_list::InProcess>(
+        "mutex-vec",
+        "Mutex<Vec<u32>> of the standard library, private memory",
+        &[Pairs1, Pairs1Of16],
+    ),
+    crowd::<treiber::Treiber>("treiber", "Treiber stack with a 32-bit tag, shared memory", PAIRS),
+    crowd::<free_list::Shared>("futex-list", "free list under a futex mutex, shared memory", PAIRS),
 ];
+
+const PAIRS: &[Workload] = &[Pairs1, Pairs2, Pairs8, Pairs1Of16, Pairs2Of16, Pairs8Of16];
+
+const POOL_C: Adapter = Adapter {
+    name: "pool-c",
+    about: "ipcx pool from C through libipcx.so",
+    workloads: &[Pairs1],
+    start: Start::Program("ipcx-bench-pool-c"),
+    prepare: |_| Ok(Vec::new()),
+    cleanup: pool::cleanup,
+};
 
 const RING_C: Adapter = Adapter {
     name: "ring-c",
@@ -130,6 +181,21 @@ const fn processes<E: Endpoint + 'static>(
         start: Start::Processes(|link, side| Ok(message_loop(E::connect(link, side)?, side, link.workload))),
         prepare: E::prepare,
         cleanup: E::cleanup,
+    }
+}
+
+const fn crowd<L: Lender + 'static>(
+    name: &'static str,
+    about: &'static str,
+    workloads: &'static [Workload],
+) -> Adapter {
+    Adapter {
+        name,
+        about,
+        workloads,
+        start: Start::Crowd(|link, number| pair_loop(L::connect(link, number)?, link.workload, number)),
+        prepare: L::prepare,
+        cleanup: L::cleanup,
     }
 }
 
