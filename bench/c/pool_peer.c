@@ -98,14 +98,17 @@ int main(int argc, char **argv)
 		unsigned long long pairs = 0;
 		alarm(ROUND_LIMIT_S); /* a round that hangs ends the worker, even without a coordinator */
 		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &begin, NULL);
-		for (; monotonic() < end; pairs += STRETCH) {
+		unsigned long long now;
+		do {
 			if (strcmp(verb, "pairs") == 0)
 				stretch(pool);
 			else
 				checked_stretch(pool);
-		}
+			pairs += STRETCH;
+			now = monotonic();
+		} while (now < end);
 		alarm(0);
-		printf("done %llu %llu %llu\n", start, end, pairs);
+		printf("done %llu %llu %llu\n", start, now, pairs);
 		fflush(stdout);
 	}
 	ipcx_pool_close(pool);

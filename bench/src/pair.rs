@@ -108,12 +108,14 @@ impl Pair {
         for worker in &mut self.workers {
             worker.say(&format!("{verb} {start} {}", start + length))?;
         }
-        let mut pairs = 0;
+        let mut rate = 0.0;
         for index in 0..self.workers.len() {
-            let done = parse_done(&self.expect(index, "done")?)?;
-            pairs += done.1.first().ok_or("a worker did not say how many pairs it did")?;
+            let (span, pairs) = parse_done(&self.expect(index, "done")?)?;
+            let pairs = *pairs.first().ok_or("a worker did not say how many pairs it did")?;
+            // One that was off its processor when the round ended took longer.
+            rate += pairs as f64 / (span.end - span.start) as f64;
         }
-        Ok(Outcome { each: length as f64 / pairs as f64, percentiles: Vec::new() })
+        Ok(Outcome { each: 1.0 / rate, percentiles: Vec::new() })
     }
 
     /// Waits for a line that starts with `verb` from one worker, watching the other for failure.

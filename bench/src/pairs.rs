@@ -21,8 +21,8 @@ const MARK: u64 = 0x4845_4c44 << 32;
 
 /// One process of one case, ready to run rounds.
 pub trait PairLoop {
-    /// Acquires and releases during `span`; says how many pairs.
-    fn run(&mut self, span: Span, care: Care) -> Result<u64>;
+    /// Acquires and releases during `span`, and once at least; says until when it did, and how many pairs.
+    fn run(&mut self, span: Span, care: Care) -> Result<(u64, u64)>;
 }
 
 /// The loop for `workload` over `lender`.
@@ -108,19 +108,21 @@ fn words<'a, L: Lender>(lender: &'a L, held: &L::Held<'_>) -> [&'a AtomicU64; 2]
 }
 
 impl<L: Lender, const HELD: usize> PairLoop for Loop<L, HELD> {
-    fn run(&mut self, span: Span, care: Care) -> Result<u64> {
+    fn run(&mut self, span: Span, care: Care) -> Result<(u64, u64)> {
         sleep_until(span.start);
         let mut pairs = 0;
-        while monotonic() < span.end {
+        loop {
             match care {
                 Care::Full => self.checked_stretch()?,
                 Care::Stamps => self.stretch()?,
             }
             pairs += STRETCH as u64;
             signals::check()?;
+            let now = monotonic();
+            if now >= span.end {
+                return Ok((now, pairs));
+            }
         }
-        // One that was away for long had no time to do anything; the quotient needs a number.
-        Ok(pairs.max(1))
     }
 }
 
@@ -170,7 +172,7 @@ pub(crate) mod tests {
                     let mut blocks = connect(link, *turn)?;
                     *turn += 1;
                     drop(turn);
-                    assert!(blocks.run(span, Care::Full)? >= 1);
+                    assert!(blocks.run(span, Care::Full)?.1 >= STRETCH as u64);
                     blocks.run(Span { end: monotonic() + 1_000_000, ..span }, Care::Stamps)
                 })
             });

@@ -174,8 +174,8 @@ fn one_of_a_crowd(orders: &Orders, connect: ConnectMember, number: usize) -> Res
             return Err("blocks carry no messages".into());
         };
         let _limit = RoundLimit::new();
-        let pairs = blocks.run(span, care)?;
-        answer(&format!("done {} {} {pairs}", span.start, span.end))?;
+        let (end, pairs) = blocks.run(span, care)?;
+        answer(&format!("done {} {end} {pairs}", span.start))?;
     }
     Ok(())
 }
