@@ -87,7 +87,9 @@ pub(crate) struct Store<M> {
 impl<M: Memory> Store<M> {
     pub(crate) fn new(memory: M, slot: u32) -> Store<M> {
         let words = memory.blocks().div_ceil(64);
-        let cursor = (u64::from(slot) * u64::from(words) / u64::from(memory.participants().max(1))) as u32;
+        // Slots are taken from 0 on, and neighbours begin far apart: the golden section, times 2^32.
+        let cursor = (u64::from(slot.wrapping_mul(0x9e37_79b9)) * u64::from(words)) >> 32;
+        let cursor = cursor as u32;
         Store {
             slot,
             thread: AtomicU64::new(0),
