@@ -79,7 +79,7 @@ impl<L: Lender, const HELD: usize> Loop<L, HELD> {
             for _place in 0..HELD {
                 let held = self.lender.acquire()?;
                 self.marks += 1;
-                let mark = MARK | (self.number as u64) << 24 | self.marks % (1 << 24);
+                let mark = MARK | (self.number as u64) << 24 | (self.marks % (1 << 24));
                 for word in words(&self.lender, &held) {
                     if word.swap(mark, Relaxed) & MARK == MARK {
                         return Err("a block was lent while somebody had it".into());
