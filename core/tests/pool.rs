@@ -4,8 +4,10 @@
 
 mod common;
 
-use common::Scratch;
-use ipcx::{Backing, BlockId, Deadline, Error, Pool, PoolOptions, Ring, RingOptions, SegmentOptions};
+use common::{in_child, Scratch};
+use ipcx::{
+    Backing, BlockId, Deadline, Error, Pool, PoolOptions, Ring, RingOptions, SegmentOptions, WaitStrategy,
+};
 use std::collections::HashSet;
 use std::io::Write;
 use std::os::fd::AsFd;
@@ -98,6 +100,31 @@ fn what_one_keeps_ready_is_not_kept_from_others() {
     let ours: Vec<_> = (0..128).map(|_| pool.try_acquire().unwrap()).collect();
     assert_eq!(counts(&pool), (0, 128, 0));
     drop(ours);
+}
+
+/// Whatever the strategy: also one that never sleeps finds what another keeps ready, and what a dead one had.
+#[test]
+fn every_strategy_finds_what_is_not_where_blocks_usually_are() {
+    for wait in [WaitStrategy::Balanced, WaitStrategy::Spin, WaitStrategy::Yield, WaitStrategy::Block] {
+        let dir = Scratch::new();
+        let mut options = options(&dir, 64, 16);
+        options.segment.wait = wait;
+        let pool = Pool::create("a", &options).unwrap();
+        let other = Pool::attach_with("a", &options).unwrap();
+        let soon = Duration::from_secs(10);
+        let ids: Vec<_> = (0..16).map(|_| pool.acquire_raw(Deadline::NOW).unwrap()).collect();
+        pool.release_raw(ids[0]).unwrap();
+        other.acquire_timeout(soon).unwrap().into_id();
+        ids[1..].iter().for_each(|id| pool.release_raw(*id).unwrap());
+        in_child(|| {
+            let own = Pool::attach_with("a", &options).unwrap();
+            let all = (0..15).all(|_| own.acquire_timeout(soon).map(|block| block.into_id()).is_ok());
+            std::mem::forget(own);
+            all
+        });
+        other.acquire_timeout(soon).unwrap();
+        assert_eq!(counts(&pool), (15, 1, 0), "{wait:?}");
+    }
 }
 
 #[test]

@@ -409,9 +409,10 @@ impl Core {
         if deadline.is_now() {
             return self.look_everywhere(clock::coarse()).0.ok_or(Error::WouldBlock);
         }
-        let mut free = FreeBlock { core: self, found: None };
-        wait(&mut free, self.segment.wait_strategy(), deadline.started())?;
-        Ok(free.found.expect("it is ready"))
+        let mut free = FreeBlock { core: self, found: None, looked: 0 };
+        let waited = wait(&mut free, self.segment.wait_strategy(), deadline.started());
+        // One that was found as the time ran out is not lost.
+        free.found.map_or_else(|| Err(waited.err().unwrap_or(Error::WouldBlock)), Ok)
     }
 
     /// A block that somebody keeps ready, or that a dead one had; and whether another look soon makes sense.
@@ -469,6 +470,8 @@ impl Drop for Core {
 struct FreeBlock<'a> {
     core: &'a Core,
     found: Option<BlockId>,
+    /// When it last looked everywhere; 0 before.
+    looked: u64,
 }
 
 impl Condition for FreeBlock<'_> {
@@ -479,6 +482,9 @@ impl Condition for FreeBlock<'_> {
     }
 
     fn nap(&mut self, until: u64) -> Nap {
+        if self.found.is_some() {
+            return Nap::Over; // `peer` found it.
+        }
         let now = clock::now();
         self.core.store.nap(|| {
             let (found, more) = self.core.look_everywhere(now);
@@ -491,8 +497,13 @@ impl Condition for FreeBlock<'_> {
         })
     }
 
-    fn peer(&mut self, _now: u64) -> Result<()> {
-        Ok(()) // Who died is found out where it matters, when nothing is free.
+    /// For those who do not sleep: there is more to look at than where blocks usually are.
+    fn peer(&mut self, now: u64) -> Result<()> {
+        if self.found.is_none() && now.saturating_sub(self.looked) >= SOON {
+            self.looked = now;
+            self.found = self.core.look_everywhere(now).0;
+        }
+        Ok(())
     }
 
     fn peer_is_here(&self) -> bool {
