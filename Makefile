@@ -37,6 +37,10 @@ python: $(VENV)/ready ## the Python package, installed into .venv
 demo: build python ## C producer -> Rust stage, killed half-way -> Python consumer, on FILE= (default: libipcx.so)
 	scripts/demo $(or $(FILE),$(LIB))
 
+.PHONY: frames
+frames: build python ## video frames through a pool, without a copy: C -> Rust, killed each second -> Python (FRAMES= options)
+	scripts/frames $(FRAMES)
+
 TESTS := test-rust test-c test-python test-cross test-demo loom
 
 .PHONY: test
@@ -56,7 +60,8 @@ test-rust: ## core: unit, integration and documentation tests
 test-c: build ## the C library, against the header, shared and static
 	tests/c/run
 
-test-python: python ## the Python package
+test-python: build python ## the Python package, and the frames example
+	cargo build --quiet --release --locked -p ipcx --example frames_filter
 	$(VPY) -m pytest -q python/tests
 
 test-cross: build python ## C, Python and Rust on one segment; kills; liveness
