@@ -117,6 +117,54 @@ static void the_demo_carries_a_file_past_a_killed_consumer(void)
     CHECK(wait_for(producer) == 0);
 }
 
+enum { FRAME = 64 + 1920 * 1080 + 8 };
+
+static void the_camera_waits_for_blocks_and_ends_in_good_order(void)
+{
+    ipcx_pool_options options = IPCX_POOL_OPTIONS_INIT;
+    ipcx_stats stats = IPCX_STATS_INIT;
+    ipcx_pool *pool;
+    ipcx_ring *ring;
+    ipcx_consumer *rx;
+    ipcx_block block;
+    char pools[64], rings[64], text[32];
+    uint64_t numbers[2], received = 0;
+    size_t len;
+    pid_t camera;
+    int code, ways[2];
+
+    snprintf(pools, sizeof pools, "%s", new_name());
+    snprintf(rings, sizeof rings, "%s", new_name());
+    options.block_size = FRAME;
+    options.blocks = 8;
+    OK(ipcx_pool_open(pools, &options, &pool));
+    OK(ipcx_ring_open(rings, NULL, &ring));
+    OK(ipcx_ring_consumer(ring, &rx));
+    CHECK(pipe(ways) == 0);
+    camera = start("frames_camera", pools, rings, ways[1]);
+    do
+        OK(ipcx_pool_stats(pool, &stats));
+    while (stats.blocks_in_flight < 8); /* nobody takes them: it has to wait for the ninth */
+    while ((code = ipcx_consumer_recv_block(rx, pool, &block, &len, IPCX_FOREVER)) == IPCX_OK) {
+        memcpy(&numbers[0], block.data, sizeof numbers[0]);
+        memcpy(&numbers[1], (unsigned char *)block.data + FRAME - 8, sizeof numbers[1]);
+        CHECK(len == FRAME && numbers[0] == received && numbers[1] == received);
+        OK(ipcx_pool_release(pool, &block));
+        if (++received == 20)
+            CHECK(kill(camera, SIGTERM) == 0);
+    }
+    CHECK(code == IPCX_E_CLOSED && received >= 20 && wait_for(camera) == 0);
+    len = (size_t)read(ways[0], text, sizeof text - 1);
+    CHECK(len < sizeof text);
+    text[len] = '\0';
+    CHECK(strtoull(text, NULL, 10) == received);
+    OK(ipcx_pool_stats(pool, &stats));
+    CHECK(stats.blocks_free == 8);
+    ipcx_consumer_close(rx);
+    ipcx_ring_close(ring);
+    ipcx_pool_close(pool);
+}
+
 static void a_failure_has_words_and_a_code(void)
 {
     int ways[2], saved = dup(STDERR_FILENO);
@@ -135,6 +183,7 @@ static void a_failure_has_words_and_a_code(void)
 static const struct test tests[] = {
     TEST(hello_arrives_whoever_starts_first),
     TEST(the_demo_carries_a_file_past_a_killed_consumer),
+    TEST(the_camera_waits_for_blocks_and_ends_in_good_order),
     TEST(a_failure_has_words_and_a_code),
 };
 
