@@ -23,7 +23,7 @@ enum { WIDTH = 1920, HEIGHT = 1080, BLOCKS = 8, BAR = 4, BARS = 64 * BAR, PERIOD
 struct header {
     uint64_t number;  /* of the frame, from 0 on */
     uint64_t made_ns; /* monotonic clock */
-    uint64_t block;   /* its id: whoever finds it in another block has a copy */
+    uint64_t block;   /* which block: whoever finds the frame in another one has a copy */
     uint64_t filters; /* how many have changed the picture */
     uint32_t width, height;
     unsigned char unused[24];
@@ -92,7 +92,7 @@ static void fill(const ipcx_block *block, uint64_t number)
     unsigned char *bytes = block->data;
 
     header.number = number;
-    header.block = block->id;
+    header.block = block->id & 0xfffffff;
     header.made_ns = monotonic_ns();
     memcpy(bytes, &header, sizeof header);
     draw(bytes + sizeof header, number);

@@ -22,13 +22,13 @@ const FILTERS: usize = 24;
 
 /// Inverts a frame, row by row.
 fn invert(block: &mut Block) {
-    let id = block.id().get();
+    let which = block.id().get() & 0xfff_ffff;
     assert_eq!(block.len(), FRAME, "this is no frame");
     // SAFETY: the block is this process's, and the others keep to the protocol, as this one does.
     let frame = unsafe { block.as_mut_slice() };
     let field = |at: usize| u64::from_ne_bytes(frame[at..][..8].try_into().expect("8 bytes"));
     assert_eq!(field(0), field(SEAL), "the frame is torn");
-    assert_eq!(field(16), id, "the frame was made in another block");
+    assert_eq!(field(16), which, "the frame was made in another block");
     let filters = field(FILTERS) + 1;
     for row in frame[HEADER..SEAL].chunks_exact_mut(WIDTH) {
         row.iter_mut().for_each(|pixel| *pixel = !*pixel);

@@ -297,7 +297,7 @@ typedef struct ipcx_stats {
 
 /** A block that a pool's handle owns. */
 typedef struct ipcx_block {
-    /** Names it between one acquire and the release after it. 0 is none. */
+    /** Names it for as long as this handle owns it; the lowest 28 bits say which block it is, whoever owns it. 0 is none. */
     uint64_t id;
     /** Its bytes, aligned as the pool's options say. */
     void *data;

@@ -75,7 +75,7 @@ impl Block {
         self.give_back().map_err(|error| errors::raise(py, &error, self.pool.name()))
     }
 
-    /// Names it between one acquire and the release after it.
+    /// Names it for as long as this handle owns it; the lowest 28 bits say which block it is, whoever owns it.
     #[getter]
     fn id(&self) -> u64 {
         self.id.get()

@@ -70,8 +70,8 @@ pub(crate) struct Leases {
     slots: NonNull<SlotRecord>,
     participants: u32,
     slot: u32,
-    /// The slot's owner before died holding it.
-    succeeds: bool,
+    /// 1 if the slot's owner before died holding it, and what it left is not recovered yet.
+    succeeds: AtomicU32,
 }
 
 // SAFETY: `slots` points to shared atomics in a mapping that outlives this; everything else is Send and Sync.
@@ -91,12 +91,13 @@ impl Leases {
         participants: u32,
     ) -> Result<Leases> {
         let roles = Roles::new(file);
-        let mut leases = Leases { segment, roles, slots, participants, slot: u32::MAX, succeeds: false };
+        let mut leases =
+            Leases { segment, roles, slots, participants, slot: u32::MAX, succeeds: AtomicU32::new(0) };
         for index in 0..participants {
             let ours = lock::try_lock(leases.file().as_fd(), SLOT_BASE + u64::from(index));
             if ours.map_err(|errno| leases.refused(errno))? {
                 leases.slot = index;
-                leases.succeeds = leases.is_open(index);
+                leases.succeeds = AtomicU32::new(leases.is_open(index).into());
                 leases.describe();
                 return Ok(leases);
             }
@@ -119,9 +120,14 @@ impl Leases {
         self.slot
     }
 
-    /// True if the owner of the slot before died holding it.
-    pub(crate) fn succeeds(&self) -> bool {
-        self.succeeds
+    /// If the owner of the slot before died holding it, `recover` is made of what it left, with the slot. Until this is done,
+    /// the slot says that its owner died, whoever gives it up.
+    pub(crate) fn succeed(&self, recover: impl FnOnce(u32)) {
+        // Relaxed: one thread, before the handle is shared.
+        if self.succeeds.load(Ordering::Relaxed) != 0 {
+            recover(self.slot);
+            self.succeeds.store(0, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn participants(&self) -> u32 {
@@ -268,7 +274,7 @@ impl Drop for Leases {
         if self.is_inherited() || self.slot == u32::MAX {
             return;
         }
-        if let Some(record) = self.record(self.slot) {
+        if let Some(record) = self.record(self.slot).filter(|_| self.succeeds.load(Ordering::Relaxed) == 0) {
             let closed = record.state.load(Ordering::Relaxed) & !3 | CLOSED;
             record.state.store(closed, Ordering::Release);
         }

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{in_child, Scratch};
+use common::{child, child_argument, in_child, Scratch};
 use ipcx::{
     Backing, BlockId, Deadline, Error, Pool, PoolOptions, Ring, RingOptions, SegmentOptions, WaitStrategy,
 };
@@ -197,7 +197,11 @@ fn a_block_goes_through_a_ring_with_its_bytes_and_its_length() {
         assert!(matches!(rx.try_recv(&mut [0; 64]), Err(Error::Mismatch(_))), "it is no bytes");
         assert!(matches!(rx.try_borrow().map(drop), Err(Error::Mismatch(_))));
         let got = rx.try_recv_block(&pool).unwrap();
-        assert_eq!((got.id(), got.to_vec()), (id, text.into_bytes()));
+        assert_eq!(
+            (got.as_ptr(), got.to_vec()),
+            (pool.address(id).unwrap().as_ptr().cast_const(), text.into_bytes())
+        );
+        assert_ne!(got.id(), id, "a new owner, a new generation");
         assert_eq!(counts(&pool), (3, 1, 0));
     }
     assert!(matches!(rx.try_recv_block(&pool), Err(Error::WouldBlock)));
@@ -264,6 +268,51 @@ fn what_is_in_flight_outlives_both_ends_and_comes_back_when_the_ring_is_gone() {
     let _same = Ring::create("a", &dir.options()).unwrap();
     assert_eq!(pool.recover().unwrap(), 1);
     assert_eq!(counts(&pool), (8, 0, 0));
+}
+
+#[test]
+fn blocks_of_two_pools_in_one_ring_stay_with_it() {
+    let pools = [anonymous(64, 8), anonymous(64, 8)];
+    let ring = Ring::anonymous(&RingOptions::default()).unwrap();
+    let (mut tx, mut rx) = (ring.producer().unwrap(), ring.consumer().unwrap());
+    for pool in [&pools[0], &pools[1], &pools[0]] {
+        tx.send_block(pool.acquire().unwrap()).unwrap();
+        assert_eq!(pools.each_ref().map(|pool| pool.recover().unwrap()), [0, 0]);
+    }
+    for pool in [&pools[0], &pools[1], &pools[0]] {
+        rx.recv_block(pool).unwrap();
+    }
+    assert_eq!(pools.each_ref().map(counts), [(8, 0, 0); 2]);
+}
+
+/// The one that takes the slot of a dead one may not get as far as giving back its blocks.
+#[test]
+fn a_failed_attach_leaves_the_dead_to_others() {
+    if child_argument().is_some() {
+        let dir = std::path::PathBuf::from(child_argument().unwrap());
+        let segment = SegmentOptions { directory: Some(dir), ..Default::default() };
+        let options = PoolOptions { segment, ..Default::default() };
+        // Enough for the slots, not for the blocks.
+        let now = std::fs::read_to_string("/proc/self/statm").unwrap();
+        let pages: u64 = now.split(' ').next().unwrap().parse().unwrap();
+        let most = pages * 4096 + (4 << 20);
+        // SAFETY: one valid struct.
+        unsafe { libc::setrlimit(libc::RLIMIT_AS, &libc::rlimit { rlim_cur: most, rlim_max: most }) };
+        return assert!(Pool::attach_with("a", &options).is_err());
+    }
+    let dir = Scratch::new();
+    let pool = Pool::create("a", &options(&dir, 1 << 20, 16)).unwrap();
+    in_child(|| {
+        let own = Pool::attach_with("a", &options(&dir, 0, 0)).unwrap();
+        (0..8).for_each(|_| assert_ne!(own.acquire().unwrap().into_id().get(), 0));
+        std::mem::forget(own);
+        true
+    });
+    let status =
+        child("a_failed_attach_leaves_the_dead_to_others", dir.path().to_str().unwrap()).status().unwrap();
+    assert!(status.success());
+    assert_eq!(pool.recover().unwrap(), 8);
+    assert_eq!(counts(&pool), (16, 0, 0));
 }
 
 #[test]

@@ -22,7 +22,7 @@ handle!(ipcx_pool => Pool, b"ipcxPOOL", "not an open ipcx_pool (NULL, closed, or
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct ipcx_block {
-    /// Names it between one acquire and the release after it. 0 is none.
+    /// Names it for as long as this handle owns it; the lowest 28 bits say which block it is, whoever owns it. 0 is none.
     pub id: u64,
     /// Its bytes, aligned as the pool's options say.
     pub data: *mut c_void,

@@ -104,7 +104,7 @@ def test_the_viewer_notices_a_damaged_frame(
         for number in (4, 5):
             block = pool.acquire()
             frame = block.as_array("uint8")
-            frame[:64] = np.frombuffer(struct.pack("=4Q2I24x", number, 0, block.id, 1, WIDTH, HEIGHT), np.uint8)
+            frame[:64] = np.frombuffer(struct.pack("=4Q2I24x", number, 0, block.id & 0xFFFFFFF, 1, WIDTH, HEIGHT), np.uint8)
             frame[64:SEAL_AT] = 255 - drawn(number).reshape(-1)
             frame[SEAL_AT:] = np.frombuffer(struct.pack("=Q", number), np.uint8)
             if number == 5:

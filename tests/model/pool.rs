@@ -54,7 +54,7 @@ impl Memory for Shared {
         &self.waiters
     }
     fn registered(&self) -> bool {
-        false
+        true // `Store` fences all the same in models, which have no barrier of the kernel's.
     }
     fn barrier(&self) -> bool {
         fence(Ordering::SeqCst);
@@ -196,13 +196,12 @@ fn receive(memory: &Shared, record: &AtomicU64, slot: u32) -> Option<bool> {
     let id = record.load(Ordering::Acquire);
     (id != 0).then(|| {
         let b = Participant::new(memory, slot);
-        let id = BlockId::from_raw(id);
-        let taken = b.store.receive(id, 0, 5);
-        if taken {
+        let taken = b.store.receive(BlockId::from_raw(id), 0, 5);
+        if let Some(id) = taken {
             b.touch();
             b.give(id);
         }
-        taken
+        taken.is_some()
     })
 }
 
@@ -276,5 +275,47 @@ fn one_that_dies_while_it_empties_a_magazine_keeps_nobody_from_it() {
         }
         owner.join().unwrap();
         assert!(c.take().or_else(|| c.look_everywhere().0).is_some());
+    });
+}
+
+/// A sender is so late to say "in flight" that its block has come back to it, and is on its way again.
+#[test]
+fn a_late_sender_does_not_touch_its_block_when_that_comes_round() {
+    model(Some(3), || {
+        let memory = pool(2);
+        let a = Arc::new(Participant::new(&memory, 0));
+        let id = a.take().unwrap();
+        assert!(a.store.begin_send(id));
+        let late = Arc::clone(&a);
+        let finishing = thread::spawn(move || late.store.finish_send(id, 5));
+        // The same handle, in another thread, receives the block and sends it through another ring.
+        let again = a.store.receive(id, 0, 5).expect("it was sent");
+        assert!(a.store.begin_send(again));
+        finishing.join().unwrap();
+        a.store.finish_send(again, 6);
+        let b = Participant::new(&memory, 1);
+        assert!(b.store.receive(again, 0, 6).is_some(), "by the ring that carries it");
+    });
+}
+
+/// The bit is set by one that sleeps no more, and is being cleared while another goes to sleep.
+#[test]
+fn who_goes_to_sleep_while_a_stale_bit_is_cleared_is_woken() {
+    model(Some(2), || {
+        let memory = pool(3);
+        let [a, b, c] = [0, 1, 2].map(|slot| Participant::new(&memory, slot));
+        memory.waiters.fetch_or(1, Ordering::SeqCst);
+        let held = a.take().unwrap();
+        let waiting = thread::spawn(move || {
+            let id = b.wait();
+            b.touch();
+            b.give(id);
+        });
+        a.give(held);
+        if let Some(id) = c.take() {
+            c.touch();
+            c.give(id);
+        }
+        waiting.join().unwrap();
     });
 }

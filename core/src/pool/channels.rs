@@ -4,14 +4,14 @@
 //! first producer that sends a block through its ring, and found again by its successors. Whoever sends or receives
 //! through it shares a lock on it, which the kernel drops when the process dies.
 //!
-//! A channel carries nothing any more if nobody shares its lock and its ring's name is gone, or leads to another file. Then
+//! A channel carries nothing any more if nobody shares its lock and its ring's name is gone, or leads to another segment. Then
 //! what is in flight on it comes back, when somebody asks for that, and the channel is free.
 
 use super::handle::Core;
 use super::layout::{Channel, CHANNELS};
 use crate::error::{from_errno, Error, Result};
 use crate::lease::CHANNEL_BASE;
-use crate::segment::Segment;
+use crate::segment::{segment_at, Segment};
 use crate::sync::Ordering;
 use crate::sys::fork::NotInherited;
 use crate::sys::{file, lock, Errno};
@@ -27,6 +27,8 @@ use std::sync::{Arc, PoisonError, Weak};
 pub(crate) struct Use {
     /// Which handle it was made for.
     core: Weak<Core>,
+    /// Key of the pool.
+    pool: u64,
     channel: u32,
     _lease: NotInherited,
 }
@@ -37,23 +39,18 @@ struct Ring {
     key: u64,
     /// Empty if it has no name, `UNKNOWN` if it has one somewhere.
     path: Vec<u8>,
-    device: u64,
-    file: u64,
 }
 
 impl Ring {
     fn of(segment: &Segment) -> Result<Ring> {
-        let os = |call, errno| from_errno(segment.name(), call, errno);
-        let facts = file::facts(segment.fd()).map_err(|e| os("fstat", e))?;
+        let facts = file::facts(segment.fd()).map_err(|e| from_errno(segment.name(), "fstat", e))?;
         let path = segment.path().map_or(&[][..], |path| path.as_os_str().as_bytes());
         let path = match facts.has_name {
             true if path.is_empty() || path.len() >= LONGEST => UNKNOWN,
             true => path,
             false => &[],
         };
-        let path = path.to_vec();
-        let (device, file) = facts.identity;
-        Ok(Ring { key: segment.key(), path, device, file })
+        Ok(Ring { key: segment.key(), path: path.to_vec() })
     }
 
     /// True if its name still leads to it, or if that cannot be told.
@@ -61,32 +58,21 @@ impl Ring {
         if self.path.first() != Some(&b'/') {
             return !self.path.is_empty();
         }
-        // The path may be anybody's bytes: to look at what is there changes nothing.
-        let path = Path::new(OsStr::from_bytes(&self.path));
-        match file::identity(path) {
-            Ok(found) => found == (self.device, self.file),
-            Err(Errno::ENOENT | Errno::ENOTDIR) => false,
-            Err(_) => true,
-        }
+        segment_at(Path::new(OsStr::from_bytes(&self.path)))
+            .is_none_or(|found| found.is_some_and(|key| key == self.key))
     }
 
     fn read(channel: &Channel) -> Ring {
-        // Relaxed: under the channel's lock, or of a key that was seen with acquire.
-        let load = |word: &crate::sync::AtomicU64| word.load(Ordering::Relaxed);
-        let mut path: Vec<u8> = channel.path.iter().flat_map(|word| load(word).to_ne_bytes()).collect();
+        let key = channel.key.load(Ordering::Acquire); // Partner: `write`.
+                                                       // Relaxed: under the channel's lock.
+        let words = channel.path.iter().map(|word| word.load(Ordering::Relaxed));
+        let mut path: Vec<u8> = words.flat_map(u64::to_ne_bytes).collect();
         path.truncate(path.iter().position(|byte| *byte == 0).unwrap_or(0));
-        Ring {
-            key: channel.key.load(Ordering::Acquire),
-            path,
-            device: load(&channel.device),
-            file: load(&channel.file),
-        }
+        Ring { key, path }
     }
 
-    /// Everything but the key, which comes last.
+    /// The key comes last.
     fn write(&self, channel: &Channel) {
-        channel.device.store(self.device, Ordering::Relaxed);
-        channel.file.store(self.file, Ordering::Relaxed);
         for (index, word) in channel.path.iter().enumerate() {
             let part = self.path.iter().skip(8 * index).take(8);
             let mut bytes = [0; 8];
@@ -100,7 +86,7 @@ impl Ring {
 /// Stands for a path that is not known, or too long.
 const UNKNOWN: &[u8] = b"?";
 /// Bytes of a path with the zero behind it.
-const LONGEST: usize = size_of::<Channel>() - 24;
+const LONGEST: usize = size_of::<Channel>() - 8;
 
 fn offset(channel: u32) -> u64 {
     CHANNEL_BASE + u64::from(channel)
@@ -108,7 +94,15 @@ fn offset(channel: u32) -> u64 {
 
 impl Use {
     fn new(core: &Arc<Core>, channel: u32, lease: NotInherited) -> Use {
-        Use { core: Arc::downgrade(core), channel, _lease: lease }
+        Use { core: Arc::downgrade(core), pool: core.segment.key(), channel, _lease: lease }
+    }
+
+    /// Keeps one use of each channel of each pool, and says which channel the new one is of.
+    pub(crate) fn keep(uses: &mut Vec<Use>, new: Use) -> u32 {
+        let channel = new.channel;
+        uses.retain(|old| (old.pool, old.channel) != (new.pool, channel));
+        uses.push(new);
+        channel
     }
 
     pub(crate) fn channel(&self) -> u32 {

@@ -162,9 +162,9 @@ impl Pool {
 
     fn of(segment: Segment, memory: Mapped) -> Pool {
         let store = Store::new(memory, segment.leases().slot());
-        if segment.leases().succeeds() {
-            store.reclaim(segment.leases().slot());
-        }
+        segment.leases().succeed(|slot| {
+            store.reclaim(slot);
+        });
         let (burying, asked) = (Mutex::new(()), AtomicU64::new(0));
         Pool { core: Arc::new(Core { store, burying, asked, segment }) }
     }
@@ -423,19 +423,20 @@ impl Core {
             return (Some(id), false);
         }
         let buried = self.bury_sometimes(now);
-        (if gathered + buried > 0 { take() } else { None }, more)
+        // Also where no block came back: a hint may be right again.
+        (if gathered > 0 || buried.is_some() { take() } else { None }, more)
     }
 
-    /// Looks for dead participants, once a slice; says how many blocks came back. What fails is tried again.
-    fn bury_sometimes(&self, now: u64) -> u32 {
+    /// Looks for dead participants, once a slice; says how many blocks came back, if it looked. What fails is tried again.
+    fn bury_sometimes(&self, now: u64) -> Option<u32> {
         // Relaxed: a hint about when.
         let asked = self.asked.load(Ordering::Relaxed);
         if asked != 0 && now.saturating_sub(asked) < SLICE {
-            return 0;
+            return None;
         }
-        let Ok(_burying) = self.burying.try_lock() else { return 0 };
+        let _burying = self.burying.try_lock().ok()?;
         self.asked.store(now.max(1), Ordering::Relaxed);
-        self.bury().unwrap_or(0)
+        self.bury().ok()
     }
 
     /// Gives back what dead participants owned. For the holder of `burying`.

@@ -16,7 +16,7 @@
 //! |---|---|
 //! | 0-3 | state: 0 free, 1 owned, 2 kept ready, 3 being sent, 4 in flight |
 //! | 4-27 | who: a participant's slot, or, in flight, a channel; 0 if free |
-//! | 28-63 | generation: one more with each release |
+//! | 28-63 | generation: one more with each release, and with each take-over from a ring |
 //!
 //! A block's id has the generation in the same bits and the block's number plus 1 in the others, so that it is never 0.
 
@@ -113,7 +113,7 @@ impl Cell {
     }
 }
 
-/// Names a block between one acquire and the release after it.
+/// Names a block for as long as one participant owns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BlockId(pub(crate) u64);
 
@@ -135,7 +135,7 @@ impl BlockId {
         Cell::with(self.0 & !NUMBER, state, who)
     }
 
-    /// As a number, for other languages and for messages; never 0.
+    /// As a number, for other languages and for messages; never 0. The lowest 28 bits say which block it is, whoever owns it.
     pub fn get(self) -> u64 {
         self.0
     }
@@ -172,11 +172,8 @@ pub(crate) struct Magazine {
 pub(crate) struct Channel {
     /// From the ring's instance; 0 if the channel is free.
     pub(crate) key: AtomicU64,
-    /// The ring's file: number of its device, and its own there.
-    pub(crate) device: AtomicU64,
-    pub(crate) file: AtomicU64,
     /// Where the file is, with a zero behind it; empty if it has no name, `?` if that is not known or too long.
-    pub(crate) path: [AtomicU64; 29],
+    pub(crate) path: [AtomicU64; 31],
 }
 
 #[cfg(loom)]
@@ -194,13 +191,13 @@ impl Magazine {
 const _: () = {
     assert!(size_of::<Control>() == 64);
     assert!(size_of::<Magazine>() == 64 && offset_of!(Magazine, blocks) == 8);
-    assert!(size_of::<Channel>() == 256 && offset_of!(Channel, path) == 24);
+    assert!(size_of::<Channel>() == 256 && offset_of!(Channel, path) == 8);
 };
 
 /// Hash of the above: two builds that disagree about it refuse each other.
 #[cfg(not(loom))]
 pub(crate) const LAYOUT: u64 = fnv1a(
-    b"pool 1: control{waiters@0}:128 magazine{revoked@0 busy@4 blocks@8*14} channel{key@0 device@8 file@16 path@24*232}*64 hints cells \
+    b"pool 1: control{waiters@0}:128 magazine{revoked@0 busy@4 blocks@8*14} channel{key@0 path@8*248}*64 hints cells \
       cell{state:4 who:24 generation:36} note{pool id len slot channel}",
     FNV_START,
 );
@@ -246,7 +243,9 @@ impl Parts {
         let hints = part(channels, u64::from(CHANNELS), size_of::<Channel>() as u64)?;
         let cells = part(hints, blocks.div_ceil(64), 8)?;
         let data = part(cells, blocks, 8)?.checked_next_multiple_of(page)?;
-        let all = blocks.checked_mul(stride)?;
+        let all = blocks
+            .checked_mul(stride)
+            .filter(|all| all.checked_add(page).is_some_and(|all| all >> 62 == 0))?;
         let inside = if outside { 0 } else { all };
         let size = data.checked_add(inside)?.checked_next_multiple_of(page)?;
         let [magazines, channels, hints, cells, data, stride, size, all] =

@@ -18,7 +18,8 @@
 //! One of the two sees the other. Only one thread of a handle, the first that uses it, uses its magazine; once there is a
 //! second one, none does.
 //!
-//! *Handing over*: sending (the sender's), record committed, in flight (the channel's), owned (the receiver's). The receiver
+//! *Handing over*: the receiver's take-over is a new generation too, so that a sender that stops before "in flight" cannot
+//! do that to the same block later. The states: sending (the sender's), record committed, in flight (the channel's), owned (the receiver's). The receiver
 //! also takes what is still being sent, so that a sender that stops there stops nobody. Who dies while sending leaves a
 //! record that means nothing once its block was reclaimed: the receiver skips it.
 
@@ -36,6 +37,8 @@ const REFILLS: u32 = 64;
 const PART_OF_ALL: u32 = if cfg!(loom) { 1 } else { 8 };
 /// How often an owner that is at its magazine is looked at again: it needs a few nanoseconds, unless it was interrupted.
 const LOOKS: usize = if cfg!(loom) { 1 } else { 200 };
+/// How often the word of the waiters is tried to be changed: whoever else changes it gets on.
+const TRIES: usize = if cfg!(loom) { 4 } else { 100 };
 /// Stands for no thread, when several use the handle.
 const SEVERAL: u64 = u64::MAX;
 
@@ -94,9 +97,10 @@ impl<M: Memory> Store<M> {
             slot,
             thread: AtomicU64::new(0),
             top: AtomicU32::new(0),
-            most: (memory.blocks() / PART_OF_ALL).min(MAGAZINE as u32),
+            // Others could not empty that of a process which their barrier does not reach.
+            most: if memory.registered() { (memory.blocks() / PART_OF_ALL).min(MAGAZINE as u32) } else { 0 },
             cursor: AtomicU32::new(cursor % words.max(1)),
-            fences: !memory.registered(),
+            fences: cfg!(loom) || !memory.registered(),
             memory,
         }
     }
@@ -146,7 +150,7 @@ impl<M: Memory> Store<M> {
         own.busy.store(1, Ordering::Relaxed);
         self.fence();
         // Acquire: partner of the 0 with which `gather` ends, whose changes of cells are then seen.
-        if own.revoked.load(Ordering::Acquire) != 0 {
+        if own.revoked.load(Ordering::Acquire) != 0 || self.thread.load(Ordering::Relaxed) != thread {
             self.leave(own);
             return None;
         }
@@ -163,7 +167,20 @@ impl<M: Memory> Store<M> {
     fn note_thread(&self, thread: u64) {
         // Relaxed: a thread knows its own number.
         match self.thread.compare_exchange(0, thread, Ordering::Relaxed, Ordering::Relaxed) {
-            Err(other) if other != thread => self.thread.store(SEVERAL, Ordering::Relaxed),
+            Err(other) if other != thread && other != SEVERAL => {
+                self.thread.store(SEVERAL, Ordering::Relaxed);
+                // The first one is through with its magazine before this one changes a cell: so that a block which both
+                // release is refused to one.
+                let heard = self.memory.barrier();
+                fence(Ordering::SeqCst); // Partner: `enter`.
+                let own = self.memory.magazine(self.slot);
+                for _ in 0..LOOKS * LOOKS {
+                    if !heard || own.busy.load(Ordering::Acquire) == 0 {
+                        break;
+                    }
+                    std::hint::spin_loop();
+                }
+            }
             _ => {}
         }
     }
@@ -364,9 +381,15 @@ impl<M: Memory> Store<M> {
     /// until when to sleep at most, or `None` if it found a block.
     pub(crate) fn nap(&self, look: impl FnOnce() -> Option<u64>) -> Nap {
         let waiters = self.memory.waiters();
-        // Who is clearing the bit in `answer` finds the word changed.
-        waiters.fetch_add(WAKE_UP, Ordering::Relaxed);
-        let mut word = waiters.fetch_or(ASLEEP, Ordering::Relaxed) | ASLEEP;
+        // One change: who is clearing the bit in `answer` finds the word changed, or has cleared it before.
+        let mut before = waiters.load(Ordering::Relaxed);
+        let mut word = before.wrapping_add(WAKE_UP) | ASLEEP;
+        for _ in 0..TRIES {
+            match waiters.compare_exchange(before, word, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(now) => (before, word) = (now, now.wrapping_add(WAKE_UP) | ASLEEP),
+            }
+        }
         if !self.memory.barrier() {
             word = waiters.fetch_or(ASLEEP | NEEDS_FENCE, Ordering::Relaxed) | ASLEEP | NEEDS_FENCE;
         }
@@ -494,14 +517,14 @@ impl<M: Memory> Store<M> {
         }
     }
 
-    /// Takes the block of a record; false if it is not, or no longer, to be had.
-    pub(crate) fn receive(&self, id: BlockId, sender: u32, channel: u32) -> bool {
-        let Some(block) = id.number().filter(|block| *block < self.memory.blocks()) else { return false };
-        let owned = id.cell(State::Owned, self.slot);
+    /// Takes the block of a record, which has another id from then on: the sender may not have finished, and must not find it
+    /// in the same generation when it comes round. `None` if it is not, or no longer, to be had.
+    pub(crate) fn receive(&self, id: BlockId, sender: u32, channel: u32) -> Option<BlockId> {
+        let block = id.number().filter(|block| *block < self.memory.blocks())?;
         // In this order, which is the sender's: what is in neither state after both looks was not to be had.
-        [id.cell(State::Sending, sender), id.cell(State::InFlight, channel)]
-            .into_iter()
-            .any(|from| self.change(block, from, owned))
+        let states = [id.cell(State::Sending, sender), id.cell(State::InFlight, channel)];
+        let taken = |from: &Cell| self.change(block, *from, from.released(State::Owned, self.slot));
+        states.into_iter().find(taken).map(|from| BlockId::new(block, from.released(State::Owned, self.slot)))
     }
 
     /// What each block is doing, in any order of time.

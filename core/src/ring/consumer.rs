@@ -28,8 +28,8 @@ pub struct Consumer {
     borrowed: Option<Borrowed>,
     /// Records received when the ring was last found empty.
     received_before: u64,
-    /// The pool whose blocks are carried to it.
-    pub(super) carried: Option<Use>,
+    /// The pools whose blocks were carried to it.
+    pub(super) carried: Vec<Use>,
 }
 
 /// What was lent without a guard: where it ends, and how many records it is.
@@ -45,7 +45,7 @@ impl Consumer {
         match Receiver::take_over(end.memory().clone()) {
             Ok(receiver) => {
                 end.open();
-                Ok(Consumer { receiver, end, borrowed: None, received_before: 0, carried: None })
+                Ok(Consumer { receiver, end, borrowed: None, received_before: 0, carried: Vec::new() })
             }
             Err(corruption) => Err(end.refuse(corruption)),
         }

@@ -81,6 +81,7 @@ pub struct Ring {
 
 impl Ring {
     fn of(segment: Segment) -> Ring {
+        segment.leases().succeed(|_| ()); // Nothing of a ring is a participant's.
         Ring { segment: Arc::new(segment), observer: OnceLock::new() }
     }
 

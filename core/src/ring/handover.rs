@@ -118,9 +118,10 @@ impl Producer {
         if len > pool.block_size() {
             return Err(Error::TooBig { needed: len, available: pool.block_size() });
         }
-        let channel = match &self.carried {
-            Some(carried) if carried.is_of(&pool.core) => carried.channel(),
-            _ => self.carried.insert(Use::for_producer(&pool.core, self.end.segment())?).channel(),
+        let known = self.carried.iter().find(|known| known.is_of(&pool.core)).map(Use::channel);
+        let channel = match known {
+            Some(channel) => channel,
+            None => Use::keep(&mut self.carried, Use::for_producer(&pool.core, self.end.segment())?),
         };
         let store = &pool.core.store;
         if !store.begin_send(id) {
@@ -221,15 +222,14 @@ impl Consumer {
         let len = usize::try_from(note.len).ok().filter(|len| *len <= pool.block_size());
         let len =
             len.ok_or_else(|| Error::Corrupt(segment.context("more bytes are used than the block has")))?;
-        let known = self
-            .carried
-            .as_ref()
-            .is_some_and(|known| known.is_of(&pool.core) && known.channel() == note.channel);
-        if !known {
+        let is_known = |known: &Use| known.is_of(&pool.core) && known.channel() == note.channel;
+        if !self.carried.iter().any(is_known) {
             // The lock keeps what is in flight from being taken back. Where it is not to be had, the cell tells.
-            self.carried = Use::for_consumer(&pool.core, self.end.segment(), note.channel)?;
+            if let Some(new) = Use::for_consumer(&pool.core, self.end.segment(), note.channel)? {
+                Use::keep(&mut self.carried, new);
+            }
         }
         let id = BlockId::from_raw(note.block);
-        Ok(pool.core.store.receive(id, note.slot, note.channel).then_some((id, len)))
+        Ok(pool.core.store.receive(id, note.slot, note.channel).map(|id| (id, len)))
     }
 }

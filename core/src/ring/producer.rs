@@ -30,8 +30,8 @@ pub struct Producer {
     pub(super) reserved: Option<usize>,
     /// Length for which the watcher waits: that of the last record that did not fit.
     watched_len: usize,
-    /// The pool whose blocks it carries.
-    pub(super) carried: Option<Use>,
+    /// The pools whose blocks it has carried.
+    pub(super) carried: Vec<Use>,
 }
 
 impl Producer {
@@ -40,7 +40,7 @@ impl Producer {
         match Sender::take_over(end.memory().clone()) {
             Ok(sender) => {
                 end.open();
-                Ok(Producer { sender, end, reserved: None, watched_len: 0, carried: None })
+                Ok(Producer { sender, end, reserved: None, watched_len: 0, carried: Vec::new() })
             }
             Err(corruption) => Err(end.refuse(corruption)),
         }

@@ -9,7 +9,8 @@ use crate::lease::{self, SlotRecord};
 use crate::sys::map::{Access, Map};
 use crate::sys::{clock, file, map, Errno};
 use crate::wait::WaitStrategy;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 use std::sync::Arc;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -232,9 +233,20 @@ fn whole_header(fd: BorrowedFd<'_>) -> Option<Header> {
     (header.magic == MAGIC && header.checksum == header.compute_checksum()).then_some(header)
 }
 
-/// The instance that the header of a file tells.
-pub(super) fn instance_of(fd: BorrowedFd<'_>) -> Option<[u8; 16]> {
-    whole_header(fd).map(|header| header.instance)
+/// The key of the segment at a path, which is not trusted: `Some(None)` if there is none, `None` if that cannot be told.
+pub(crate) fn segment_at(path: &Path) -> Option<Option<u64>> {
+    match file::open_to_read(path) {
+        Ok(file) => whole_header(file.as_fd()).map(|header| Some(key_of(&header.instance))),
+        // Asked in another way: what follows from it cannot be undone.
+        Err(Errno::ENOENT | Errno::ENOTDIR) => file::is_gone(path).then_some(None),
+        Err(_) => None,
+    }
+}
+
+/// A number that no other segment has, not 0.
+pub(super) fn key_of(instance: &[u8; 16]) -> u64 {
+    let (first, _) = instance.split_at(8);
+    u64::from_ne_bytes(first.try_into().expect("8 bytes")).max(1)
 }
 
 /// Key of the memory outside a file, and the instance that is to stand there.

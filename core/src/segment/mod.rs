@@ -16,7 +16,7 @@ mod header;
 mod outside;
 mod place;
 
-use self::header::{check_header, read_header, write_header, Header};
+use self::header::{check_header, key_of, read_header, write_header, Header};
 use self::place::{own_description, remove_stale_temporaries, reopen_error, Place, TEMPORARY};
 use crate::error::{from_errno, Context, Error, Result};
 use crate::lease::{self, Leases, SlotRecord};
@@ -28,7 +28,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub(crate) use self::header::{fnv1a, Format, Kind, Parameters, FNV_START, LAYOUT_VERSION};
+pub(crate) use self::header::{fnv1a, segment_at, Format, Kind, Parameters, FNV_START, LAYOUT_VERSION};
 pub(crate) use self::outside::{Created, BACKING, IN_FILE, KEY, SYSTEM_V};
 pub use self::place::{unlink, unlink_in};
 
@@ -202,21 +202,19 @@ impl Segment {
         wanted: &Parameters,
         mut prepare: impl FnMut(&Segment) -> Result<()>,
     ) -> Result<Segment> {
+        let mut last = None;
         for _ in 0..ATTEMPTS {
             match Segment::attach(name, options, format, wanted) {
                 Err(Error::NotFound(_)) => {}
                 done => return done,
             }
             match Segment::create(name, options, format, parameters, &mut prepare) {
-                Err(Error::Exists(_)) => {}
+                Err(error @ Error::Exists(_)) => last = Some(error),
                 done => return done,
             }
         }
-        let place = Place::find(name, options)?;
-        Err(Error::Exists(Context::new(
-            &place.name,
-            "other processes create and unlink it all the time; give up",
-        )))
+        // Others create and unlink it all the time; or it is not the name that exists.
+        Err(last.expect("an attempt"))
     }
 
     /// Creates a segment without a name, sealed against resizing.
@@ -388,8 +386,7 @@ impl Segment {
 
     /// A number that no other segment has, not 0: from its instance.
     pub(crate) fn key(&self) -> u64 {
-        let (first, _) = self.header.instance.split_at(8);
-        u64::from_ne_bytes(first.try_into().expect("8 bytes")).max(1)
+        key_of(&self.header.instance)
     }
 
     pub(crate) fn parameters(&self) -> &Parameters {

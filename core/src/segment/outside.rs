@@ -10,13 +10,12 @@
 //! until its first page is written: what a dead creator left can be told, and the next one with the same key
 //! removes it.
 
-use super::header::{instance_of, Parameters};
+use super::header::{key_of, segment_at, Parameters};
 use super::Segment;
 use crate::error::{from_errno, Error, Result};
 use crate::sys::sysv::{self, Attached};
 use crate::sys::{file, memory, process, Errno};
 use std::ffi::OsStr;
-use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -171,7 +170,9 @@ impl Segment {
                 Attached::new(id, (facts.size as usize).min(STAMP)).map_err(|e| self.failed("shmat", e))?;
             match stamp_of(&attached) {
                 None => return taken("another program"),
-                Some((instance, path)) if is_there(&path, &instance) => return taken(&path),
+                Some((instance, path)) if is_there(&path, &instance) => {
+                    return taken(&String::from_utf8_lossy(&path));
+                }
                 Some(_) => {}
             }
         }
@@ -189,7 +190,7 @@ impl Segment {
 }
 
 /// What the first page says, if it is one.
-fn stamp_of(attached: &Attached) -> Option<([u8; 16], String)> {
+fn stamp_of(attached: &Attached) -> Option<([u8; 16], Vec<u8>)> {
     let mut stamp = [0u8; STAMP];
     if attached.size() < STAMP {
         return None;
@@ -198,20 +199,13 @@ fn stamp_of(attached: &Attached) -> Option<([u8; 16], String)> {
     unsafe { attached.at(0, STAMP).as_ptr().copy_to_nonoverlapping(stamp.as_mut_ptr(), STAMP) };
     let path = stamp[PATH..].split(|byte| *byte == 0).next()?;
     let instance = stamp[INSTANCE..PATH].try_into().ok()?;
-    (stamp[..8] == *MAGIC).then(|| (instance, String::from_utf8_lossy(path).into_owned()))
+    (stamp[..8] == *MAGIC).then(|| (instance, path.to_vec()))
 }
 
 /// True if the path leads to the segment with this instance, or if that cannot be told.
-fn is_there(path: &str, instance: &[u8; 16]) -> bool {
-    let path = Path::new(OsStr::new(path));
-    match file::open_to_read(path) {
-        Ok(file) => instance_of(file.as_fd()).is_none_or(|theirs| theirs == *instance),
-        // Asked in another way before anything is removed.
-        Err(Errno::ENOENT | Errno::ENOTDIR) => {
-            !matches!(file::identity(path), Err(Errno::ENOENT | Errno::ENOTDIR))
-        }
-        Err(_) => true,
-    }
+fn is_there(path: &[u8], instance: &[u8; 16]) -> bool {
+    let found = segment_at(Path::new(OsStr::from_bytes(path)));
+    found.is_none_or(|found| found.is_some_and(|key| key == key_of(instance)))
 }
 
 /// The id of the memory outside, if it is there and this segment's.
@@ -222,8 +216,13 @@ pub(super) fn find(name: &Arc<str>, key: i32, instance: &[u8; 16]) -> Result<Opt
         Err(Errno::ENOENT) => return Ok(None),
         Err(errno) => return Err(error("shmget", errno)),
     };
-    let facts = sysv::facts(id).map_err(|e| error("shmctl", e))?;
-    let attached = Attached::new(id, (facts.size as usize).min(STAMP)).map_err(|e| error("shmat", e))?;
+    let attached = sysv::facts(id).and_then(|facts| Attached::new(id, (facts.size as usize).min(STAMP)));
+    let attached = match attached {
+        Ok(attached) => attached,
+        // Somebody else's, or gone meanwhile.
+        Err(Errno::EACCES | Errno::EPERM | Errno::EIDRM | Errno::EINVAL) => return Ok(None),
+        Err(errno) => return Err(error("shmat", errno)),
+    };
     Ok(stamp_of(&attached).filter(|(theirs, _)| theirs == instance).map(|_| id))
 }
 

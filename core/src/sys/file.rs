@@ -18,8 +18,6 @@ pub(crate) struct Facts {
     pub(crate) is_regular: bool,
     /// False if no name leads to it.
     pub(crate) has_name: bool,
-    /// Of its device, and of it there.
-    pub(crate) identity: (u64, u64),
 }
 
 const OPEN: OFlag = OFlag::O_RDWR.union(OFlag::O_CLOEXEC).union(OFlag::O_NOFOLLOW).union(OFlag::O_NONBLOCK);
@@ -157,19 +155,19 @@ pub(crate) fn facts(fd: BorrowedFd<'_>) -> SysResult<Facts> {
         mode: stat.st_mode & 0o7777,
         has_name: stat.st_nlink > 0,
         is_regular: stat.st_mode & libc::S_IFMT == libc::S_IFREG,
-        identity: identity_in(&stat),
     })
 }
 
-#[allow(clippy::unnecessary_cast)] // narrower on some hosts
-fn identity_in(stat: &libc::stat) -> (u64, u64) {
-    (stat.st_dev as u64, stat.st_ino as u64)
+/// What kind of file is at a path, which is not opened, and not through a symbolic link: `ENOENT` if there is none.
+/// `int lstat(const char *, struct stat *)`
+fn is_regular_at(path: &Path) -> SysResult<bool> {
+    Ok(nix::sys::stat::lstat(path)?.st_mode & libc::S_IFMT == libc::S_IFREG)
 }
 
-/// What [`Facts::identity`] is of the file at a path, which is not opened, and not through a symbolic link.
-/// `int lstat(const char *, struct stat *)`
-pub(crate) fn identity(path: &Path) -> SysResult<(u64, u64)> {
-    Ok(identity_in(&nix::sys::stat::lstat(path)?))
+/// True if there is nothing at a path. `int access(const char *, F_OK)`
+pub(crate) fn is_gone(path: &Path) -> bool {
+    let there = nix::unistd::access(path, nix::unistd::AccessFlags::F_OK);
+    matches!(there, Err(Errno::ENOENT | Errno::ENOTDIR))
 }
 
 /// Reads from the start of a file; says how many bytes. `ssize_t pread(int, void *, size_t, 0)`
@@ -179,7 +177,13 @@ pub(crate) fn read_start(fd: BorrowedFd<'_>, to: &mut [u8]) -> SysResult<usize> 
 
 /// Opens whatever regular file is at a path, for reading, and not through a symbolic link.
 /// `int open(const char *, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)`
+///
+/// # Errors
+/// `ENOENT` also for what is no regular file: to open it could do something.
 pub(crate) fn open_to_read(path: &Path) -> SysResult<OwnedFd> {
+    if !is_regular_at(path)? {
+        return Err(Errno::ENOENT);
+    }
     let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     fcntl::open(path, flags, Mode::empty())
 }
