@@ -504,3 +504,36 @@ fn what_a_dead_creator_left_in_system_v_memory_is_removed_by_the_next() {
     ipcx::unlink_in(Some(dir.path()), "a").unwrap();
     assert!(system_v(key).is_none());
 }
+
+/// One handle for three threads, and blocks that come round quickly: a sender may be late by a whole round.
+#[test]
+fn a_pipeline_of_threads_with_one_handle_loses_nothing() {
+    const COUNT: u64 = 200_000;
+    const LONG: Duration = Duration::from_secs(20);
+    let pool = anonymous(64, 256);
+    let rings =
+        [(); 2].map(|_| Ring::anonymous(&RingOptions { capacity: 4096, ..Default::default() }).unwrap());
+    let [(mut first, mut from_first), (mut second, mut from_second)] =
+        rings.each_ref().map(|ring| (ring.producer().unwrap(), ring.consumer().unwrap()));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0..COUNT {
+                let mut block = pool.acquire_timeout(LONG).unwrap();
+                block.write_at(0, &number.to_le_bytes()).unwrap();
+                first.send_block_timeout(block, LONG).unwrap();
+            }
+        });
+        scope.spawn(|| {
+            for _ in 0..COUNT {
+                second.send_block_timeout(from_first.recv_block_timeout(&pool, LONG).unwrap(), LONG).unwrap();
+            }
+        });
+        for number in 0..COUNT {
+            let block = from_second.recv_block_timeout(&pool, LONG).unwrap();
+            let mut bytes = [0; 8];
+            block.read_at(0, &mut bytes).unwrap();
+            assert_eq!(u64::from_le_bytes(bytes), number);
+        }
+    });
+    assert_eq!(counts(&pool), (256, 0, 0));
+}
