@@ -21,6 +21,7 @@ const FORMAT: Format = Format {
     kind: Kind::Pool,
     layout: LAYOUT,
     body_size,
+    round: |parameters, _| parameters,
     names: &["block size", "number of blocks", "alignment"],
 };
 const DEFAULT_BLOCKS: u64 = 64;

@@ -2,7 +2,7 @@
 
 use super::consumer::Consumer;
 use super::endpoint::{CONSUMER, PRODUCER};
-use super::layout::{body_size, rounded_capacity, CAPACITY, LARGEST, LAYOUT};
+use super::layout::{body_size, round_capacity, rounded_capacity, CAPACITY, LARGEST, LAYOUT};
 use super::memory::{Mapped, Side};
 use super::producer::Producer;
 use super::protocol::Memory;
@@ -15,7 +15,8 @@ use crate::wait::WaitStrategy;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 
-const FORMAT: Format = Format { kind: Kind::Ring, layout: LAYOUT, body_size, names: &["capacity"] };
+const FORMAT: Format =
+    Format { kind: Kind::Ring, layout: LAYOUT, body_size, round: round_capacity, names: &["capacity"] };
 const DEFAULT_CAPACITY: u64 = 1 << 20;
 
 /// Options of a ring. Start from the defaults: `RingOptions { capacity: 1 << 16, ..Default::default() }`.

@@ -132,6 +132,15 @@ pub(crate) fn rounded_capacity(asked: u64, page: u64) -> Option<u64> {
     asked.max(SMALLEST).max(page).checked_next_power_of_two().filter(|capacity| *capacity <= LARGEST)
 }
 
+/// The parameters with a capacity of at least a page, if one is given.
+#[cfg(not(loom))]
+pub(crate) fn round_capacity(mut parameters: Parameters, page: u64) -> Parameters {
+    if parameters[CAPACITY] != 0 {
+        parameters[CAPACITY] = parameters[CAPACITY].max(page);
+    }
+    parameters
+}
+
 const COMMITTED: u64 = 1 << 31;
 
 /// What a record carries. A number is never reused.

@@ -58,6 +58,8 @@ pub(crate) struct Format {
     /// Bytes of the body for these parameters, so many participants and this page size; `None` if the parameters are not
     /// valid.
     pub(crate) body_size: fn(&Parameters, u32, u64) -> Option<u64>,
+    /// What is made of parameters (0: not given) in a file of such pages, where pages may be huge.
+    pub(crate) round: fn(Parameters, u64) -> Parameters,
     /// What messages call the parameters.
     pub(crate) names: &'static [&'static str],
 }

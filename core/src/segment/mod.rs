@@ -261,6 +261,7 @@ impl Segment {
         let page = file::mapping_granularity(fd).map_err(|e| os("fstatfs", e))? as u64;
         let mut instance = [0; 16];
         process::random(&mut instance).map_err(|e| os("getrandom", e))?;
+        let parameters = (format.round)(parameters, page);
         let header = Header::new(options, format, parameters, page, instance)?;
         let total = header.total_size;
 
@@ -308,8 +309,9 @@ impl Segment {
                 return mismatch(format!("its schema is {theirs:?}, and {ours:?} was asked for"));
             }
         }
+        let wanted = (format.round)(*wanted, header.page_size);
         for ((name, theirs), ours) in format.names.iter().zip(header.parameters).zip(wanted) {
-            if *ours != 0 && *ours != theirs {
+            if ours != 0 && ours != theirs {
                 return mismatch(format!(
                     "its {name} is {theirs}, and {ours} was asked for; give 0 to take it as it is"
                 ));

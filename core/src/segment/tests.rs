@@ -2,7 +2,8 @@
 
 use super::*;
 
-const FORMAT: Format = Format { kind: Kind::Ring, layout: 1, body_size: |_, _, page| Some(page), names: &[] };
+const FORMAT: Format =
+    Format { kind: Kind::Ring, layout: 1, body_size: |_, _, page| Some(page), round: |p, _| p, names: &[] };
 
 /// The way taken on file systems without `O_TMPFILE`, which the machines that run tests hardly have.
 #[test]
