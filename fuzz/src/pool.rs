@@ -91,10 +91,10 @@ pub fn pool(data: &[u8]) {
 }
 
 impl Run<'_> {
+    /// How many are; under damage there may seem to be fewer than none.
     fn free(&self) -> u64 {
-        BLOCKS
-            - self.handles.iter().map(|handle| handle.owned.len() as u64).sum::<u64>()
-            - self.sent.len() as u64
+        let owned: usize = self.handles.iter().map(|handle| handle.owned.len()).sum();
+        BLOCKS.saturating_sub((owned + self.sent.len()) as u64)
     }
 
     fn step(&mut self, input: &mut Input) {
