@@ -47,9 +47,10 @@ TESTS := test-rust test-c test-python test-cross test-demo loom
 test: ## all tests of all languages
 	@mkdir -p target; { ls -A /dev/shm /dev/mqueue 2>/dev/null || true; } | sort > target/before
 	@$(MAKE) --no-print-directory $(TESTS)
-	@# What carries the number of a process that lives is another run's.
+	@# The directory of a test whose process lives is another run's.
 	@left=$$({ ls -A /dev/shm /dev/mqueue 2>/dev/null || true; } | sort | comm -13 target/before - | grep ipcx \
-		| while read -r name; do [ -d "/proc/$$(echo "$$name" | grep -oE '[0-9]+' | head -1)" ] || echo "$$name"; done || true); \
+		| while read -r name; do pid=$$(echo "$$name" | sed -nE 's/^ipcx-tests-([0-9]+)-[0-9]+$$/\1/p'); \
+			[ -n "$$pid" ] && [ -d "/proc/$$pid" ] || echo "$$name"; done || true); \
 	if [ -n "$$left" ]; then echo "left in shared memory: $$left" >&2; exit 1; fi; \
 	echo "every test passed, and nothing is left in /dev/shm"
 

@@ -10,6 +10,7 @@ use ipcx::{
     SegmentOptions, WaitStrategy,
 };
 use ipcx_tests::Place;
+use std::os::unix::fs::FileExt;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -330,6 +331,17 @@ impl<'a> PoolStage<'a> {
         }
     }
 
+    /// True once a call has announced that it sleeps.
+    fn somebody_sleeps(&self) -> bool {
+        /// Behind the header's page and the slots'.
+        const WAITERS: u64 = 2 * 4096;
+        let file =
+            std::fs::File::open(self.place.path().join(format!("ipcx.{POOL}"))).expect("the pool's file");
+        let mut bytes = [0; 4];
+        file.read_exact_at(&mut bytes, WAITERS).expect("the word of the waiters");
+        u32::from_ne_bytes(bytes) & 1 != 0
+    }
+
     fn ring(&self) -> Ring {
         self.place.attach(CARRIER)
     }
@@ -391,6 +403,11 @@ impl Stage for PoolStage<'_> {
                 let block = pool.acquire_timeout(HANG).expect("a block comes").into_id();
                 (block, Instant::now())
             }));
+            let until = Instant::now() + HANG;
+            while !self.somebody_sleeps() {
+                assert!(Instant::now() < until, "the survivor does not go to sleep");
+                std::thread::yield_now();
+            }
         }
     }
 

@@ -63,8 +63,7 @@ impl Ring {
     }
 
     fn read(channel: &Channel) -> Ring {
-        let key = channel.key.load(Ordering::Acquire); // Partner: `write`.
-                                                       // Relaxed: under the channel's lock.
+        let key = channel.key.load(Ordering::Acquire); // Partner: `write`. The path is under the channel's lock.
         let words = channel.path.iter().map(|word| word.load(Ordering::Relaxed));
         let mut path: Vec<u8> = words.flat_map(u64::to_ne_bytes).collect();
         path.truncate(path.iter().position(|byte| *byte == 0).unwrap_or(0));

@@ -242,8 +242,7 @@ impl Pool {
 
     /// A block, if one is free now. What is in it is whatever was there.
     ///
-    /// A few nanoseconds and no system call where this handle has released a block before; async-signal-safe unless the
-    /// pool is empty.
+    /// A few nanoseconds and no system call where this handle has released a block before. Not async-signal-safe.
     ///
     /// # Errors
     /// `WouldBlock` if none is free, `Forked`.
@@ -425,19 +424,19 @@ impl Core {
         }
         let buried = self.bury_sometimes(now);
         // Also where no block came back: a hint may be right again.
-        (if gathered > 0 || buried.is_some() { take() } else { None }, more)
+        (if gathered > 0 || buried { take() } else { None }, more)
     }
 
-    /// Looks for dead participants, once a slice; says how many blocks came back, if it looked. What fails is tried again.
-    fn bury_sometimes(&self, now: u64) -> Option<u32> {
+    /// Looks for dead participants, once a slice; says whether it did. What fails is tried again.
+    fn bury_sometimes(&self, now: u64) -> bool {
         // Relaxed: a hint about when.
         let asked = self.asked.load(Ordering::Relaxed);
         if asked != 0 && now.saturating_sub(asked) < SLICE {
-            return None;
+            return false;
         }
-        let _burying = self.burying.try_lock().ok()?;
+        let Ok(_burying) = self.burying.try_lock() else { return false };
         self.asked.store(now.max(1), Ordering::Relaxed);
-        self.bury().ok()
+        self.bury().is_ok()
     }
 
     /// Gives back what dead participants owned. For the holder of `burying`.

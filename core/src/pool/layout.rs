@@ -150,7 +150,8 @@ impl BlockId {
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Control {
-    /// Bit 0: somebody sleeps; bit 1: somebody sleeps whose barrier reaches nobody; the rest: a count of wake-ups.
+    /// Bit 0: somebody sleeps; bit 1: somebody sleeps whose barrier reaches nobody; the rest: a count of changes. Written by
+    /// who goes to sleep (partner: `Store::notify`) and by who wakes (partner: the kernel's comparison).
     pub(crate) waiters: AtomicU32,
 }
 
@@ -158,9 +159,11 @@ pub(crate) struct Control {
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Magazine {
-    /// 0, or the slot plus 1 of the participant that is emptying it. Written by that one.
+    /// 0, or the slot plus 1 of the participant that is emptying it. Written by that one, or who recovers its slot; the 0 is
+    /// a release for the owner's acquire in `Store::enter`.
     pub(crate) revoked: AtomicU32,
-    /// 1 while its owner is at it. Written by the owner.
+    /// 1 while its owner is at it, else 0. Written by the owner, or who recovers its slot; the 0 is a release for the acquire
+    /// in `Store::revoke`.
     pub(crate) busy: AtomicU32,
     /// Numbers of blocks; hints. Written by the owner.
     pub(crate) blocks: [AtomicU32; MAGAZINE],

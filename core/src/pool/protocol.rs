@@ -10,18 +10,18 @@
 //! | owner, at each use | whoever finds nothing free |
 //! |---|---|
 //! | `busy` = 1 | `revoked` = its slot + 1 |
-//! | (nothing, or a fence) | a barrier on all processors |
+//! | (nothing) | a barrier on all processors |
 //! | `revoked` is 0, or it leaves | `busy` is 0, or it gives up |
 //! | changes cells by plain stores | changes cells by compare-and-swap |
 //! | `busy` = 0 | `revoked` = 0 |
 //!
 //! One of the two sees the other. Only one thread of a handle, the first that uses it, uses its magazine; once there is a
-//! second one, none does.
+//! second one, none does. A process that the barrier does not reach has none.
 //!
-//! *Handing over*: the receiver's take-over is a new generation too, so that a sender that stops before "in flight" cannot
-//! do that to the same block later. The states: sending (the sender's), record committed, in flight (the channel's), owned (the receiver's). The receiver
-//! also takes what is still being sent, so that a sender that stops there stops nobody. Who dies while sending leaves a
-//! record that means nothing once its block was reclaimed: the receiver skips it.
+//! *Handing over*: sending (the sender's), record committed, in flight (the channel's), owned (the receiver's). The receiver
+//! also takes what is still being sent, so that a sender that stops there stops nobody. Its take-over is a new generation, so
+//! that a sender that was late to say "in flight" cannot do that to the same block when it comes round. Who dies while
+//! sending leaves a record that means nothing once its block was reclaimed: the receiver skips it.
 
 use super::layout::{BlockId, Cell, Magazine, State, MAGAZINE};
 use crate::sync::{compiler_fence, fence, AtomicU32, AtomicU64, Ordering};
@@ -75,7 +75,7 @@ pub(crate) struct Store<M> {
     memory: M,
     /// This participant's slot.
     slot: u32,
-    /// The thread that uses the magazine; 0 before the first, `SEVERAL` after the second.
+    /// The thread that uses the magazine; 0 before the first, `SEVERAL` after the second, or if there is no magazine.
     thread: AtomicU64,
     /// Blocks in the magazine. Touched only between `enter` and `leave`.
     top: AtomicU32,
@@ -93,12 +93,13 @@ impl<M: Memory> Store<M> {
         // Slots are taken from 0 on, and neighbours begin far apart: the golden section, times 2^32.
         let cursor = (u64::from(slot.wrapping_mul(0x9e37_79b9)) * u64::from(words)) >> 32;
         let cursor = cursor as u32;
+        // Others could not empty that of a process which their barrier does not reach.
+        let most = if memory.registered() { (memory.blocks() / PART_OF_ALL).min(MAGAZINE as u32) } else { 0 };
         Store {
             slot,
-            thread: AtomicU64::new(0),
+            thread: AtomicU64::new(if most > 0 { 0 } else { SEVERAL }),
             top: AtomicU32::new(0),
-            // Others could not empty that of a process which their barrier does not reach.
-            most: if memory.registered() { (memory.blocks() / PART_OF_ALL).min(MAGAZINE as u32) } else { 0 },
+            most,
             cursor: AtomicU32::new(cursor % words.max(1)),
             fences: cfg!(loom) || !memory.registered(),
             memory,

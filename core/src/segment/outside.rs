@@ -34,8 +34,6 @@ const PATH: usize = 24;
 const STAMP: usize = 4096;
 /// Permission bits while the first page is not written: its owner reads and writes, and others "execute".
 const UNFINISHED: u32 = 0o601;
-/// What is smaller is tried without asking how much there is.
-const LARGE: u64 = 64 << 20;
 /// How often others may get between two steps of a creation before it gives up.
 const ATTEMPTS: usize = 8;
 
@@ -72,15 +70,13 @@ impl Segment {
     /// Makes the memory outside, `size` bytes behind a page; for [`Segment::create`] to call before there is a name.
     pub(crate) fn create_outside(&self, size: usize) -> Result<Created> {
         let (key, needed) = (self.outside_key()?, self.page() + size);
-        if key == 0 {
-            return Err(Error::invalid("a System V key is not 0, which is IPC_PRIVATE"));
-        }
         let no_space = |why: String| {
             let detail =
                 format!("{needed} bytes are needed in System V shared memory, and {why}; ask for less");
             Error::NoSpace(self.context(detail))
         };
-        if let Some(free) = memory::available().filter(|free| needed as u64 > LARGE.max(*free)) {
+        let lacks = |free: &u64| needed as u64 >= memory::LARGE && needed as u64 > *free;
+        if let Some(free) = memory::available().filter(lacks) {
             return Err(no_space(format!("{free} bytes are free")));
         }
         for _ in 0..ATTEMPTS {

@@ -78,9 +78,6 @@ pub(crate) fn unlink(directory: BorrowedFd<'_>, name: &str) -> SysResult<()> {
     nix::unistd::unlinkat(directory, name, nix::unistd::UnlinkatFlags::NoRemoveDir)
 }
 
-/// What is smaller is tried without asking how much there is.
-const LARGE: u64 = 64 << 20;
-
 /// Bytes obtained by one call: tmpfs (before Linux 6.17) gives everything back when a signal arrives meanwhile, so a call
 /// must be short beside the time between two signals; it is halved when one arrives.
 const STEP: u64 = 4 << 20;
@@ -95,7 +92,7 @@ pub(crate) fn allocate(fd: BorrowedFd<'_>, len: u64) -> SysResult<()> {
     if !may_have(len)? {
         return Err(Errno::EFBIG);
     }
-    if len >= LARGE && room(fd)?.is_some_and(|room| len > room) {
+    if len >= super::memory::LARGE && room(fd)?.is_some_and(|room| len > room) {
         return Err(Errno::ENOSPC);
     }
     let (mut at, mut most) = (0, STEP);

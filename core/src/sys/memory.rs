@@ -2,6 +2,9 @@
 
 use std::fs::read_to_string;
 
+/// What is smaller is tried without asking how much there is.
+pub(crate) const LARGE: u64 = 64 << 20;
+
 /// Bytes that can still be had, as far as the kernel says: by the machine, and by the control group (its second version) that
 /// this process sees as the outermost. `None` if nothing is known.
 pub(crate) fn available() -> Option<u64> {
