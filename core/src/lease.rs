@@ -12,7 +12,7 @@ use crate::sys::fork::NotInherited;
 use crate::sys::{clock, lock, process, Errno};
 use std::os::fd::AsFd;
 use std::ptr::NonNull;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 pub use crate::role::RoleState;
 pub(crate) use crate::role::{Role, RoleWord};
@@ -72,7 +72,12 @@ pub(crate) struct Leases {
     slot: u32,
     /// 1 if the slot's owner before died holding it, and what it left is not recovered yet.
     succeeds: AtomicU32,
+    burying: Mutex<()>,
 }
+
+/// That it is this thread's turn to bury the dead: locks of one open file description do not exclude each other.
+#[derive(Debug)]
+pub(crate) struct Turn<'l>(#[allow(dead_code)] MutexGuard<'l, ()>);
 
 // SAFETY: `slots` points to shared atomics in a mapping that outlives this; everything else is Send and Sync.
 unsafe impl Send for Leases {}
@@ -91,8 +96,15 @@ impl Leases {
         participants: u32,
     ) -> Result<Leases> {
         let roles = Roles::new(file);
-        let mut leases =
-            Leases { segment, roles, slots, participants, slot: u32::MAX, succeeds: AtomicU32::new(0) };
+        let mut leases = Leases {
+            segment,
+            roles,
+            slots,
+            participants,
+            slot: u32::MAX,
+            succeeds: AtomicU32::new(0),
+            burying: Mutex::new(()),
+        };
         for index in 0..participants {
             let ours = lock::try_lock(leases.file().as_fd(), SLOT_BASE + u64::from(index));
             if ours.map_err(|errno| leases.refused(errno))? {
@@ -148,17 +160,41 @@ impl Leases {
         lock::is_locked(self.file().as_fd(), SLOT_BASE + u64::from(slot)).map_err(|errno| self.refused(errno))
     }
 
+    /// Waits until it is this thread's turn to bury.
+    pub(crate) fn turn(&self) -> Turn<'_> {
+        Turn(self.burying.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// This thread's turn to bury, unless another's is now. Async-signal-safe.
+    pub(crate) fn try_turn(&self) -> Option<Turn<'_>> {
+        match self.burying.try_lock() {
+            Ok(guard) => Some(Turn(guard)),
+            Err(TryLockError::Poisoned(poisoned)) => Some(Turn(poisoned.into_inner())),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
     /// Shows `bury` the slot of each participant that died, with the right to recover what is there; then the slot is free.
-    /// One system call for each participant. For one thread at a time: locks of one handle do not exclude each other.
-    pub(crate) fn each_dead(&self, mut bury: impl FnMut(u32)) -> Result<()> {
-        for slot in (0..self.participants).filter(|slot| *slot != self.slot && self.is_open(*slot)) {
-            let offset = SLOT_BASE + u64::from(slot);
-            if !lock::try_lock(self.file().as_fd(), offset).map_err(|errno| self.refused(errno))? {
-                continue; // It lives.
-            }
+    /// One system call for each participant.
+    pub(crate) fn each_dead(&self, turn: &Turn<'_>, mut bury: impl FnMut(u32)) -> Result<()> {
+        for slot in (0..self.participants).filter(|slot| self.is_open(*slot)) {
             // Looked at again: it may have closed, and another may have buried it.
-            if let Some(record) = self.record(slot).filter(|_| self.is_open(slot)) {
-                bury(slot);
+            self.bury(turn, slot, |slot| {
+                if self.is_open(slot) {
+                    bury(slot);
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The same of one slot, whatever it says of its participant. Async-signal-safe.
+    pub(crate) fn bury(&self, _turn: &Turn<'_>, slot: u32, bury: impl FnOnce(u32)) -> Result<()> {
+        let Some(record) = self.record(slot).filter(|_| slot != self.slot) else { return Ok(()) };
+        let offset = SLOT_BASE + u64::from(slot);
+        if lock::try_lock(self.file().as_fd(), offset).map_err(|errno| self.refused(errno))? {
+            bury(slot);
+            if self.is_open(slot) {
                 let closed = record.state.load(Ordering::Relaxed) & !3 | CLOSED;
                 record.state.store(closed, Ordering::Release); // Partner: `is_open`.
             }

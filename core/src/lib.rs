@@ -22,6 +22,7 @@
 //! | type | what it is |
 //! |---|---|
 //! | [`Ring`] | queue of variable-length records from one [`Producer`] to one [`Consumer`] |
+//! | [`Buffer`] | a value that one process writes at a time, and any number read without a lock and wait for |
 //! | [`Pool`] | blocks of one size, filled in place, and handed from process to process through rings |
 //!
 //! # What happens when a process dies
@@ -47,6 +48,9 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("ipcx needs Linux: futex, memfd, O_TMPFILE and open-file-description locks");
 
+mod buffer;
+mod event;
+mod mutex;
 mod pool;
 mod ring;
 mod role;
@@ -60,6 +64,8 @@ mod lease {
     #[derive(Debug, Default)]
     pub(crate) struct RoleWord;
 }
+#[cfg(not(loom))]
+mod bytes;
 #[cfg(not(loom))]
 mod error;
 #[cfg(not(loom))]
@@ -79,6 +85,7 @@ mod model;
 
 #[cfg(not(loom))]
 pub use crate::{
+    buffer::{Buffer, BufferGuard, BufferOptions, BufferStats},
     error::{Context, Error, Result},
     lease::{Participant, RoleState},
     pool::{Block, BlockId, Pool, PoolHolder, PoolOptions, PoolStats},
@@ -86,6 +93,10 @@ pub use crate::{
     segment::{unlink, unlink_in, Backing, SegmentOptions},
     wait::{Deadline, WaitStrategy},
 };
+
+/// The library for typed values in a [`Buffer`]: derive its traits with `#[zerocopy(crate = "ipcx::zerocopy")]`.
+#[cfg(not(loom))]
+pub use zerocopy;
 
 /// Version of the layout of everything in shared memory; processes with different ones refuse each other.
 #[cfg(not(loom))]

@@ -12,13 +12,19 @@
 //! |---|---|
 //! | `ring` | sending, receiving, batches, sleeping, taking over |
 //! | `sleepers` | two sleepers of one side |
+//! | `buffer` | reading while writers write, waiting for a version, the condition |
+//! | `mutex` | exclusion, and who learns that an owner died |
+//! | `event` | any number of sleepers, stale bits |
 //! | `pool` | magazines, sleeping, handing blocks over, reclaiming them |
 //! | `roles` | who is told to live, to have closed, or to be dead, and what of its records was seen by then |
 //! | `words`, `kernel` | the memory and the system beneath them |
 
 #![allow(clippy::disallowed_methods)] // tests measure time as users do
 
+mod buffer;
+mod event;
 mod kernel;
+mod mutex;
 mod pool;
 mod ring;
 mod roles;
@@ -34,7 +40,7 @@ const ALL: Option<usize> = None;
 /// Where not all are explored: so many preemptions in the long run.
 const MOST: usize = 5;
 /// One model's share of `IPCX_SECONDS`; there are not more models.
-const SHARE: u32 = 30;
+const SHARE: u32 = 50;
 
 /// Explores the schedules with up to so many preemptions, or all of them. With `IPCX_SECONDS` set, it goes on with one
 /// preemption more at a time, while its share of the time lasts.

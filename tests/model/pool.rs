@@ -1,11 +1,11 @@
 //! The pool's protocol: magazines and who empties them, sleeping, handing over, reclaiming. One block is enough for all of it.
 
-use super::kernel::Futex;
+use super::kernel::Futexes;
 use super::model;
+use crate::event::{Event, Kernel};
 use crate::pool::layout::{BlockId, Cell, Magazine, State};
 use crate::pool::protocol::{Memory, Store};
-use crate::sync::{fence, AtomicU32, AtomicU64, Ordering};
-use crate::wait::Nap;
+use crate::sync::{AtomicU64, Ordering};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
@@ -15,8 +15,8 @@ struct Block {
     cell: AtomicU64,
     hints: AtomicU64,
     magazines: Vec<Magazine>,
-    waiters: AtomicU32,
-    futex: Futex,
+    freed: Event,
+    kernel: Futexes,
     /// Touched by who owns the block, so that loom reports two owners without order between them.
     content: UnsafeCell<u64>,
 }
@@ -28,8 +28,8 @@ fn pool(participants: u32) -> Shared {
         cell: AtomicU64::new(0),
         hints: AtomicU64::new(0),
         magazines: (0..participants).map(|_| Magazine::new()).collect(),
-        waiters: AtomicU32::new(0),
-        futex: Futex::new(),
+        freed: Event::new(),
+        kernel: Futexes::new(),
         content: UnsafeCell::new(0),
     })
 }
@@ -50,22 +50,11 @@ impl Memory for Shared {
     fn magazine(&self, slot: u32) -> &Magazine {
         &self.magazines[slot as usize]
     }
-    fn waiters(&self) -> &AtomicU32 {
-        &self.waiters
+    fn freed(&self) -> &Event {
+        &self.freed
     }
-    fn registered(&self) -> bool {
-        true // `Store` fences all the same in models, which have no barrier of the kernel's.
-    }
-    fn barrier(&self) -> bool {
-        fence(Ordering::SeqCst);
-        true
-    }
-    fn sleep(&self, expected: u32, _until: u64) -> Nap {
-        self.futex.wait(|| self.waiters.load(Ordering::Relaxed) == expected)
-    }
-    fn wake(&self, _most: u32) -> u32 {
-        self.futex.wake();
-        0 // The worst that the kernel may say: nobody slept yet.
+    fn kernel(&self) -> &impl Kernel {
+        &self.kernel
     }
 }
 
@@ -304,7 +293,7 @@ fn who_goes_to_sleep_while_a_stale_bit_is_cleared_is_woken() {
     model(Some(2), || {
         let memory = pool(3);
         let [a, b, c] = [0, 1, 2].map(|slot| Participant::new(&memory, slot));
-        memory.waiters.fetch_or(1, Ordering::SeqCst);
+        memory.freed.0.fetch_or(1, Ordering::SeqCst);
         let held = a.take().unwrap();
         let waiting = thread::spawn(move || {
             let id = b.wait();

@@ -19,7 +19,7 @@ use std::ffi::OsStr;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 /// A producer's or consumer's use of a channel. Its lock is on an open file description of its own, and so lasts as long as
 /// the producer or consumer, also where the pool's handle is closed before.
@@ -196,7 +196,7 @@ impl Core {
     /// Gives back what is in flight on channels that carry nothing any more; says how many blocks.
     pub(crate) fn recover_channels(&self) -> Result<u32> {
         // One thread at a time: locks of one handle do not exclude each other.
-        let _burying = self.burying.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = self.segment.leases().turn();
         let (lease, mut found) = (self.segment.leases().file(), 0);
         for channel in 0..CHANNELS {
             let entry = self.channel(channel);

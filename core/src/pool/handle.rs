@@ -5,7 +5,7 @@ use super::layout::{body_size, BlockId, Parts, State, ALIGNMENT, BLOCKS, BLOCK_S
 use super::memory::Mapped;
 use super::protocol::{Memory, Store};
 use crate::error::{Error, Result};
-use crate::lease::Participant;
+use crate::lease::{Participant, Turn};
 use crate::segment::{
     Backing, Created, Format, Kind, Parameters, Segment, SegmentOptions, BACKING, KEY, SYSTEM_V,
 };
@@ -14,7 +14,7 @@ use crate::sys::{clock, thread};
 use crate::wait::{wait, Condition, Deadline, Nap, WaitStrategy, SLICE};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 const FORMAT: Format = Format {
@@ -114,8 +114,6 @@ pub struct Pool {
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) store: Store<Mapped>,
-    /// One thread at a time buries the dead: locks of one handle do not exclude each other.
-    pub(super) burying: Mutex<()>,
     /// When it was last asked who is dead; 0 before.
     asked: AtomicU64,
     pub(crate) segment: Segment,
@@ -166,8 +164,7 @@ impl Pool {
         segment.leases().succeed(|slot| {
             store.reclaim(slot);
         });
-        let (burying, asked) = (Mutex::new(()), AtomicU64::new(0));
-        Pool { core: Arc::new(Core { store, burying, asked, segment }) }
+        Pool { core: Arc::new(Core { store, asked: AtomicU64::new(0), segment }) }
     }
 
     /// Creates a pool that must be new.
@@ -334,10 +331,8 @@ impl Pool {
     /// `Forked`, `Os`.
     pub fn recover(&self) -> Result<u64> {
         self.core.segment.check_not_inherited()?;
-        let burying = self.core.burying.lock().unwrap_or_else(PoisonError::into_inner);
-        let buried = self.core.bury();
-        drop(burying);
-        Ok(u64::from(buried?) + u64::from(self.core.recover_channels()?))
+        let buried = self.core.bury(&self.core.segment.leases().turn())?;
+        Ok(u64::from(buried) + u64::from(self.core.recover_channels()?))
     }
 
     /// Name, or `anonymous`.
@@ -434,15 +429,15 @@ impl Core {
         if asked != 0 && now.saturating_sub(asked) < SLICE {
             return false;
         }
-        let Ok(_burying) = self.burying.try_lock() else { return false };
+        let Some(turn) = self.segment.leases().try_turn() else { return false };
         self.asked.store(now.max(1), Ordering::Relaxed);
-        self.bury().is_ok()
+        self.bury(&turn).is_ok()
     }
 
-    /// Gives back what dead participants owned. For the holder of `burying`.
-    fn bury(&self) -> Result<u32> {
+    /// Gives back what dead participants owned.
+    fn bury(&self, turn: &Turn<'_>) -> Result<u32> {
         let mut found = 0;
-        self.segment.leases().each_dead(|slot| found += self.store.reclaim(slot))?;
+        self.segment.leases().each_dead(turn, |slot| found += self.store.reclaim(slot))?;
         Ok(found)
     }
 

@@ -20,6 +20,7 @@
 //!
 //! A block's id has the generation in the same bits and the block's number plus 1 in the others, so that it is never 0.
 
+use crate::event::Event;
 #[cfg(not(loom))]
 use crate::segment::{fnv1a, Parameters, BACKING, FNV_START, IN_FILE, KEY, SYSTEM_V};
 use crate::sync::{AtomicU32, AtomicU64};
@@ -150,9 +151,8 @@ impl BlockId {
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Control {
-    /// Bit 0: somebody sleeps; bit 1: somebody sleeps whose barrier reaches nobody; the rest: a count of changes. Written by
-    /// who goes to sleep (partner: `Store::notify`) and by who wakes (partner: the kernel's comparison).
-    pub(crate) waiters: AtomicU32,
+    /// A block became free. Notified by who frees one, slept on by who finds none.
+    pub(crate) freed: Event,
 }
 
 /// Blocks that one participant keeps ready: its own, used without an atomic instruction, until another revokes it.
@@ -200,7 +200,7 @@ const _: () = {
 /// Hash of the above: two builds that disagree about it refuse each other.
 #[cfg(not(loom))]
 pub(crate) const LAYOUT: u64 = fnv1a(
-    b"pool 1: control{waiters@0}:128 magazine{revoked@0 busy@4 blocks@8*14} channel{key@0 path@8*248}*64 hints cells \
+    b"pool 1: control{freed@0}:128 magazine{revoked@0 busy@4 blocks@8*14} channel{key@0 path@8*248}*64 hints cells \
       cell{state:4 who:24 generation:36} note{pool id len slot channel}",
     FNV_START,
 );

@@ -3,12 +3,12 @@
 use super::layout::{Channel, Control, Magazine, Parts};
 use super::protocol::Memory;
 use crate::error::{from_errno, Error, Result};
+use crate::event::{Event, Kernel, System};
 use crate::segment::Segment;
-use crate::sync::{AtomicU32, AtomicU64};
+use crate::sync::AtomicU64;
 use crate::sys::map::{Access, Map};
 use crate::sys::sysv::Attached;
-use crate::sys::{barrier, futex, Errno};
-use crate::wait::Nap;
+use crate::sys::Errno;
 use std::ptr::NonNull;
 
 /// One participant's view.
@@ -19,7 +19,7 @@ pub(crate) struct Mapped {
     parts: Parts,
     blocks: u32,
     participants: u32,
-    registered: bool,
+    kernel: System,
     _map: Map,
     _outside: Option<Attached>,
 }
@@ -49,7 +49,7 @@ impl Mapped {
             parts,
             blocks,
             participants,
-            registered: barrier::register(),
+            kernel: System::new(),
             _map: map,
             _outside: outside,
         })
@@ -104,28 +104,12 @@ impl Memory for Mapped {
     }
 
     #[inline(always)]
-    fn waiters(&self) -> &AtomicU32 {
-        &self.at::<Control>(0, 0, 1).waiters
+    fn freed(&self) -> &Event {
+        &self.at::<Control>(0, 0, 1).freed
     }
 
-    fn registered(&self) -> bool {
-        self.registered
-    }
-
-    fn barrier(&self) -> bool {
-        barrier::global()
-    }
-
-    fn sleep(&self, expected: u32, until: u64) -> Nap {
-        // SAFETY: the word lies in the mapping that `self` keeps and is aligned to 4.
-        match unsafe { futex::wait(std::ptr::from_ref(self.waiters()).cast(), expected, until) } {
-            Err(Errno::EINTR) => Nap::Interrupted,
-            _ => Nap::Over,
-        }
-    }
-
-    fn wake(&self, most: u32) -> u32 {
-        // SAFETY: as in `sleep`.
-        unsafe { futex::wake(std::ptr::from_ref(self.waiters()).cast(), most) }
+    #[inline(always)]
+    fn kernel(&self) -> &impl Kernel {
+        &self.kernel
     }
 }

@@ -24,21 +24,16 @@
 //! sending leaves a record that means nothing once its block was reclaimed: the receiver skips it.
 
 use super::layout::{BlockId, Cell, Magazine, State, MAGAZINE};
-use crate::sync::{compiler_fence, fence, AtomicU32, AtomicU64, Ordering};
+use crate::event::{light_fence, Event, Kernel};
+use crate::sync::{fence, AtomicU32, AtomicU64, Ordering};
 use crate::wait::Nap;
 
-/// Bits of the word on which acquirers sleep.
-const ASLEEP: u32 = 1;
-const NEEDS_FENCE: u32 = 2;
-const WAKE_UP: u32 = 4;
 /// More blocks are taken at once only from a pool of at least so many.
 const REFILLS: u32 = 64;
 /// A magazine has no more than this part of all blocks.
 const PART_OF_ALL: u32 = if cfg!(loom) { 1 } else { 8 };
 /// How often an owner that is at its magazine is looked at again: it needs a few nanoseconds, unless it was interrupted.
 const LOOKS: usize = if cfg!(loom) { 1 } else { 200 };
-/// How often the word of the waiters is tried to be changed: whoever else changes it gets on.
-const TRIES: usize = if cfg!(loom) { 4 } else { 100 };
 /// Stands for no thread, when several use the handle.
 const SEVERAL: u64 = u64::MAX;
 
@@ -50,15 +45,9 @@ pub(crate) trait Memory {
     /// The word with the hints about blocks `64 * word` and following.
     fn hints(&self, word: u32) -> &AtomicU64;
     fn magazine(&self, slot: u32) -> &Magazine;
-    fn waiters(&self) -> &AtomicU32;
-    /// True if another's barrier reaches this process.
-    fn registered(&self) -> bool;
-    /// Makes every registered process's running threads execute a full barrier; says whether that worked.
-    fn barrier(&self) -> bool;
-    /// Sleeps while the word of the waiters is `expected`, until woken or `until`.
-    fn sleep(&self, expected: u32, until: u64) -> Nap;
-    /// Wakes up to `most` sleepers; says how many.
-    fn wake(&self, most: u32) -> u32;
+    /// On which acquirers sleep.
+    fn freed(&self) -> &Event;
+    fn kernel(&self) -> &impl Kernel;
 }
 
 /// What a participant that died left.
@@ -83,8 +72,6 @@ pub(crate) struct Store<M> {
     most: u32,
     /// The word of hints to begin with.
     cursor: AtomicU32,
-    /// This process is not reached by others' barriers and fences by itself.
-    fences: bool,
 }
 
 impl<M: Memory> Store<M> {
@@ -94,14 +81,17 @@ impl<M: Memory> Store<M> {
         let cursor = (u64::from(slot.wrapping_mul(0x9e37_79b9)) * u64::from(words)) >> 32;
         let cursor = cursor as u32;
         // Others could not empty that of a process which their barrier does not reach.
-        let most = if memory.registered() { (memory.blocks() / PART_OF_ALL).min(MAGAZINE as u32) } else { 0 };
+        let most = if memory.kernel().registered() {
+            (memory.blocks() / PART_OF_ALL).min(MAGAZINE as u32)
+        } else {
+            0
+        };
         Store {
             slot,
             thread: AtomicU64::new(if most > 0 { 0 } else { SEVERAL }),
             top: AtomicU32::new(0),
             most,
             cursor: AtomicU32::new(cursor % words.max(1)),
-            fences: cfg!(loom) || !memory.registered(),
             memory,
         }
     }
@@ -130,16 +120,6 @@ impl<M: Memory> Store<M> {
         self.memory.hints(block / 64).fetch_and(!(1 << (block % 64)), Ordering::Release);
     }
 
-    #[inline(always)]
-    fn fence(&self) {
-        if self.fences {
-            fence(Ordering::SeqCst); // Partner: `revoke`, `nap`.
-        } else {
-            // The partner's barrier orders what the processor does, not what the compiler does.
-            compiler_fence(Ordering::SeqCst);
-        }
-    }
-
     /// Begins a use of the own magazine; `None` if that is not possible now. Next comes [`Store::leave`].
     #[inline(always)]
     fn enter(&self, thread: u64) -> Option<&Magazine> {
@@ -149,8 +129,8 @@ impl<M: Memory> Store<M> {
             return None;
         }
         own.busy.store(1, Ordering::Relaxed);
-        self.fence();
-        // Acquire: partner of the 0 with which `gather` ends, whose changes of cells are then seen.
+        light_fence(self.memory.kernel()); // Partner: `revoke`.
+                                           // Acquire: partner of the 0 with which `gather` ends, whose changes of cells are then seen.
         if own.revoked.load(Ordering::Acquire) != 0 || self.thread.load(Ordering::Relaxed) != thread {
             self.leave(own);
             return None;
@@ -172,7 +152,7 @@ impl<M: Memory> Store<M> {
                 self.thread.store(SEVERAL, Ordering::Relaxed);
                 // The first one is through with its magazine before this one changes a cell: so that a block which both
                 // release is refused to one.
-                let heard = self.memory.barrier();
+                let heard = self.memory.kernel().barrier();
                 fence(Ordering::SeqCst); // Partner: `enter`.
                 let own = self.memory.magazine(self.slot);
                 for _ in 0..LOOKS * LOOKS {
@@ -308,7 +288,7 @@ impl<M: Memory> Store<M> {
         let Some(block) = id.number().filter(|block| *block < self.memory.blocks()) else { return false };
         let owned = id.cell(State::Owned, self.slot);
         // Relaxed: a hint; who begins to sleep later is noticed by `notify`.
-        let awake = self.memory.waiters().load(Ordering::Relaxed) & ASLEEP == 0;
+        let awake = !self.memory.freed().has_sleepers();
         if awake {
             if let Some(own) = self.enter(thread) {
                 let top = self.top.load(Ordering::Relaxed);
@@ -355,50 +335,12 @@ impl<M: Memory> Store<M> {
     /// After blocks became free: wakes up to `blocks` of those that sleep. No system call while nobody does.
     #[inline(always)]
     fn notify(&self, blocks: u32) {
-        self.fence();
-        // Relaxed: ordered after the cell by the fence above, or by the sleeper's barrier.
-        if self.memory.waiters().load(Ordering::Relaxed) & (ASLEEP | NEEDS_FENCE) != 0 {
-            self.answer(blocks);
-        }
+        self.memory.freed().notify(self.memory.kernel(), blocks);
     }
 
-    #[cold]
-    #[inline(never)]
-    fn answer(&self, blocks: u32) {
-        let waiters = self.memory.waiters();
-        fence(Ordering::SeqCst); // Partner: `nap` of one whose barrier reaches nobody.
-        if waiters.load(Ordering::Relaxed) & ASLEEP == 0 {
-            return;
-        }
-        // Who has looked and does not sleep yet finds the word changed, and looks again.
-        let word = waiters.fetch_add(WAKE_UP, Ordering::Relaxed).wrapping_add(WAKE_UP);
-        if self.memory.wake(blocks) == 0 {
-            // Nobody sleeps. Who is about to has changed the word since, or finds it changed.
-            let _ = waiters.compare_exchange(word, word & !ASLEEP, Ordering::Relaxed, Ordering::Relaxed);
-        }
-    }
-
-    /// Sleeps until a block may have become free. `look` is asked once it is known that who releases one will notice: it says
-    /// until when to sleep at most, or `None` if it found a block.
+    /// Sleeps until a block may have become free; see [`Event::nap`].
     pub(crate) fn nap(&self, look: impl FnOnce() -> Option<u64>) -> Nap {
-        let waiters = self.memory.waiters();
-        // One change: who is clearing the bit in `answer` finds the word changed, or has cleared it before.
-        let mut before = waiters.load(Ordering::Relaxed);
-        let mut word = before.wrapping_add(WAKE_UP) | ASLEEP;
-        for _ in 0..TRIES {
-            match waiters.compare_exchange(before, word, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => break,
-                Err(now) => (before, word) = (now, now.wrapping_add(WAKE_UP) | ASLEEP),
-            }
-        }
-        if !self.memory.barrier() {
-            word = waiters.fetch_or(ASLEEP | NEEDS_FENCE, Ordering::Relaxed) | ASLEEP | NEEDS_FENCE;
-        }
-        fence(Ordering::SeqCst); // Partner: `notify`.
-        match look() {
-            Some(until) => self.memory.sleep(word, until),
-            None => Nap::Over,
-        }
+        self.memory.freed().nap(self.memory.kernel(), look)
     }
 
     /// Makes what others keep ready free for everyone; says how many blocks, and whether there are more that cannot be had
@@ -437,7 +379,7 @@ impl<M: Memory> Store<M> {
         if revoked.compare_exchange(0, self.slot + 1, Ordering::AcqRel, Ordering::Relaxed).is_err() {
             return false;
         }
-        let heard = self.memory.barrier();
+        let heard = self.memory.kernel().barrier();
         fence(Ordering::SeqCst); // Partner: `enter`.
         for _ in 0..LOOKS {
             // Acquire: partner of `leave`; what the owner did is seen.

@@ -33,6 +33,8 @@ pub(crate) type Parameters = [u64; 8];
 pub(crate) enum Kind {
     Ring = 1,
     Pool = 2,
+    Buffer = 3,
+    Semaphore = 4,
 }
 
 impl Kind {

@@ -2,8 +2,9 @@
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
 use ipcx::{RingOptions, SegmentOptions};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub struct Scratch(PathBuf);
@@ -60,6 +61,49 @@ pub fn child(test: &str, argument: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env("IPCX_TEST_CHILD", argument);
     command
+}
+
+/// A child that was started, and is killed when dropped.
+pub struct Started {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Started {
+    pub fn new(mut command: Command) -> Started {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        Started { child, lines }
+    }
+
+    /// Reads what it prints until a line ends with this.
+    pub fn wait_for(&mut self, text: &str) {
+        let mut line = String::new();
+        while !line.trim_end().ends_with(text) {
+            line.clear();
+            assert!(self.lines.read_line(&mut line).unwrap() > 0, "the child ended before it said {text:?}");
+        }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 pub fn is_root() -> bool {

@@ -1,0 +1,339 @@
+//! Holding a buffer's lock: changing the value in place, and the condition.
+//!
+//! Each call asks whether the calling thread has the lock, so that the guard and the calls without one, for bindings to other
+//! languages, are the same.
+
+use super::handle::{Buffer, Core};
+use super::protocol::{announce, begin, commit, nap_for_condition, notified, notify, renew, Memory, Next};
+use crate::error::{Error, Result};
+use crate::sync::Ordering;
+use crate::sys::thread;
+use crate::wait::{wait, Condition, Deadline, Nap};
+use std::marker::PhantomData;
+use std::time::Duration;
+
+/// A buffer's lock, and the value to be changed in place. [`BufferGuard::commit`] makes what is there the value; dropping the
+/// guard leaves the value as it was.
+///
+/// It belongs to the thread that took the lock.
+#[derive(Debug)]
+pub struct BufferGuard<'b> {
+    buffer: &'b Buffer,
+    len: usize,
+    _of_this_thread: PhantomData<*const ()>,
+}
+
+impl<'b> BufferGuard<'b> {
+    /// Of a buffer that this thread has locked.
+    pub(super) fn of(buffer: &'b Buffer) -> BufferGuard<'b> {
+        let len = buffer.core.held.len.load(Ordering::Relaxed) as usize;
+        BufferGuard { buffer, len, _of_this_thread: PhantomData }
+    }
+
+    /// True if the owner before died while it had the lock. The value is whole all the same: it is the one that was
+    /// committed last. Anything else that the lock guards may need repair.
+    pub fn recovered(&self) -> bool {
+        self.buffer.recovered_raw().unwrap_or(false)
+    }
+
+    /// Bytes that are used: those of the value, until [`BufferGuard::set_len`] says otherwise.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True if no byte is used.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bytes that there are.
+    pub fn capacity(&self) -> usize {
+        self.buffer.capacity()
+    }
+
+    /// Says how many bytes are used. What is behind those of the value has any content.
+    ///
+    /// # Errors
+    /// `TooBig` if there are not that many; nothing changes.
+    pub fn set_len(&mut self, len: usize) -> Result<()> {
+        if len > self.capacity() {
+            return Err(Error::TooBig { needed: len, available: self.capacity() });
+        }
+        self.len = len;
+        Ok(())
+    }
+
+    /// Address of the bytes, aligned to 64, valid while the guard lives. Readers do not see them before they are committed.
+    pub fn as_mut_ptr(&mut self) -> *mut u8 {
+        let next = Next(self.buffer.core.held.next.load(Ordering::Relaxed));
+        self.buffer.core.memory.address(next.copy()).as_ptr()
+    }
+
+    /// The used bytes as a slice.
+    ///
+    /// # Safety
+    /// No other process writes there while the slice is in use. None does that keeps to the protocol.
+    pub unsafe fn as_mut_slice(&mut self) -> &mut [u8] {
+        // SAFETY: at most the capacity, mapped as long as the buffer; exclusive by the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr(), self.len) }
+    }
+
+    /// The address of `len` bytes from `offset` on, below `end`.
+    fn range(&mut self, offset: usize, len: usize, end: usize) -> Result<*mut u8> {
+        if offset.checked_add(len).is_none_or(|needed| needed > end) {
+            return Err(Error::TooBig { needed: offset.saturating_add(len), available: end });
+        }
+        self.buffer.core.segment.check_not_inherited()?;
+        Ok(self.as_mut_ptr().wrapping_add(offset))
+    }
+
+    /// Copies `data` to `offset`. What ends behind the used bytes makes them more.
+    ///
+    /// # Errors
+    /// `TooBig` if that is not inside the capacity, `Forked`; nothing is written.
+    pub fn write_at(&mut self, offset: usize, data: &[u8]) -> Result<()> {
+        let to = self.range(offset, data.len(), self.capacity())?;
+        // SAFETY: inside the copy, which is mapped as long as the buffer; bytes that others touch are damaged data, nothing else.
+        unsafe { to.copy_from_nonoverlapping(data.as_ptr(), data.len()) };
+        self.len = self.len.max(offset + data.len());
+        Ok(())
+    }
+
+    /// Copies used bytes from `offset` on to all of `buffer`.
+    ///
+    /// # Errors
+    /// `TooBig` if not that many are used, `Forked`; nothing is copied.
+    pub fn read_at(&mut self, offset: usize, buffer: &mut [u8]) -> Result<()> {
+        let from = self.range(offset, buffer.len(), self.len)?;
+        // SAFETY: as in `write_at`.
+        unsafe { from.copy_to_nonoverlapping(buffer.as_mut_ptr(), buffer.len()) };
+        Ok(())
+    }
+
+    /// Makes what is there the value, and unlocks; says which version it is.
+    ///
+    /// # Errors
+    /// `Forked`.
+    pub fn commit(self) -> Result<u64> {
+        self.buffer.unlock_raw(self.len)
+    }
+
+    /// Makes what is there the value, and keeps the lock; says which version it is.
+    ///
+    /// # Errors
+    /// `Forked`, `Corrupt`.
+    pub fn publish(&mut self) -> Result<u64> {
+        self.buffer.publish_raw(self.len)
+    }
+
+    /// Unlocks, and leaves the value as it was.
+    pub fn abandon(self) {}
+
+    /// Waits for a notification as long as it takes; see [`BufferGuard::wait_until`].
+    ///
+    /// # Errors
+    /// As there, less `WouldBlock` and `TimedOut`.
+    pub fn wait(self) -> Result<BufferGuard<'b>> {
+        self.wait_until(Deadline::NEVER)
+    }
+
+    /// Waits for a notification, giving up after `timeout` with `TimedOut`; see [`BufferGuard::wait_until`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn wait_timeout(self, timeout: Duration) -> Result<BufferGuard<'b>> {
+        self.wait_until(Deadline::within(timeout))
+    }
+
+    /// Unlocks without a commit, waits until the condition is notified, and locks again: the guard returned has the value of
+    /// that moment. Both have to be done by `deadline`. With an error, nobody has the lock any more by this call.
+    ///
+    /// It may return without a notification of its own (as condition variables do): ask for what you wait for again.
+    ///
+    /// # Errors
+    /// `TimedOut`, `WouldBlock` if the deadline is [`Deadline::NOW`], `Interrupted` if a signal handler ran while it slept,
+    /// `Forked`, `Corrupt`.
+    pub fn wait_until(self, deadline: Deadline) -> Result<BufferGuard<'b>> {
+        let buffer = self.buffer;
+        std::mem::forget(self);
+        buffer.wait_locked_raw(deadline).map(|()| BufferGuard::of(buffer))
+    }
+
+    /// Wakes one of those that wait for a notification.
+    pub fn notify_one(&self) {
+        let _ = self.buffer.notify(false); // Fails in a forked child only, where nobody waits.
+    }
+
+    /// Wakes all of those that wait for a notification.
+    pub fn notify_all(&self) {
+        let _ = self.buffer.notify(true);
+    }
+}
+
+impl Drop for BufferGuard<'_> {
+    fn drop(&mut self) {
+        // Fails after `commit`, and in a forked child, whose parent has the lock.
+        let _ = self.buffer.abandon_raw();
+    }
+}
+
+/// Without a guard, for bindings to other languages.
+impl Buffer {
+    /// [`Buffer::lock_until`]; next comes [`Buffer::unlock_raw`] or [`Buffer::abandon_raw`], in the same thread.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn lock_raw(&self, deadline: Deadline) -> Result<()> {
+        let core = &*self.core;
+        let locked = core.acquire(deadline)?;
+        core.held.abandoned.store(locked.abandoned.into(), Ordering::Relaxed);
+        core.held.thread.store(thread::current(), Ordering::Relaxed);
+        core.fill()
+    }
+
+    /// Address, used bytes and capacity of what the thread that has the lock may change.
+    ///
+    /// # Errors
+    /// `Invalid` if this thread does not have the lock, `Forked`.
+    pub fn locked_raw(&self) -> Result<(*mut u8, usize, usize)> {
+        let core = &*self.core;
+        let next = core.held()?;
+        let len = core.held.len.load(Ordering::Relaxed) as usize;
+        Ok((core.memory.address(next.copy()).as_ptr(), len, core.memory.capacity()))
+    }
+
+    /// [`BufferGuard::commit`].
+    ///
+    /// # Errors
+    /// `Invalid` if this thread does not have the lock, `TooBig`, `Forked`; the lock stays.
+    pub fn unlock_raw(&self, len: usize) -> Result<u64> {
+        let core = &*self.core;
+        let next = core.held_for(len)?;
+        core.held.thread.store(0, Ordering::Relaxed);
+        core.commit_and_unlock(next, len);
+        Ok(next.0)
+    }
+
+    /// [`BufferGuard::publish`].
+    ///
+    /// # Errors
+    /// As [`Buffer::unlock_raw`]; `Corrupt`, and then the lock is given up.
+    pub fn publish_raw(&self, len: usize) -> Result<u64> {
+        let core = &*self.core;
+        let next = core.held_for(len)?;
+        commit(&core.memory, next, len);
+        let filled = core.fill();
+        announce(&core.memory);
+        filled.map(|()| next.0)
+    }
+
+    /// [`BufferGuard::abandon`].
+    ///
+    /// # Errors
+    /// `Invalid` if this thread does not have the lock, `Forked`.
+    pub fn abandon_raw(&self) -> Result<()> {
+        self.core.held()?;
+        self.core.give_up();
+        Ok(())
+    }
+
+    /// [`BufferGuard::wait_until`]. With an error other than `Invalid`, the thread does not have the lock any more.
+    ///
+    /// # Errors
+    /// As there; `Invalid` if this thread does not have the lock.
+    pub fn wait_locked_raw(&self, deadline: Deadline) -> Result<()> {
+        let core = &*self.core;
+        core.held()?;
+        let seen = notified(&core.memory);
+        core.give_up();
+        if deadline.is_now() {
+            return Err(Error::WouldBlock);
+        }
+        let deadline = deadline.started();
+        wait(&mut Notification { core, seen }, core.segment.wait_strategy(), deadline)?;
+        self.lock_raw(deadline)
+    }
+
+    /// Wakes those that wait for a notification: one of them, or all. The lock is not needed; who waits for what it guards is
+    /// best notified by its owner.
+    ///
+    /// # Errors
+    /// `Forked`.
+    pub fn notify(&self, all: bool) -> Result<()> {
+        self.core.segment.check_not_inherited()?;
+        notify(&self.core.memory, if all { u32::MAX } else { 1 });
+        Ok(())
+    }
+
+    /// [`BufferGuard::recovered`].
+    ///
+    /// # Errors
+    /// `Invalid` if this thread does not have the lock, `Forked`.
+    pub fn recovered_raw(&self) -> Result<bool> {
+        self.core.held()?;
+        Ok(self.core.held.abandoned.load(Ordering::Relaxed) != 0)
+    }
+}
+
+impl Core {
+    /// What the thread that has the lock fills.
+    fn held(&self) -> Result<Next> {
+        self.segment.check_not_inherited()?;
+        if self.held.thread.load(Ordering::Relaxed) != thread::current() {
+            return Err(Error::invalid("this thread does not have the buffer's lock"));
+        }
+        Ok(Next(self.held.next.load(Ordering::Relaxed)))
+    }
+
+    fn held_for(&self, len: usize) -> Result<Next> {
+        let available = self.memory.capacity();
+        self.held().and_then(|next| {
+            if len <= available {
+                Ok(next)
+            } else {
+                Err(Error::TooBig { needed: len, available })
+            }
+        })
+    }
+
+    /// Begins to fill a copy, with the value to begin with.
+    fn fill(&self) -> Result<()> {
+        let next = begin(&self.memory);
+        let Some(len) = renew(&self.memory, next) else {
+            self.give_up();
+            return Err(self.corrupt("the value's length is larger than the buffer's capacity"));
+        };
+        self.held.next.store(next.0, Ordering::Relaxed);
+        self.held.len.store(len as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn give_up(&self) {
+        self.held.thread.store(0, Ordering::Relaxed);
+        self.memory.control().mutex.unlock(self.memory.kernel());
+    }
+}
+
+/// A call waits for a notification.
+struct Notification<'a> {
+    core: &'a Core,
+    seen: u32,
+}
+
+impl Condition for Notification<'_> {
+    fn ready(&mut self) -> Result<bool> {
+        Ok(notified(&self.core.memory) != self.seen)
+    }
+
+    fn nap(&mut self, until: u64) -> Nap {
+        nap_for_condition(&self.core.memory, self.seen, until)
+    }
+
+    fn peer(&mut self, _now: u64) -> Result<()> {
+        Ok(()) // Anybody may notify.
+    }
+
+    fn peer_is_here(&self) -> bool {
+        false
+    }
+}

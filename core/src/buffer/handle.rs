@@ -1,0 +1,668 @@
+//! The handle on a buffer: opening, reading, writing, waiting for a version.
+
+use super::guard::BufferGuard;
+use super::layout::{body_size, CAPACITY, LARGEST, LAYOUT};
+use super::memory::Mapped;
+use super::protocol::{
+    announce, begin, commit, look, nap_for_mutex, nap_for_version, version, Look, Memory, Next,
+};
+use crate::error::{Error, Result};
+use crate::lease::Participant;
+use crate::mutex::Locked;
+use crate::segment::{Backing, Format, Kind, Parameters, Segment, SegmentOptions};
+use crate::sync::{AtomicU64, Ordering};
+use crate::sys::{clock, thread};
+use crate::wait::{wait, Condition, Deadline, Nap, WaitStrategy, SLICE};
+use crate::watch::{Watched, Watcher};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+const FORMAT: Format = Format {
+    kind: Kind::Buffer,
+    layout: LAYOUT,
+    body_size,
+    round: |parameters, _| parameters,
+    names: &["capacity"],
+};
+const DEFAULT_CAPACITY: u64 = 4096;
+/// How often a reader that writers overtake looks again before it keeps them out.
+const LOOKS: usize = 64;
+/// And how long it waits for that, in nanoseconds.
+const PATIENCE: u64 = 2 * SLICE;
+
+/// Options of a buffer. Start from the defaults: `BufferOptions { capacity: 64, ..Default::default() }`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BufferOptions {
+    /// Bytes that a value has at most; 0 means 4096. A buffer that exists must have the same, unless 0 is given.
+    pub capacity: u64,
+    /// What every kind of segment has.
+    pub segment: SegmentOptions,
+}
+
+impl BufferOptions {
+    fn parameters(&self) -> Result<Parameters> {
+        if self.capacity > LARGEST {
+            return Err(Error::invalid(format!(
+                "a buffer's capacity is at most {LARGEST} bytes; {} were asked for",
+                self.capacity
+            )));
+        }
+        if self.segment.backing != Backing::Directory {
+            return Err(Error::invalid("only the blocks of a pool can be in System V shared memory"));
+        }
+        let mut parameters = self.wanted();
+        if self.capacity == 0 {
+            parameters[CAPACITY] = DEFAULT_CAPACITY;
+        }
+        Ok(parameters)
+    }
+
+    /// What a buffer that exists must have; 0 stands for anything.
+    fn wanted(&self) -> Parameters {
+        let mut parameters = Parameters::default();
+        parameters[CAPACITY] = self.capacity;
+        parameters
+    }
+}
+
+/// A value in shared memory: the current price, the current map. One process writes at a time, any number read, and wait for
+/// the next version.
+///
+/// Readers take no lock and never see half a value: a writer fills a second copy, and commits it by one store. A writer that
+/// dies half-way leaves the old value. Its lock goes to the next one, who can ask whether that happened
+/// ([`BufferGuard::recovered`]).
+///
+/// The handle may be shared between threads. The lock excludes threads of one process as well as processes; it belongs to the
+/// thread that took it. Dropping the handle does not remove the name ([`unlink`](crate::unlink) does).
+///
+/// ```
+/// # fn main() -> ipcx::Result<()> {
+/// # let name = format!("doc-buffer-{}", std::process::id());
+/// let price = ipcx::Buffer::create(&name, &ipcx::BufferOptions { capacity: 64, ..Default::default() })?;
+/// let version = price.write(b"1234.50")?;
+///
+/// let mut bytes = [0; 64];
+/// assert_eq!(price.read(&mut bytes)?, (7, version));
+/// assert_eq!(&bytes[..7], b"1234.50");
+/// # ipcx::unlink(&name)
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Buffer {
+    pub(super) core: Arc<Core>,
+}
+
+/// What the handle keeps, and its watcher knows.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) memory: Mapped,
+    pub(super) held: Held,
+    /// When it was last asked whether the mutex's owner lives; 0 before.
+    asked: AtomicU64,
+    /// Version that this handle last gave to its user.
+    seen: AtomicU64,
+    watcher: OnceLock<Watcher>,
+    pub(super) segment: Segment,
+}
+
+/// The lock, while a thread of this handle has it. All but `thread` is touched by that thread only, hence relaxed.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    /// The thread that has it; 0 if none does.
+    pub(super) thread: AtomicU64,
+    /// The version that it fills.
+    pub(super) next: AtomicU64,
+    /// Bytes that the value had.
+    pub(super) len: AtomicU64,
+    /// 1 if the owner before died.
+    pub(super) abandoned: AtomicU64,
+}
+
+impl Buffer {
+    fn of(segment: Segment) -> Result<Buffer> {
+        let memory = Mapped::new(&segment)?;
+        segment.leases().succeed(|slot| memory.control().mutex.bury(slot, memory.kernel()));
+        let core = Core {
+            memory,
+            held: Held::default(),
+            asked: AtomicU64::new(0),
+            seen: AtomicU64::new(0),
+            watcher: OnceLock::new(),
+            segment,
+        };
+        Ok(Buffer { core: Arc::new(core) })
+    }
+
+    /// Creates a buffer that must be new. Its value is empty, and of version 0.
+    ///
+    /// # Errors
+    /// `Exists`, `NoSpace`, `Permission`, `Invalid`, `NotFound` if the directory is missing, `Os`.
+    pub fn create(name: &str, options: &BufferOptions) -> Result<Buffer> {
+        let parameters = options.parameters()?;
+        Segment::create(name, &options.segment, FORMAT, parameters, |_| Ok(())).and_then(Buffer::of)
+    }
+
+    /// Attaches to a buffer, or creates it if there is none.
+    ///
+    /// # Errors
+    /// Those of [`Buffer::create`] (less `Exists`) and of [`Buffer::attach_with`].
+    pub fn open(name: &str, options: &BufferOptions) -> Result<Buffer> {
+        let (parameters, wanted) = (options.parameters()?, options.wanted());
+        Segment::open(name, &options.segment, FORMAT, parameters, &wanted, |_| Ok(())).and_then(Buffer::of)
+    }
+
+    /// Attaches to a buffer that must exist.
+    ///
+    /// # Errors
+    /// `NotFound`, `Mismatch` if it is of another kind, `Version`, `Corrupt`, `Permission`, `NoSpace` if all participant
+    /// slots are taken, `Invalid`, `Os`.
+    pub fn attach(name: &str) -> Result<Buffer> {
+        Buffer::attach_with(name, &BufferOptions::default())
+    }
+
+    /// As [`Buffer::attach`], in the directory that the options name, and only if the buffer agrees with the capacity, the
+    /// schema and the number of participants they give.
+    ///
+    /// # Errors
+    /// Those of [`Buffer::attach`], and `Mismatch`.
+    pub fn attach_with(name: &str, options: &BufferOptions) -> Result<Buffer> {
+        Segment::attach(name, &options.segment, FORMAT, &options.wanted()).and_then(Buffer::of)
+    }
+
+    /// Creates a buffer without a name, in a memfd sealed against resizing. Hand [`Buffer::share_fd`] to another process, by
+    /// inheritance or `SCM_RIGHTS`, which attaches with [`Buffer::from_fd`].
+    ///
+    /// # Errors
+    /// `NoSpace`, `Invalid`, `Os`.
+    pub fn anonymous(options: &BufferOptions) -> Result<Buffer> {
+        Segment::anonymous(&options.segment, FORMAT, options.parameters()?).and_then(Buffer::of)
+    }
+
+    /// Attaches to the buffer behind a descriptor, which stays the caller's. The file is sealed against resizing, as that of an
+    /// anonymous buffer, or belongs to somebody from whom [`Buffer::attach`] would take it.
+    ///
+    /// # Errors
+    /// Those of [`Buffer::attach`].
+    pub fn from_fd(fd: BorrowedFd<'_>) -> Result<Buffer> {
+        Segment::from_fd(fd, &SegmentOptions::default(), FORMAT).and_then(Buffer::of)
+    }
+
+    /// A new descriptor of the buffer to hand to another process; closed on exec until you say otherwise. It keeps the
+    /// memory, but no participant's slot.
+    ///
+    /// # Errors
+    /// `Forked`, `Os`.
+    pub fn share_fd(&self) -> Result<OwnedFd> {
+        self.core.segment.share_fd()
+    }
+
+    /// Makes `data` the value, unless somebody else has the lock; says which version it is.
+    ///
+    /// Makes no allocation, and is async-signal-safe if the interrupted code does not have this buffer's lock and its
+    /// descriptor is not in use.
+    ///
+    /// # Errors
+    /// `WouldBlock` if a living process or another thread has the lock, `TooBig`, `Invalid` if this thread has it, `Forked`,
+    /// `Corrupt`.
+    pub fn try_write(&self, data: &[u8]) -> Result<u64> {
+        self.write_until(data, Deadline::NOW)
+    }
+
+    /// As [`Buffer::write`], giving up after `timeout` with `TimedOut`.
+    ///
+    /// # Errors
+    /// As [`Buffer::write_until`].
+    pub fn write_timeout(&self, data: &[u8], timeout: Duration) -> Result<u64> {
+        self.write_until(data, Deadline::within(timeout))
+    }
+
+    /// Makes `data` the value, waiting for the lock as long as it takes; says which version it is.
+    ///
+    /// # Errors
+    /// As [`Buffer::write_until`], less `WouldBlock` and `TimedOut`.
+    pub fn write(&self, data: &[u8]) -> Result<u64> {
+        self.write_until(data, Deadline::NEVER)
+    }
+
+    /// What the three calls above do: makes `data` the value, and wakes who waits for one; says which version it is. Waits for
+    /// the lock until `deadline`.
+    ///
+    /// # Errors
+    /// Those of [`Buffer::try_write`], `TimedOut`, and `Interrupted` if a signal handler ran while it slept. The value is then as it
+    /// was.
+    #[inline]
+    pub fn write_until(&self, data: &[u8], deadline: Deadline) -> Result<u64> {
+        let core = &*self.core;
+        if data.len() > core.memory.capacity() {
+            return Err(Error::TooBig { needed: data.len(), available: core.memory.capacity() });
+        }
+        let _ = core.acquire(deadline)?;
+        let next = begin(&core.memory);
+        core.memory.write(next.copy(), data);
+        core.commit_and_unlock(next, data.len());
+        Ok(next.0)
+    }
+
+    /// Copies the value to `buffer`; says how many bytes, and of which version they are. Version 0 is that of a buffer
+    /// into which nothing was written; it is empty.
+    ///
+    /// Takes no lock, except where writers follow each other so fast that none of many looks found the value unchanged. Makes no
+    /// allocation, and is async-signal-safe while the buffer's descriptor is not in use.
+    ///
+    /// # Errors
+    /// `TooBig` if it does not fit, and `needed` says its length; `WouldBlock` if writers are too fast and do not let it in for
+    /// 100 ms; `Forked`, `Corrupt`.
+    #[inline]
+    pub fn read(&self, buffer: &mut [u8]) -> Result<(usize, u64)> {
+        let core = &*self.core;
+        if !core.segment.is_inherited() {
+            if let Look::Whole(len, version) = look(&core.memory, buffer) {
+                core.note(version);
+                return Ok((len, version));
+            }
+        }
+        core.read_the_long_way(buffer)
+    }
+
+    /// A copy of the value, and its version.
+    ///
+    /// # Errors
+    /// As [`Buffer::read`], less `TooBig`.
+    pub fn read_vec(&self) -> Result<(Vec<u8>, u64)> {
+        let mut bytes = vec![0; self.len()?];
+        loop {
+            match self.read(&mut bytes) {
+                Ok((len, version)) => {
+                    bytes.truncate(len);
+                    return Ok((bytes, version));
+                }
+                // At most the capacity: this ends.
+                Err(Error::TooBig { needed, .. }) if needed > bytes.len() => bytes.resize(needed, 0),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Makes a typed value the value; see [`Buffer::write`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn write_value<T: IntoBytes + Immutable>(&self, value: &T) -> Result<u64> {
+        self.write(value.as_bytes())
+    }
+
+    /// The value as a type, and its version; `None` if nothing was written yet.
+    ///
+    /// # Errors
+    /// As [`Buffer::read`]; `Mismatch` if it has another size.
+    pub fn read_value<T: FromBytes + IntoBytes>(&self) -> Result<Option<(T, u64)>> {
+        let mut value = T::new_zeroed();
+        let mismatch = |len: usize| {
+            let size = size_of::<T>();
+            Error::Mismatch(self.core.segment.context(format!("the value has {len} bytes, its type {size}")))
+        };
+        match self.read(value.as_mut_bytes()) {
+            Ok((_, 0)) => Ok(None),
+            Ok((len, version)) if len == size_of::<T>() => Ok(Some((value, version))),
+            Ok((len, _)) | Err(Error::TooBig { needed: len, .. }) => Err(mismatch(len)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// How many writes were committed: the version of the value, as of now.
+    pub fn version(&self) -> u64 {
+        version(&self.core.memory)
+    }
+
+    /// Waits until the version is another than `seen`; says which.
+    ///
+    /// # Errors
+    /// As [`Buffer::wait_until`], less `WouldBlock` and `TimedOut`.
+    pub fn wait(&self, seen: u64) -> Result<u64> {
+        self.wait_until(seen, Deadline::NEVER)
+    }
+
+    /// As [`Buffer::wait`], giving up after `timeout` with `TimedOut`.
+    ///
+    /// # Errors
+    /// As [`Buffer::wait_until`].
+    pub fn wait_timeout(&self, seen: u64, timeout: Duration) -> Result<u64> {
+        self.wait_until(seen, Deadline::within(timeout))
+    }
+
+    /// What the two calls above do: waits until the version is another than `seen`, or until `deadline`.
+    ///
+    /// # Errors
+    /// `WouldBlock` if it is the same and the deadline is [`Deadline::NOW`], `TimedOut`, `Forked`, and `Interrupted` if a signal
+    /// handler ran while it slept.
+    pub fn wait_until(&self, seen: u64, deadline: Deadline) -> Result<u64> {
+        let core = &*self.core;
+        core.segment.check_not_inherited()?;
+        let mut newer = NewVersion { core, seen };
+        if newer.seen == version(&core.memory) {
+            if deadline.is_now() {
+                core.note(seen);
+                return Err(Error::WouldBlock);
+            }
+            wait(&mut newer, core.segment.wait_strategy(), deadline.started())?;
+        }
+        let now = version(&core.memory);
+        core.note(now);
+        Ok(now)
+    }
+
+    /// Takes the lock, unless somebody else has it.
+    ///
+    /// # Errors
+    /// As [`Buffer::try_write`], less `TooBig`.
+    pub fn try_lock(&self) -> Result<BufferGuard<'_>> {
+        self.lock_until(Deadline::NOW)
+    }
+
+    /// As [`Buffer::lock`], giving up after `timeout` with `TimedOut`.
+    ///
+    /// # Errors
+    /// As [`Buffer::lock_until`].
+    pub fn lock_timeout(&self, timeout: Duration) -> Result<BufferGuard<'_>> {
+        self.lock_until(Deadline::within(timeout))
+    }
+
+    /// Takes the lock, waiting for it as long as it takes.
+    ///
+    /// # Errors
+    /// As [`Buffer::lock_until`], less `WouldBlock` and `TimedOut`.
+    pub fn lock(&self) -> Result<BufferGuard<'_>> {
+        self.lock_until(Deadline::NEVER)
+    }
+
+    /// What the three calls above do: takes the lock, to change the value in place, and to use the condition. Copies the
+    /// value, so that readers have the old one until [`BufferGuard::commit`].
+    ///
+    /// # Errors
+    /// As [`Buffer::write_until`], less `TooBig`.
+    pub fn lock_until(&self, deadline: Deadline) -> Result<BufferGuard<'_>> {
+        self.lock_raw(deadline).map(|()| BufferGuard::of(self))
+    }
+
+    /// A descriptor that is readable while the version is another than this handle last gave its user, by a read or a wait.
+    /// Level-triggered; do not read it, do not close it; it lives as long as the handle.
+    ///
+    /// The first call starts a thread of this process that waits on its behalf.
+    ///
+    /// # Errors
+    /// `Forked`; `Os` if the system has no descriptor or thread left.
+    pub fn poll_fd(&self) -> Result<BorrowedFd<'_>> {
+        let core = &self.core;
+        core.segment.check_not_inherited()?;
+        if core.watcher.get().is_none() {
+            let watched = Committed { memory: Mapped::new(&core.segment)? };
+            let watcher = Watcher::start(core.segment.name(), Arc::new(watched))?;
+            let _ = core.watcher.set(watcher); // Another thread's, if that was faster.
+            core.note(core.seen.load(Ordering::Relaxed));
+        }
+        Ok(core.watcher.get().expect("just made").fd())
+    }
+
+    /// Name, or `anonymous`.
+    pub fn name(&self) -> &str {
+        self.core.segment.name()
+    }
+
+    /// Bytes that a value has at most.
+    pub fn capacity(&self) -> usize {
+        self.core.memory.capacity()
+    }
+
+    /// Bytes that the value has, as of now.
+    ///
+    /// # Errors
+    /// As [`Buffer::read`], less `TooBig`.
+    pub fn len(&self) -> Result<usize> {
+        match self.read(&mut []) {
+            Ok((len, _)) | Err(Error::TooBig { needed: len, .. }) => Ok(len),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// True if the value is empty, as of now.
+    ///
+    /// # Errors
+    /// As [`Buffer::len`].
+    pub fn is_empty(&self) -> Result<bool> {
+        self.len().map(|len| len == 0)
+    }
+
+    /// The schema label it was created with.
+    pub fn schema(&self) -> Option<&str> {
+        self.core.segment.schema()
+    }
+
+    /// How calls on it wait.
+    pub fn wait_strategy(&self) -> WaitStrategy {
+        self.core.segment.wait_strategy()
+    }
+
+    /// What can be seen from outside, without stopping anybody.
+    ///
+    /// # Errors
+    /// As [`Buffer::len`].
+    pub fn stats(&self) -> Result<BufferStats> {
+        let owner = self.core.memory.control().mutex.owner();
+        Ok(BufferStats {
+            capacity: self.capacity() as u64,
+            len: self.len()? as u64,
+            version: self.version(),
+            locked: owner.is_some(),
+            owner: owner.and_then(|slot| self.core.segment.leases().participant(slot)),
+        })
+    }
+}
+
+impl Core {
+    fn slot(&self) -> u32 {
+        self.segment.leases().slot()
+    }
+
+    /// Takes the mutex.
+    #[inline]
+    pub(super) fn acquire(&self, deadline: Deadline) -> Result<Locked> {
+        if !self.segment.is_inherited() {
+            if let Some(locked) = self.memory.control().mutex.try_lock(self.slot()) {
+                return Ok(locked);
+            }
+        }
+        self.acquire_the_long_way(deadline)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn acquire_the_long_way(&self, deadline: Deadline) -> Result<Locked> {
+        self.segment.check_not_inherited()?;
+        if self.held.thread.load(Ordering::Relaxed) == thread::current() {
+            return Err(Error::invalid("this thread has the buffer's lock already; unlock it first"));
+        }
+        let mut free = FreeMutex { core: self, found: None };
+        if deadline.is_now() {
+            free.peer(clock::coarse())?;
+            return free.found.ok_or(Error::WouldBlock);
+        }
+        let waited = wait(&mut free, self.segment.wait_strategy(), deadline.started());
+        // One that was found as the time ran out is not lost.
+        free.found.map_or_else(|| Err(waited.err().unwrap_or(Error::WouldBlock)), Ok)
+    }
+
+    /// Makes what was filled in the value.
+    #[inline]
+    pub(super) fn commit_and_unlock(&self, next: Next, len: usize) {
+        commit(&self.memory, next, len);
+        self.memory.control().mutex.unlock(self.memory.kernel());
+        announce(&self.memory); // Nobody waits for the lock while others are woken.
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read_the_long_way(&self, buffer: &mut [u8]) -> Result<(usize, u64)> {
+        self.segment.check_not_inherited()?;
+        let mut seen = look(&self.memory, buffer);
+        for _ in 0..LOOKS {
+            if seen != Look::Overtaken {
+                break;
+            }
+            std::hint::spin_loop();
+            seen = look(&self.memory, buffer);
+        }
+        if seen == Look::Overtaken {
+            let patience = Deadline::within(Duration::from_nanos(PATIENCE));
+            let ours = self.held.thread.load(Ordering::Relaxed) == thread::current();
+            let locked = if ours { None } else { Some(self.acquire(patience)) };
+            seen = match locked {
+                Some(Err(Error::TimedOut | Error::Interrupted)) => return Err(Error::WouldBlock),
+                Some(Err(error)) => return Err(error),
+                // Nobody who keeps to the protocol writes now.
+                Some(Ok(_)) | None => look(&self.memory, buffer),
+            };
+            if locked.is_some() {
+                self.memory.control().mutex.unlock(self.memory.kernel());
+            }
+        }
+        match seen {
+            Look::Whole(len, version) => {
+                self.note(version);
+                Ok((len, version))
+            }
+            Look::TooBig(needed) => Err(Error::TooBig { needed, available: buffer.len() }),
+            Look::BadLength => Err(self.corrupt("the value's length is larger than the buffer's capacity")),
+            Look::Overtaken => Err(self.corrupt("the versions of its two copies do not fit together")),
+        }
+    }
+
+    #[cold]
+    pub(super) fn corrupt(&self, what: &'static str) -> Error {
+        Error::Corrupt(self.segment.context(what))
+    }
+
+    /// The user of this handle knows of this version.
+    #[inline]
+    fn note(&self, version: u64) {
+        if let Some(watcher) = self.watcher.get() {
+            watcher.update(self.memory.control().value.version.load(Ordering::Acquire) != version, version);
+        }
+        self.seen.store(version, Ordering::Relaxed); // Relaxed: what `poll_fd` begins with.
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        if !self.segment.is_inherited() && self.memory.control().mutex.owner() == Some(self.slot()) {
+            self.memory.control().mutex.unlock(self.memory.kernel());
+        }
+    }
+}
+
+/// A call waits for the mutex.
+struct FreeMutex<'a> {
+    core: &'a Core,
+    found: Option<Locked>,
+}
+
+impl Condition for FreeMutex<'_> {
+    fn ready(&mut self) -> Result<bool> {
+        // What was found before a sleep is not lost.
+        self.found = self.found.or_else(|| self.core.memory.control().mutex.try_lock(self.core.slot()));
+        Ok(self.found.is_some())
+    }
+
+    fn nap(&mut self, until: u64) -> Nap {
+        if self.found.is_some() {
+            return Nap::Over; // `peer` found it.
+        }
+        nap_for_mutex(&self.core.memory, self.core.slot(), until, &mut self.found)
+    }
+
+    /// Asks, once a slice, whether the owner lives; if it does not, the mutex is freed.
+    fn peer(&mut self, now: u64) -> Result<()> {
+        let (core, mutex) = (self.core, &self.core.memory.control().mutex);
+        let leases = core.segment.leases();
+        let asked = core.asked.load(Ordering::Relaxed); // Relaxed: a hint about when.
+        if asked != 0 && now.saturating_sub(asked) < SLICE {
+            return Ok(());
+        }
+        let (Some(owner), Some(turn)) = (mutex.owner(), leases.try_turn()) else { return Ok(()) };
+        core.asked.store(now.max(1), Ordering::Relaxed);
+        if owner >= leases.participants() {
+            return Err(core.corrupt("the lock belongs to no participant"));
+        }
+        leases.bury(&turn, owner, |slot| mutex.bury(slot, core.memory.kernel()))?;
+        self.found = mutex.try_lock(core.slot());
+        Ok(())
+    }
+
+    fn peer_is_here(&self) -> bool {
+        false
+    }
+}
+
+/// A call waits for a version.
+struct NewVersion<'a> {
+    core: &'a Core,
+    seen: u64,
+}
+
+impl Condition for NewVersion<'_> {
+    fn ready(&mut self) -> Result<bool> {
+        Ok(version(&self.core.memory) != self.seen)
+    }
+
+    fn nap(&mut self, until: u64) -> Nap {
+        nap_for_version(&self.core.memory, self.seen, until)
+    }
+
+    fn peer(&mut self, _now: u64) -> Result<()> {
+        Ok(()) // Anybody may write.
+    }
+
+    fn peer_is_here(&self) -> bool {
+        false
+    }
+}
+
+/// A watcher waits for a version.
+struct Committed {
+    memory: Mapped,
+}
+
+impl Watched for Committed {
+    fn ready(&self, target: u64) -> bool {
+        version(&self.memory) != target
+    }
+
+    fn nap(&self, target: u64, until: u64) {
+        nap_for_version(&self.memory, target, until);
+    }
+
+    fn peer_is_gone(&self) -> bool {
+        false
+    }
+
+    fn wake(&self, _target: u64) {
+        announce(&self.memory);
+    }
+}
+
+/// Figures of a buffer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BufferStats {
+    /// Bytes that a value has at most.
+    pub capacity: u64,
+    /// Bytes that the value has.
+    pub len: u64,
+    /// How many writes were committed.
+    pub version: u64,
+    /// Somebody has the lock, or died having it.
+    pub locked: bool,
+    /// Who that is, if it says so.
+    pub owner: Option<Participant>,
+}

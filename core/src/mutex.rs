@@ -1,0 +1,85 @@
+//! Mutual exclusion between participants, which survives its owner's death.
+//!
+//! *The owner's slot stands in one word*, which a lock changes by one compare-and-swap and an unlock by one store. Who waits
+//! sleeps on an event, a slice at a time, and asks each time whether the owner's lease still holds. If it does not, whoever gets that
+//! lease has the right to act for the dead owner, and frees the word: it is marked abandoned, so that the next owner learns
+//! that the last one did not finish. Nobody else may act for that slot, and a new participant that gets it does the same
+//! before anything else; so the word needs no generation.
+//!
+//! | bits of the word | meaning |
+//! |---|---|
+//! | 0-15 | the owner's slot plus 1; 0 if nobody owns it |
+//! | 31 | an owner died, and nobody has unlocked since |
+//!
+//! | word | the owner's lease | meaning |
+//! |---|---|---|
+//! | 0 | - | free |
+//! | abandoned | - | free; whoever locks it learns that its owner died |
+//! | slot | held | locked |
+//! | slot | free | its owner died: whoever gets the lease makes it "abandoned" |
+
+use crate::event::{Event, Kernel};
+use crate::sync::{AtomicU32, Ordering};
+
+const OWNER: u32 = 0xffff;
+const ABANDONED: u32 = 1 << 31;
+
+/// In shared memory.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Mutex {
+    /// Written by who locks it, by its owner, and by who has the lease of an owner that died.
+    word: AtomicU32,
+    /// It was unlocked.
+    pub(crate) unlocked: Event,
+}
+
+/// That this participant owns it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) struct Locked {
+    /// The owner before died while it had it.
+    pub(crate) abandoned: bool,
+}
+
+impl Mutex {
+    #[cfg(loom)]
+    pub(crate) fn new() -> Mutex {
+        Mutex { word: AtomicU32::new(0), unlocked: Event::new() }
+    }
+
+    /// Locks it for the participant in `slot`, if nobody owns it.
+    #[inline(always)]
+    pub(crate) fn try_lock(&self, slot: u32) -> Option<Locked> {
+        let abandoned = self.word.load(Ordering::Relaxed) & !OWNER; // Relaxed: the exchange decides.
+        self.word
+            // Acquire: partner `unlock` and `bury`.
+            .compare_exchange(abandoned, abandoned | (slot + 1), Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
+            .then_some(Locked { abandoned: abandoned & ABANDONED != 0 })
+    }
+
+    /// Unlocks it, and wakes one who waits. For its owner.
+    #[inline(always)]
+    pub(crate) fn unlock(&self, kernel: &impl Kernel) {
+        self.word.store(0, Ordering::Release); // Partner: `try_lock`.
+        self.unlocked.notify(kernel, 1);
+    }
+
+    /// The slot of its owner, if it has one.
+    #[inline(always)]
+    pub(crate) fn owner(&self) -> Option<u32> {
+        (self.word.load(Ordering::Relaxed) & OWNER).checked_sub(1) // Relaxed: a hint; the lease decides.
+    }
+
+    /// Frees it if the participant in `slot` owns it, who is dead. For the holder of that slot's lease.
+    pub(crate) fn bury(&self, slot: u32, kernel: &impl Kernel) {
+        let word = self.word.load(Ordering::Relaxed);
+        if word & OWNER == slot + 1 {
+            // Nobody but the holder of the lease changes it. Release: partner `try_lock`; the lease ordered this after what the
+            // dead did.
+            let _ = self.word.compare_exchange(word, ABANDONED, Ordering::Release, Ordering::Relaxed);
+            self.unlocked.notify(kernel, 1);
+        }
+    }
+}
