@@ -23,6 +23,7 @@
 //! |---|---|
 //! | [`Ring`] | queue of variable-length records from one [`Producer`] to one [`Consumer`] |
 //! | [`Buffer`] | a value that one process writes at a time, and any number read without a lock and wait for |
+//! | [`Semaphore`] | permits that come back when their holder dies |
 //! | [`Pool`] | blocks of one size, filled in place, and handed from process to process through rings |
 //!
 //! # What happens when a process dies
@@ -39,7 +40,7 @@
 //!
 //! # Threads, signals, fork
 //! Handles such as [`Ring`] may be shared between threads; endpoints belong to one thread at a time. `try_*` calls are
-//! async-signal-safe unless `poll_fd` is in use. A signal handler that runs while a call sleeps ends it with [`Error::Interrupted`]. After
+//! async-signal-safe. A signal handler that runs while a call sleeps ends it with [`Error::Interrupted`]. After
 //! `fork`, inherited handles and endpoints return [`Error::Forked`] in the child, which attaches anew.
 
 // The models use a part of the crate.
@@ -75,6 +76,8 @@ mod name;
 #[cfg(not(loom))]
 mod segment;
 #[cfg(not(loom))]
+mod semaphore;
+#[cfg(not(loom))]
 mod sys;
 #[cfg(not(loom))]
 mod watch;
@@ -91,6 +94,7 @@ pub use crate::{
     pool::{Block, BlockId, Pool, PoolHolder, PoolOptions, PoolStats},
     ring::{Consumer, Producer, Record, Reservation, Ring, RingOptions, RingStats, Unsent},
     segment::{unlink, unlink_in, Backing, SegmentOptions},
+    semaphore::{Permit, Semaphore, SemaphoreOptions, SemaphoreStats},
     wait::{Deadline, WaitStrategy},
 };
 

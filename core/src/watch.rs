@@ -1,25 +1,28 @@
-//! Watchers: the descriptor behind `poll_fd`, for poll, select, epoll and every event loop.
+//! Watchers: the descriptor behind `poll_fd`, for poll, select, epoll and every event loop, and signals.
 //!
 //! The descriptor is an eventfd that is readable exactly while the endpoint is ready: level-triggered, never read by
-//! the user. A thread of this process, which exists only for endpoints whose descriptor was asked for, waits the way
+//! the user. A thread of this process, which exists only for endpoints whose descriptor or signal was asked for, waits the way
 //! a blocking call does (same sleep word, same slices, same look at the peer) and raises it. So the other side pays
 //! for it what it pays for any sleeper: nothing while it is awake, one futex wake when it is not.
 //!
 //! | state | descriptor | watcher thread |
 //! |---|---|---|
-//! | `Raised` | readable | parked |
-//! | `Armed(target)` | not readable | waits for `target` |
-//! | `Stopped` | - | ends |
+//! | `RAISED` | readable | parked |
+//! | `ARMED` | not readable | waits for the target |
+//! | `STOPPED` | - | ends |
 //!
-//! The endpoint moves `Raised` to `Armed` when it finds itself not ready after an operation; the thread moves `Armed`
-//! to `Raised`; dropping moves either to `Stopped`.
+//! The endpoint moves `RAISED` to `ARMED` when it finds itself not ready after an operation; the thread moves `ARMED`
+//! to `RAISED`; dropping moves either to `STOPPED`. Whoever has moved it makes the descriptor say so, and looks
+//! afterwards whether the state is still the same: so that the last one to touch the descriptor leaves it right. There
+//! is no lock, so that a signal handler may use an endpoint in whose call it came.
 
-use crate::error::{from_errno, Result};
+use crate::error::{from_errno, Error, Result};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::fd::Flag;
-use crate::sys::{clock, fork, thread};
+use crate::sys::{clock, fork, futex, signal, thread};
 use crate::wait::SLICE;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -35,75 +38,171 @@ pub(crate) trait Watched: Send + Sync + 'static {
     fn wake(&self, target: u64);
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Raised,
-    Armed(u64),
-    Stopped,
-}
+const RAISED: u32 = 0;
+const ARMED: u32 = 1;
+const STOPPED: u32 = 2;
+const STATE: u32 = 3;
+/// The rest counts the changes.
+const CHANGE: u32 = 4;
+/// How long the thread waits for room in the queue of signals.
+const FULL_QUEUE: Duration = Duration::from_millis(1);
 
-#[derive(Debug)]
 struct Shared {
     flag: Flag,
-    state: Mutex<State>,
-    changed: Condvar,
+    state: AtomicU32,
+    /// What an armed thread waits for.
+    target: AtomicU64,
+    /// The signal that is queued when the thread raises the flag, 0 for none, and the value that goes with it.
+    signal: AtomicU32,
+    value: AtomicU32,
+    watched: Arc<dyn Watched>,
 }
 
 impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while holding it; the state is valid at every moment.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> u32 {
+        self.state.load(Ordering::Acquire) // Partner: `change`; the target is seen.
+    }
+
+    /// From one state to another; false if it is not the first.
+    fn change(&self, from: u32, to: u32) -> bool {
+        let next = (from & !STATE).wrapping_add(CHANGE) | to;
+        self.state.compare_exchange(from, next, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// Makes the descriptor say what the state is.
+    fn show(&self) {
+        loop {
+            let state = self.state();
+            match state & STATE {
+                RAISED => self.flag.raise(),
+                ARMED => self.flag.lower(),
+                _ => return,
+            }
+            if self.state() == state {
+                return;
+            }
+        }
+    }
+
+    /// Ends the thread's sleep, whatever it sleeps on.
+    fn wake(&self, before: u32, target: u64) {
+        // SAFETY: the word lives as long as `self`.
+        unsafe { futex::wake(std::ptr::from_ref(&self.state).cast(), 1) };
+        if before & STATE == ARMED {
+            self.watched.wake(target);
+        }
+    }
+
+    /// The thread.
+    fn watch(&self) {
+        loop {
+            let (state, target) = (self.state(), self.target.load(Ordering::Relaxed));
+            match state & STATE {
+                STOPPED => return,
+                RAISED => {
+                    // SAFETY: as in `wake`. However it ends, the state is looked at again.
+                    let _ = unsafe {
+                        futex::wait(std::ptr::from_ref(&self.state).cast(), state, clock::now() + 20 * SLICE)
+                    };
+                }
+                _ if self.watched.ready(target) || self.watched.peer_is_gone() => self.raise(state),
+                _ => self.watched.nap(target, clock::now() + SLICE),
+            }
+        }
+    }
+
+    fn raise(&self, armed: u32) {
+        if self.change(armed, RAISED) {
+            self.show();
+            self.send_signal();
+        }
+    }
+
+    /// Queues the signal, if there is one; false if the queue is full.
+    fn try_signal(&self) -> bool {
+        let signal = self.signal.load(Ordering::Acquire); // Partner: `Watcher::signal`.
+        signal == 0 || signal::queue(signal as i32, self.value.load(Ordering::Relaxed))
+    }
+
+    /// Queues the signal, once there is room for it.
+    fn send_signal(&self) {
+        while !self.try_signal() {
+            std::thread::sleep(FULL_QUEUE);
+        }
     }
 }
 
 /// One endpoint's descriptor and thread.
 pub(crate) struct Watcher {
     shared: Arc<Shared>,
-    watched: Arc<dyn Watched>,
     thread: Option<JoinHandle<()>>,
     generation: u32,
 }
 
 impl std::fmt::Debug for Watcher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Watcher").field("shared", &self.shared).finish_non_exhaustive()
+        f.debug_struct("Watcher").field("flag", &self.shared.flag).finish_non_exhaustive()
     }
 }
 
 impl Watcher {
     /// A watcher with its descriptor raised: the first call that finds nothing arms it.
-    pub(crate) fn start(segment: &Arc<str>, watched: Arc<dyn Watched>) -> Result<Watcher> {
+    fn start(segment: &Arc<str>, watched: Arc<dyn Watched>) -> Result<Watcher> {
         let flag = Flag::new().map_err(|e| from_errno(segment, "eventfd", e))?;
         flag.raise();
-        let shared = Arc::new(Shared { flag, state: Mutex::new(State::Raised), changed: Condvar::new() });
-        let (inside, condition) = (Arc::clone(&shared), Arc::clone(&watched));
-        let thread = thread::spawn_quiet("ipcx-watcher", move || watch(&inside, &*condition))
+        let shared = Arc::new(Shared {
+            flag,
+            state: AtomicU32::new(RAISED),
+            target: AtomicU64::new(0),
+            signal: AtomicU32::new(0),
+            value: AtomicU32::new(0),
+            watched,
+        });
+        let inside = Arc::clone(&shared);
+        let thread = thread::spawn_quiet("ipcx-watcher", move || inside.watch())
             .map_err(|e| from_errno(segment, "pthread_create", e))?;
-        Ok(Watcher { shared, watched, thread: Some(thread), generation: fork::generation() })
+        Ok(Watcher { shared, thread: Some(thread), generation: fork::generation() })
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.shared.flag.as_fd()
     }
 
-    /// After an operation: makes the descriptor say whether the endpoint is `ready`.
+    /// From now on, queues this signal (0: none) with this value to the process each time the endpoint becomes ready, and once
+    /// now if it is.
+    pub(crate) fn signal(&self, signal: i32, value: u32) -> Result<()> {
+        if signal != 0 && !signal::is_real_time(signal) {
+            return Err(Error::invalid(format!(
+                "signal {signal} is not a real-time signal, which are queued"
+            )));
+        }
+        self.shared.value.store(value, Ordering::Relaxed);
+        self.shared.signal.store(signal as u32, Ordering::Release); // Partner: `try_signal`.
+        if self.shared.state() & STATE == RAISED {
+            self.shared.send_signal();
+        }
+        Ok(())
+    }
+
+    /// After an operation: makes the descriptor say whether the endpoint is `ready`. Async-signal-safe.
     pub(crate) fn update(&self, ready: bool, target: u64) {
-        let mut state = self.shared.state();
-        let before = *state;
-        let after = if ready { State::Raised } else { State::Armed(target) };
-        if before == after {
+        let shared = &*self.shared;
+        let before = shared.state();
+        let old = shared.target.load(Ordering::Relaxed);
+        if before & STATE == if ready { RAISED } else { ARMED } && (ready || old == target) {
             return;
         }
-        *state = after;
-        match after {
-            State::Raised => self.shared.flag.raise(),
-            _ => self.shared.flag.lower(),
+        shared.target.store(target, Ordering::Relaxed); // Partner: `change`.
+                                                        // Another thread's change, or the watcher's, that comes between has seen what this thread saw, or later.
+        let mut from = before;
+        while !shared.change(from, if ready { RAISED } else { ARMED }) {
+            from = shared.state();
         }
-        self.shared.changed.notify_one();
-        drop(state);
-        if let State::Armed(old) = before {
-            self.watched.wake(old);
+        shared.show();
+        if ready && from & STATE == ARMED {
+            shared.try_signal();
         }
+        shared.wake(from, old);
     }
 }
 
@@ -115,40 +214,39 @@ impl Drop for Watcher {
             std::mem::forget(thread);
             return;
         }
-        let before = std::mem::replace(&mut *self.shared.state(), State::Stopped);
-        self.shared.changed.notify_one();
+        let shared = &*self.shared;
+        shared.signal.store(0, Ordering::Release); // It does not wait for room any more.
+        let before = shared.state.swap(STOPPED, Ordering::AcqRel);
         while !thread.is_finished() {
-            if let State::Armed(target) = before {
-                self.watched.wake(target); // Again until it is heard: a nap may only just begin.
-            }
+            // Again until it is heard: a nap may only just begin.
+            shared.wake(before, shared.target.load(Ordering::Relaxed));
             std::thread::sleep(Duration::from_micros(50));
         }
         let _ = thread.join();
     }
 }
 
-/// The thread.
-fn watch(shared: &Shared, watched: &dyn Watched) {
-    loop {
-        let mut state = shared.state();
-        let target = loop {
-            match *state {
-                State::Stopped => return,
-                State::Armed(target) => break target,
-                State::Raised => {
-                    state = shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-                }
-            }
-        };
-        drop(state);
-        if watched.ready(target) || watched.peer_is_gone() {
-            let mut state = shared.state();
-            if *state == State::Armed(target) {
-                *state = State::Raised;
-                shared.flag.raise();
-            }
-        } else {
-            watched.nap(target, clock::now() + SLICE);
+/// An endpoint's watcher, once its descriptor or its signal was asked for.
+#[derive(Debug, Default)]
+pub(crate) struct OnDemand(OnceLock<Watcher>);
+
+impl OnDemand {
+    #[inline(always)]
+    pub(crate) fn get(&self) -> Option<&Watcher> {
+        self.0.get()
+    }
+
+    /// The watcher, and whether this call has made it. Then [`Watcher::update`] comes next.
+    pub(crate) fn start(
+        &self,
+        segment: &Arc<str>,
+        watched: impl FnOnce() -> Arc<dyn Watched>,
+    ) -> Result<(&Watcher, bool)> {
+        if let Some(watcher) = self.0.get() {
+            return Ok((watcher, false));
         }
+        let new = Watcher::start(segment, watched())?;
+        let first = self.0.set(new).is_ok(); // Otherwise another thread was faster.
+        Ok((self.0.get().expect("just set"), first))
     }
 }

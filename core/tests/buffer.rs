@@ -331,7 +331,6 @@ fn a_lock_whose_owner_died_goes_to_the_next_who_learns_of_it() {
         assert_eq!(mine.stats().unwrap().owner.unwrap().pid, owner.id());
         owner.kill();
         let begin = Instant::now();
-        let late = Buffer::attach_with("b", &options(&dir, 0));
         match attempt {
             0 => {
                 let guard = mine.lock_timeout(LONG).unwrap();
@@ -341,7 +340,8 @@ fn a_lock_whose_owner_died_goes_to_the_next_who_learns_of_it() {
             }
             1 => {
                 // Whoever gets the slot of the dead owner has freed the lock before anything else.
-                let guard = late.as_ref().unwrap().try_lock().unwrap();
+                let late = Buffer::attach_with("b", &options(&dir, 0)).unwrap();
+                let guard = late.try_lock().unwrap();
                 assert!(guard.recovered());
                 guard.commit().unwrap();
             }

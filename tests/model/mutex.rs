@@ -102,6 +102,19 @@ fn the_next_owner_and_no_other_learns_that_the_last_one_died() {
     });
 }
 
+/// Whoever buries wants nothing for itself.
+#[test]
+fn who_sleeps_is_woken_by_a_burial() {
+    model(Some(3), || {
+        let guarded = guarded();
+        let _ = guarded.lock(0); // and dies
+        let other = Arc::clone(&guarded);
+        let waiting = thread::spawn(move || assert!(other.use_it(1).abandoned));
+        guarded.bury();
+        waiting.join().unwrap();
+    });
+}
+
 /// Whoever buries when another owns it by then changes nothing.
 #[test]
 fn a_burial_does_not_touch_another_owner() {

@@ -13,9 +13,9 @@ use crate::segment::{Backing, Format, Kind, Parameters, Segment, SegmentOptions}
 use crate::sync::{AtomicU64, Ordering};
 use crate::sys::{clock, thread};
 use crate::wait::{wait, Condition, Deadline, Nap, WaitStrategy, SLICE};
-use crate::watch::{Watched, Watcher};
+use crate::watch::{OnDemand, Watched, Watcher};
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -91,6 +91,7 @@ impl BufferOptions {
 /// ```
 #[derive(Debug)]
 pub struct Buffer {
+    watcher: OnDemand, // before what its thread keeps: fields are dropped in order
     pub(super) core: Arc<Core>,
 }
 
@@ -103,7 +104,6 @@ pub(super) struct Core {
     asked: AtomicU64,
     /// Version that this handle last gave to its user.
     seen: AtomicU64,
-    watcher: OnceLock<Watcher>,
     pub(super) segment: Segment,
 }
 
@@ -129,10 +129,9 @@ impl Buffer {
             held: Held::default(),
             asked: AtomicU64::new(0),
             seen: AtomicU64::new(0),
-            watcher: OnceLock::new(),
             segment,
         };
-        Ok(Buffer { core: Arc::new(core) })
+        Ok(Buffer { watcher: OnDemand::default(), core: Arc::new(core) })
     }
 
     /// Creates a buffer that must be new. Its value is empty, and of version 0.
@@ -200,8 +199,7 @@ impl Buffer {
 
     /// Makes `data` the value, unless somebody else has the lock; says which version it is.
     ///
-    /// Makes no allocation, and is async-signal-safe if the interrupted code does not have this buffer's lock and its
-    /// descriptor is not in use.
+    /// Makes no allocation, and is async-signal-safe.
     ///
     /// # Errors
     /// `WouldBlock` if a living process or another thread has the lock, `TooBig`, `Invalid` if this thread has it, `Forked`,
@@ -249,7 +247,7 @@ impl Buffer {
     /// into which nothing was written; it is empty.
     ///
     /// Takes no lock, except where writers follow each other so fast that none of many looks found the value unchanged. Makes no
-    /// allocation, and is async-signal-safe while the buffer's descriptor is not in use.
+    /// allocation, and is async-signal-safe.
     ///
     /// # Errors
     /// `TooBig` if it does not fit, and `needed` says its length; `WouldBlock` if writers are too fast and do not let it in for
@@ -257,13 +255,12 @@ impl Buffer {
     #[inline]
     pub fn read(&self, buffer: &mut [u8]) -> Result<(usize, u64)> {
         let core = &*self.core;
-        if !core.segment.is_inherited() {
-            if let Look::Whole(len, version) = look(&core.memory, buffer) {
-                core.note(version);
-                return Ok((len, version));
-            }
-        }
-        core.read_the_long_way(buffer)
+        let (len, version) = match look(&core.memory, buffer) {
+            Look::Whole(len, version) if !core.segment.is_inherited() => (len, version),
+            _ => core.read_the_long_way(buffer)?,
+        };
+        self.note(version);
+        Ok((len, version))
     }
 
     /// A copy of the value, and its version.
@@ -343,13 +340,13 @@ impl Buffer {
         let mut newer = NewVersion { core, seen };
         if newer.seen == version(&core.memory) {
             if deadline.is_now() {
-                core.note(seen);
+                self.note(seen);
                 return Err(Error::WouldBlock);
             }
             wait(&mut newer, core.segment.wait_strategy(), deadline.started())?;
         }
         let now = version(&core.memory);
-        core.note(now);
+        self.note(now);
         Ok(now)
     }
 
@@ -394,15 +391,40 @@ impl Buffer {
     /// # Errors
     /// `Forked`; `Os` if the system has no descriptor or thread left.
     pub fn poll_fd(&self) -> Result<BorrowedFd<'_>> {
+        self.watcher().map(Watcher::fd)
+    }
+
+    /// Queues a real-time signal to this process each time the buffer has a version that this handle's user does not know, as for the descriptor, and once now if it has; `None` ends that. The
+    /// signal's value (`si_value`) is this handle's slot, as [`Participant`](crate::Participant)s are numbered. Read or wait
+    /// until that would block: only then does the next one queue a signal.
+    ///
+    /// The first call starts a thread of this process that waits on its behalf.
+    ///
+    /// # Errors
+    /// `Invalid` if it is not a real-time signal, `Forked`; `Os` if the system has no descriptor or thread left.
+    pub fn signal(&self, signal: Option<i32>) -> Result<()> {
+        let slot = self.core.segment.leases().slot();
+        self.watcher()?.signal(signal.unwrap_or(0), slot)
+    }
+
+    fn watcher(&self) -> Result<&Watcher> {
         let core = &self.core;
         core.segment.check_not_inherited()?;
-        if core.watcher.get().is_none() {
-            let watched = Committed { memory: Mapped::new(&core.segment)? };
-            let watcher = Watcher::start(core.segment.name(), Arc::new(watched))?;
-            let _ = core.watcher.set(watcher); // Another thread's, if that was faster.
-            core.note(core.seen.load(Ordering::Relaxed));
+        let watched = || Arc::clone(core) as Arc<dyn Watched>;
+        let (watcher, first) = self.watcher.start(core.segment.name(), watched)?;
+        if first {
+            self.note(core.seen.load(Ordering::Relaxed));
         }
-        Ok(core.watcher.get().expect("just made").fd())
+        Ok(watcher)
+    }
+
+    /// The user of this handle knows of this version.
+    #[inline]
+    fn note(&self, version: u64) {
+        self.core.seen.store(version, Ordering::Relaxed); // Relaxed: what a watcher begins with.
+        if let Some(watcher) = self.watcher.get() {
+            watcher.update(self.version() != version, version);
+        }
     }
 
     /// Name, or `anonymous`.
@@ -528,10 +550,7 @@ impl Core {
             }
         }
         match seen {
-            Look::Whole(len, version) => {
-                self.note(version);
-                Ok((len, version))
-            }
+            Look::Whole(len, version) => Ok((len, version)),
             Look::TooBig(needed) => Err(Error::TooBig { needed, available: buffer.len() }),
             Look::BadLength => Err(self.corrupt("the value's length is larger than the buffer's capacity")),
             Look::Overtaken => Err(self.corrupt("the versions of its two copies do not fit together")),
@@ -541,15 +560,6 @@ impl Core {
     #[cold]
     pub(super) fn corrupt(&self, what: &'static str) -> Error {
         Error::Corrupt(self.segment.context(what))
-    }
-
-    /// The user of this handle knows of this version.
-    #[inline]
-    fn note(&self, version: u64) {
-        if let Some(watcher) = self.watcher.get() {
-            watcher.update(self.memory.control().value.version.load(Ordering::Acquire) != version, version);
-        }
-        self.seen.store(version, Ordering::Relaxed); // Relaxed: what `poll_fd` begins with.
     }
 }
 
@@ -629,11 +639,7 @@ impl Condition for NewVersion<'_> {
 }
 
 /// A watcher waits for a version.
-struct Committed {
-    memory: Mapped,
-}
-
-impl Watched for Committed {
+impl Watched for Core {
     fn ready(&self, target: u64) -> bool {
         version(&self.memory) != target
     }

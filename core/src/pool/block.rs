@@ -101,7 +101,7 @@ impl<'p> Block<'p> {
         if offset.checked_add(len).is_none_or(|needed| needed > end) {
             return Err(Error::TooBig { needed: offset.saturating_add(len), available: end });
         }
-        self.pool.core.segment.check_not_inherited()?;
+        self.pool.stock.segment.check_not_inherited()?;
         Ok(self.address().as_ptr().wrapping_add(offset))
     }
 

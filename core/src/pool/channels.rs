@@ -7,8 +7,8 @@
 //! A channel carries nothing any more if nobody shares its lock and its ring's name is gone, or leads to another segment. Then
 //! what is in flight on it comes back, when somebody asks for that, and the channel is free.
 
-use super::handle::Core;
 use super::layout::{Channel, CHANNELS};
+use super::stock::Stock;
 use crate::error::{from_errno, Error, Result};
 use crate::lease::CHANNEL_BASE;
 use crate::segment::{segment_at, Segment};
@@ -26,7 +26,7 @@ use std::sync::{Arc, Weak};
 #[derive(Debug)]
 pub(crate) struct Use {
     /// Which handle it was made for.
-    core: Weak<Core>,
+    stock: Weak<Stock>,
     /// Key of the pool.
     pool: u64,
     channel: u32,
@@ -92,8 +92,8 @@ fn offset(channel: u32) -> u64 {
 }
 
 impl Use {
-    fn new(core: &Arc<Core>, channel: u32, lease: NotInherited) -> Use {
-        Use { core: Arc::downgrade(core), pool: core.segment.key(), channel, _lease: lease }
+    fn new(stock: &Arc<Stock>, channel: u32, lease: NotInherited) -> Use {
+        Use { stock: Arc::downgrade(stock), pool: stock.segment.key(), channel, _lease: lease }
     }
 
     /// Keeps one use of each channel of each pool, and says which channel the new one is of.
@@ -109,47 +109,47 @@ impl Use {
     }
 
     /// True if it was made for this handle.
-    pub(crate) fn is_of(&self, core: &Arc<Core>) -> bool {
-        std::ptr::eq(self.core.as_ptr(), Arc::as_ptr(core))
+    pub(crate) fn is_of(&self, stock: &Arc<Stock>) -> bool {
+        std::ptr::eq(self.stock.as_ptr(), Arc::as_ptr(stock))
     }
 
     /// The channel on which a ring's producer sends blocks: the one that it has, or a free one. For the holder of the
     /// producer's role: nobody else looks for a channel of this ring.
-    pub(crate) fn for_producer(core: &Arc<Core>, segment: &Segment) -> Result<Use> {
-        let (ring, lease) = (Ring::of(segment)?, core.segment.own_description()?);
+    pub(crate) fn for_producer(stock: &Arc<Stock>, segment: &Segment) -> Result<Use> {
+        let (ring, lease) = (Ring::of(segment)?, stock.segment.own_description()?);
         for attempt in 0..2 {
             for channel in 0..CHANNELS {
-                let found = core.channel(channel).key.load(Ordering::Acquire); // Partner: `Ring::write`.
-                if found == ring.key && core.share(&lease, channel, ring.key)? {
-                    return Ok(Use::new(core, channel, lease));
+                let found = stock.channel(channel).key.load(Ordering::Acquire); // Partner: `Ring::write`.
+                if found == ring.key && stock.share(&lease, channel, ring.key)? {
+                    return Ok(Use::new(stock, channel, lease));
                 }
             }
             for channel in 0..CHANNELS {
-                if core.claim(&lease, channel, &ring)? {
-                    return Ok(Use::new(core, channel, lease));
+                if stock.claim(&lease, channel, &ring)? {
+                    return Ok(Use::new(stock, channel, lease));
                 }
             }
             if attempt == 0 {
-                core.recover_channels()?;
+                stock.recover_channels()?;
             }
         }
-        Err(Error::NoSpace(core.segment.context(format!(
+        Err(Error::NoSpace(stock.segment.context(format!(
             "{CHANNELS} rings carry blocks of this pool; unlink those that are done with, and recover the pool"
         ))))
     }
 
     /// A consumer's use of the channel that a record names; `None` if it is not this ring's, or not any more.
-    pub(crate) fn for_consumer(core: &Arc<Core>, segment: &Segment, channel: u32) -> Result<Option<Use>> {
+    pub(crate) fn for_consumer(stock: &Arc<Stock>, segment: &Segment, channel: u32) -> Result<Option<Use>> {
         if channel >= CHANNELS {
             return Ok(None);
         }
-        let lease = core.segment.own_description()?;
-        let shared = core.share(&lease, channel, segment.key())?;
-        Ok(shared.then(|| Use::new(core, channel, lease)))
+        let lease = stock.segment.own_description()?;
+        let shared = stock.share(&lease, channel, segment.key())?;
+        Ok(shared.then(|| Use::new(stock, channel, lease)))
     }
 }
 
-impl Core {
+impl Stock {
     fn channel(&self, channel: u32) -> &Channel {
         self.store.memory().channel(channel)
     }

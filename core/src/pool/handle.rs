@@ -1,17 +1,16 @@
 //! The handle on a pool: opening, acquiring, recovery, statistics.
 
 use super::block::Block;
-use super::layout::{body_size, BlockId, Parts, State, ALIGNMENT, BLOCKS, BLOCK_SIZE, LAYOUT, MOST_BLOCKS};
+use super::layout::{body_size, BlockId, Parts, ALIGNMENT, BLOCKS, BLOCK_SIZE, LAYOUT, MOST_BLOCKS};
 use super::memory::Mapped;
 use super::protocol::{Memory, Store};
+use super::stock::Stock;
 use crate::error::{Error, Result};
-use crate::lease::{Participant, Turn};
 use crate::segment::{
     Backing, Created, Format, Kind, Parameters, Segment, SegmentOptions, BACKING, KEY, SYSTEM_V,
 };
-use crate::sync::{AtomicU64, Ordering};
-use crate::sys::{clock, thread};
-use crate::wait::{wait, Condition, Deadline, Nap, WaitStrategy, SLICE};
+use crate::wait::{Deadline, WaitStrategy};
+use crate::watch::{OnDemand, Watched, Watcher};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -26,8 +25,6 @@ const FORMAT: Format = Format {
 };
 const DEFAULT_BLOCKS: u64 = 64;
 const DEFAULT_ALIGNMENT: u64 = 64;
-/// How soon to look again where a block was seen but could not be had at that moment, in nanoseconds.
-const SOON: u64 = 1_000_000;
 
 /// Options of a pool. Start from the defaults: `PoolOptions { block_size: 4096, ..Default::default() }`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -107,16 +104,8 @@ impl PoolOptions {
 /// ```
 #[derive(Debug)]
 pub struct Pool {
-    pub(crate) core: Arc<Core>,
-}
-
-/// What the handle keeps, and those of its process's producers and consumers that carry its blocks know.
-#[derive(Debug)]
-pub(crate) struct Core {
-    pub(crate) store: Store<Mapped>,
-    /// When it was last asked who is dead; 0 before.
-    asked: AtomicU64,
-    pub(crate) segment: Segment,
+    watcher: OnDemand, // before what its thread keeps: fields are dropped in order
+    pub(crate) stock: Arc<Stock>,
 }
 
 /// What is made of a pool before it has its name: everything that can fail.
@@ -164,7 +153,8 @@ impl Pool {
         segment.leases().succeed(|slot| {
             store.reclaim(slot);
         });
-        Pool { core: Arc::new(Core { store, asked: AtomicU64::new(0), segment }) }
+        let watcher = OnDemand::default();
+        Pool { watcher, stock: Arc::new(Stock::new(store, segment)) }
     }
 
     /// Creates a pool that must be new.
@@ -234,7 +224,7 @@ impl Pool {
     /// # Errors
     /// `Forked`, `Os`.
     pub fn share_fd(&self) -> Result<OwnedFd> {
-        self.core.segment.share_fd()
+        self.stock.segment.share_fd()
     }
 
     /// A block, if one is free now. What is in it is whatever was there.
@@ -281,13 +271,9 @@ impl Pool {
     /// As there.
     #[inline(always)]
     pub fn acquire_raw(&self, deadline: Deadline) -> Result<BlockId> {
-        let core = &*self.core;
-        if !core.segment.is_inherited() {
-            if let Some(id) = core.store.take(thread::current()) {
-                return Ok(id);
-            }
-        }
-        core.acquire_the_long_way(deadline)
+        let acquired = self.stock.acquire(deadline);
+        self.after();
+        acquired
     }
 
     /// Gives back the block of an id.
@@ -296,11 +282,7 @@ impl Pool {
     /// `Invalid` if this handle does not own it, because it was released or sent, or is another's: nothing changes. `Forked`.
     #[inline(always)]
     pub fn release_raw(&self, id: BlockId) -> Result<()> {
-        let core = &*self.core;
-        if !core.segment.is_inherited() && core.store.give(id, thread::current()) {
-            return Ok(());
-        }
-        Err(core.refusal(id))
+        self.stock.release(id)
     }
 
     /// The block of an id that [`Block::into_id`] gave.
@@ -308,8 +290,8 @@ impl Pool {
     /// # Errors
     /// `Invalid` if this handle does not own it, `Forked`.
     pub fn block(&self, id: BlockId) -> Result<Block<'_>> {
-        if self.core.segment.is_inherited() || !self.core.store.owns(id) {
-            return Err(self.core.refusal(id));
+        if self.stock.segment.is_inherited() || !self.stock.store.owns(id) {
+            return Err(self.stock.refusal(id));
         }
         Ok(Block::of(self, id, self.block_size()))
     }
@@ -318,8 +300,51 @@ impl Pool {
     /// mapped as long as the handle.
     #[inline(always)]
     pub fn address(&self, id: BlockId) -> Option<NonNull<u8>> {
-        let memory = self.core.store.memory();
+        let memory = self.stock.store.memory();
         id.number().filter(|block| *block < memory.blocks()).map(|block| memory.address(block))
+    }
+
+    /// A descriptor that is readable while a block can be acquired, as of this handle's last acquire. Level-triggered; do not
+    /// read it, do not close it; it lives as long as the handle. Where others acquire too, a block may be gone when you come:
+    /// use [`Pool::try_acquire`], which arms it again.
+    ///
+    /// The first call starts a thread of this process that waits on its behalf.
+    ///
+    /// # Errors
+    /// `Forked`; `Os` if the system has no descriptor or thread left.
+    pub fn poll_fd(&self) -> Result<BorrowedFd<'_>> {
+        self.watcher().map(Watcher::fd)
+    }
+
+    /// Queues a real-time signal to this process each time the pool has a block to acquire, as for the descriptor, and once now if it has; `None` ends that. The
+    /// signal's value (`si_value`) is this handle's slot, as [`Participant`](crate::Participant)s are numbered. Acquire
+    /// until that would block: only then does the next one queue a signal.
+    ///
+    /// The first call starts a thread of this process that waits on its behalf.
+    ///
+    /// # Errors
+    /// `Invalid` if it is not a real-time signal, `Forked`; `Os` if the system has no descriptor or thread left.
+    pub fn signal(&self, signal: Option<i32>) -> Result<()> {
+        let slot = self.stock.segment.leases().slot();
+        self.watcher()?.signal(signal.unwrap_or(0), slot)
+    }
+
+    fn watcher(&self) -> Result<&Watcher> {
+        self.stock.segment.check_not_inherited()?;
+        let watched = || Arc::clone(&self.stock) as Arc<dyn Watched>;
+        let (watcher, first) = self.watcher.start(self.stock.segment.name(), watched)?;
+        if first {
+            self.after();
+        }
+        Ok(watcher)
+    }
+
+    /// Keeps the descriptor true, if there is one.
+    #[inline(always)]
+    fn after(&self) {
+        if let Some(watcher) = self.watcher.get() {
+            watcher.update(self.stock.has_free(), 0);
+        }
     }
 
     /// Gives back what dead participants owned, and what is in flight on rings that are gone: that no name leads to, and
@@ -330,209 +355,34 @@ impl Pool {
     /// # Errors
     /// `Forked`, `Os`.
     pub fn recover(&self) -> Result<u64> {
-        self.core.segment.check_not_inherited()?;
-        let buried = self.core.bury(&self.core.segment.leases().turn())?;
-        Ok(u64::from(buried) + u64::from(self.core.recover_channels()?))
+        self.stock.segment.check_not_inherited()?;
+        let buried = self.stock.bury(&self.stock.segment.leases().turn())?;
+        Ok(u64::from(buried) + u64::from(self.stock.recover_channels()?))
     }
 
     /// Name, or `anonymous`.
     pub fn name(&self) -> &str {
-        self.core.segment.name()
+        self.stock.segment.name()
     }
 
     /// Bytes of a block.
     #[inline(always)]
     pub fn block_size(&self) -> usize {
-        self.core.segment.parameters()[BLOCK_SIZE] as usize
+        self.stock.segment.parameters()[BLOCK_SIZE] as usize
     }
 
     /// How many blocks there are.
     pub fn blocks(&self) -> u64 {
-        self.core.segment.parameters()[BLOCKS]
+        self.stock.segment.parameters()[BLOCKS]
     }
 
     /// The schema label it was created with.
     pub fn schema(&self) -> Option<&str> {
-        self.core.segment.schema()
+        self.stock.segment.schema()
     }
 
     /// How calls on it wait.
     pub fn wait_strategy(&self) -> WaitStrategy {
-        self.core.segment.wait_strategy()
+        self.stock.segment.wait_strategy()
     }
-
-    /// What can be seen from outside. Taken without stopping anybody: blocks that change hands meanwhile count once, somewhere.
-    ///
-    /// # Errors
-    /// `Forked`, `Os`.
-    pub fn stats(&self) -> Result<PoolStats> {
-        self.core.segment.check_not_inherited()?;
-        let leases = self.core.segment.leases();
-        let mut stats =
-            PoolStats { block_size: self.block_size() as u64, blocks: self.blocks(), ..Default::default() };
-        let mut owned = vec![0; leases.participants() as usize];
-        for cell in self.core.store.cells() {
-            match cell.state() {
-                Some(State::Free | State::Cached) => stats.free += 1,
-                Some(State::Owned | State::Sending) => {
-                    stats.owned += 1;
-                    if let Some(count) = owned.get_mut(cell.who() as usize) {
-                        *count += 1;
-                    }
-                }
-                Some(State::InFlight) => stats.in_flight += 1,
-                None => {}
-            }
-        }
-        for (slot, blocks) in owned.into_iter().enumerate().filter(|(_, blocks)| *blocks > 0) {
-            let slot = slot as u32;
-            stats.holders.push(PoolHolder {
-                process: leases.participant(slot),
-                alive: leases.is_alive(slot)?,
-                blocks,
-            });
-        }
-        Ok(stats)
-    }
-}
-
-impl Core {
-    #[cold]
-    #[inline(never)]
-    fn acquire_the_long_way(&self, deadline: Deadline) -> Result<BlockId> {
-        self.segment.check_not_inherited()?;
-        if deadline.is_now() {
-            return self.look_everywhere(clock::coarse()).0.ok_or(Error::WouldBlock);
-        }
-        let mut free = FreeBlock { core: self, found: None, looked: 0 };
-        let waited = wait(&mut free, self.segment.wait_strategy(), deadline.started());
-        // One that was found as the time ran out is not lost.
-        free.found.map_or_else(|| Err(waited.err().unwrap_or(Error::WouldBlock)), Ok)
-    }
-
-    /// A block that somebody keeps ready, or that a dead one had; and whether another look soon makes sense.
-    fn look_everywhere(&self, now: u64) -> (Option<BlockId>, bool) {
-        let take = || self.store.take(thread::current());
-        let (gathered, more) = self.store.gather();
-        if let Some(id) = take() {
-            return (Some(id), false);
-        }
-        let buried = self.bury_sometimes(now);
-        // Also where no block came back: a hint may be right again.
-        (if gathered > 0 || buried { take() } else { None }, more)
-    }
-
-    /// Looks for dead participants, once a slice; says whether it did. What fails is tried again.
-    fn bury_sometimes(&self, now: u64) -> bool {
-        // Relaxed: a hint about when.
-        let asked = self.asked.load(Ordering::Relaxed);
-        if asked != 0 && now.saturating_sub(asked) < SLICE {
-            return false;
-        }
-        let Some(turn) = self.segment.leases().try_turn() else { return false };
-        self.asked.store(now.max(1), Ordering::Relaxed);
-        self.bury(&turn).is_ok()
-    }
-
-    /// Gives back what dead participants owned.
-    fn bury(&self, turn: &Turn<'_>) -> Result<u32> {
-        let mut found = 0;
-        self.segment.leases().each_dead(turn, |slot| found += self.store.reclaim(slot))?;
-        Ok(found)
-    }
-
-    #[cold]
-    pub(crate) fn refusal(&self, id: BlockId) -> Error {
-        if self.segment.is_inherited() {
-            return Error::Forked;
-        }
-        Error::invalid(format!(
-            "block {:#x} is not this handle's: it was released or sent before, or another has it (segment '{}')",
-            id.get(),
-            self.segment.name()
-        ))
-    }
-}
-
-impl Drop for Core {
-    fn drop(&mut self) {
-        if !self.segment.is_inherited() {
-            self.store.reclaim(self.store.slot());
-        }
-    }
-}
-
-/// A call waits for a block.
-struct FreeBlock<'a> {
-    core: &'a Core,
-    found: Option<BlockId>,
-    /// When it last looked everywhere; 0 before.
-    looked: u64,
-}
-
-impl Condition for FreeBlock<'_> {
-    fn ready(&mut self) -> Result<bool> {
-        // What was found before a sleep is not lost.
-        self.found = self.found.or_else(|| self.core.store.take(thread::current()));
-        Ok(self.found.is_some())
-    }
-
-    fn nap(&mut self, until: u64) -> Nap {
-        if self.found.is_some() {
-            return Nap::Over; // `peer` found it.
-        }
-        let now = clock::now();
-        self.core.store.nap(|| {
-            let (found, more) = self.core.look_everywhere(now);
-            self.found = found;
-            match found {
-                Some(_) => None,
-                None if more => Some(until.min(now + SOON)),
-                None => Some(until),
-            }
-        })
-    }
-
-    /// For those who do not sleep: there is more to look at than where blocks usually are.
-    fn peer(&mut self, now: u64) -> Result<()> {
-        if self.found.is_none() && now.saturating_sub(self.looked) >= SOON {
-            self.looked = now;
-            self.found = self.core.look_everywhere(now).0;
-        }
-        Ok(())
-    }
-
-    fn peer_is_here(&self) -> bool {
-        false
-    }
-}
-
-/// Figures of a pool. `free`, `owned` and `in_flight` add up to `blocks`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PoolStats {
-    /// Bytes of a block.
-    pub block_size: u64,
-    /// How many blocks there are.
-    pub blocks: u64,
-    /// Blocks that can be acquired, those that participants keep ready among them.
-    pub free: u64,
-    /// Blocks that participants own.
-    pub owned: u64,
-    /// Blocks that were sent and not yet received.
-    pub in_flight: u64,
-    /// Who owns blocks.
-    pub holders: Vec<PoolHolder>,
-}
-
-/// A participant that owns blocks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PoolHolder {
-    /// Which process it is, if it says so.
-    pub process: Option<Participant>,
-    /// False if it died; then the blocks come back with the next [`Pool::recover`], or when an acquire finds nothing else.
-    pub alive: bool,
-    /// How many it owns.
-    pub blocks: u64,
 }

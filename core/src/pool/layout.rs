@@ -14,7 +14,7 @@
 //!
 //! | bits of a cell | meaning |
 //! |---|---|
-//! | 0-3 | state: 0 free, 1 owned, 2 kept ready, 3 being sent, 4 in flight |
+//! | 0-3 | state: 0 free, 1 owned, 2 kept ready, 3 being sent, 4 in flight, 5 not there (semaphores) |
 //! | 4-27 | who: a participant's slot, or, in flight, a channel; 0 if free |
 //! | 28-63 | generation: one more with each release, and with each take-over from a ring |
 //!
@@ -59,6 +59,8 @@ pub(crate) enum State {
     Sending = 3,
     /// Of the channel that carries it.
     InFlight = 4,
+    /// Not there: a permit of a semaphore that was used up, or not released yet. A pool has no such block.
+    Absent = 5,
 }
 
 const STATE: u64 = 15;
@@ -91,7 +93,7 @@ impl Cell {
 
     /// `None` if ipcx does not write this.
     pub(crate) fn state(self) -> Option<State> {
-        [State::Free, State::Owned, State::Cached, State::Sending, State::InFlight]
+        [State::Free, State::Owned, State::Cached, State::Sending, State::InFlight, State::Absent]
             .into_iter()
             .find(|state| *state as u64 == self.0 & STATE)
     }
@@ -237,31 +239,40 @@ impl Parts {
         if !sound {
             return None;
         }
-        let part = |from: u64, items: u64, each: u64| {
-            from.checked_add(items.checked_mul(each)?)?.checked_next_multiple_of(PART)
-        };
         let stride = block_size.checked_next_multiple_of(alignment)?;
-        let magazines = PART;
-        let channels = part(magazines, u64::from(participants), size_of::<Magazine>() as u64)?;
-        let hints = part(channels, u64::from(CHANNELS), size_of::<Channel>() as u64)?;
-        let cells = part(hints, blocks.div_ceil(64), 8)?;
-        let data = part(cells, blocks, 8)?.checked_next_multiple_of(page)?;
         let all = blocks
             .checked_mul(stride)
             .filter(|all| all.checked_add(page).is_some_and(|all| all >> 62 == 0))?;
         let inside = if outside { 0 } else { all };
-        let size = data.checked_add(inside)?.checked_next_multiple_of(page)?;
-        let [magazines, channels, hints, cells, data, stride, size, all] =
-            [magazines, channels, hints, cells, data, stride, size, all].map(|n| usize::try_from(n).ok());
+        let parts = Parts::without_bytes(blocks, CHANNELS, participants, page)?;
+        let size = (parts.data as u64).checked_add(inside)?.checked_next_multiple_of(page)?;
+        let [stride, size, all] = [stride, size, all].map(|n| usize::try_from(n).ok());
+        let outside = if outside { Some(all?) } else { None };
+        Some(Parts { stride: stride?, size: size?, outside, ..parts })
+    }
+
+    /// Of blocks that have no bytes, with room for so many channels.
+    pub(crate) fn without_bytes(blocks: u64, channels: u32, participants: u32, page: u64) -> Option<Parts> {
+        let part = |from: u64, items: u64, each: u64| {
+            from.checked_add(items.checked_mul(each)?)?.checked_next_multiple_of(PART)
+        };
+        let magazines = PART;
+        let first_channel = part(magazines, u64::from(participants), size_of::<Magazine>() as u64)?;
+        let hints = part(first_channel, u64::from(channels), size_of::<Channel>() as u64)?;
+        let cells = part(hints, blocks.div_ceil(64), 8)?;
+        let data = part(cells, blocks, 8)?.checked_next_multiple_of(page)?;
+        let [magazines, channels, hints, cells, data] =
+            [magazines, first_channel, hints, cells, data].map(|n| usize::try_from(n).ok());
+        let (data, stride, outside) = (data?, 0, None);
         Some(Parts {
             magazines: magazines?,
             channels: channels?,
             hints: hints?,
             cells: cells?,
-            data: data?,
-            stride: stride?,
-            size: size?,
-            outside: if outside { Some(all?) } else { None },
+            data,
+            stride,
+            size: data,
+            outside,
         })
     }
 }

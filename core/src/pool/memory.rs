@@ -30,13 +30,19 @@ unsafe impl Send for Mapped {}
 unsafe impl Sync for Mapped {}
 
 impl Mapped {
-    /// Maps the body of a segment whose header was checked.
+    /// Maps the body of a pool's segment, whose header was checked.
     pub(crate) fn new(segment: &Segment) -> Result<Mapped> {
+        let parts = Parts::of(segment.parameters(), segment.leases().participants(), segment.page() as u64);
+        let blocks = segment.parameters()[super::layout::BLOCKS] as u32; // `Parts::of` has checked that it fits
+        Mapped::of(segment, parts, blocks)
+    }
+
+    /// Maps a body of these parts, with so many blocks.
+    pub(crate) fn of(segment: &Segment, parts: Option<Parts>, blocks: u32) -> Result<Mapped> {
+        let unsound = || Error::Corrupt(segment.context("the header's sizes do not fit together"));
+        let parts = parts.ok_or_else(unsound)?;
         let os = |errno: Errno| from_errno(segment.name(), "mmap", errno);
         let participants = segment.leases().participants();
-        let parts = Parts::of(segment.parameters(), participants, segment.page() as u64)
-            .ok_or_else(|| Error::Corrupt(segment.context("the header's sizes do not fit together")))?;
-        let blocks = segment.parameters()[super::layout::BLOCKS] as u32; // `Parts::of` has checked that it fits
         let mut map = Map::reserve(parts.size, segment.page()).map_err(os)?;
         map.place(0, parts.size, segment.fd(), segment.body(), Access::ReadWrite).map_err(os)?;
         let outside = parts.outside.map(|size| segment.attach_outside(size)).transpose()?;

@@ -6,8 +6,12 @@
 //! | `protocol` | acquiring, releasing, handing over, reclaiming, sleeping, over any memory |
 //! | `memory` | the mapped memory |
 //! | `channels` | rings that carry blocks |
-//! | `handle` | `Pool`: opening, acquiring, recovery, statistics |
+//! | `stock` | waiting for a block, burying the dead |
+//! | `handle` | `Pool`: opening, acquiring, recovery |
+//! | `stats` | who owns what |
 //! | `block` | what it lends |
+//!
+//! A semaphore is made of the same: its permits are blocks without bytes.
 //!
 //! How a ring hands blocks over is in `ring/handover`.
 
@@ -21,13 +25,18 @@ mod channels;
 #[cfg(not(loom))]
 mod handle;
 #[cfg(not(loom))]
-mod memory;
+pub(crate) mod memory;
+#[cfg(not(loom))]
+mod stats;
+#[cfg(not(loom))]
+pub(crate) mod stock;
 
 #[cfg(not(loom))]
 pub(crate) use self::channels::Use;
 #[cfg(not(loom))]
 pub use self::{
     block::Block,
-    handle::{Pool, PoolHolder, PoolOptions, PoolStats},
+    handle::{Pool, PoolOptions},
     layout::BlockId,
+    stats::{PoolHolder, PoolStats},
 };

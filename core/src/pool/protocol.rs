@@ -343,6 +343,11 @@ impl<M: Memory> Store<M> {
         self.memory.freed().nap(self.memory.kernel(), look)
     }
 
+    /// Wakes everyone who sleeps, for one of them to look at something else.
+    pub(crate) fn wake_all(&self) {
+        self.notify(u32::MAX);
+    }
+
     /// Makes what others keep ready free for everyone; says how many blocks, and whether there are more that cannot be had
     /// at this moment.
     pub(crate) fn gather(&self) -> (u32, bool) {
@@ -434,6 +439,43 @@ impl<M: Memory> Store<M> {
             self.notify(found);
         }
         found
+    }
+
+    /// A block that this participant owns, looking from `from` on.
+    pub(crate) fn find_owned(&self, from: u32) -> Option<BlockId> {
+        let blocks = self.memory.blocks();
+        (from..blocks).chain(0..from.min(blocks)).find_map(|block| {
+            let cell = self.cell(block);
+            cell.is(State::Owned, self.slot).then(|| BlockId::new(block, cell))
+        })
+    }
+
+    /// Takes a block that this participant owns away from everyone.
+    pub(crate) fn use_up(&self, id: BlockId) -> bool {
+        let from = id.cell(State::Owned, self.slot);
+        self.owns(id)
+            && id.number().is_some_and(|block| self.change(block, from, from.released(State::Absent, 0)))
+    }
+
+    /// Makes a block free that is not there; false if all are.
+    pub(crate) fn supply(&self) -> bool {
+        let supplied = |block: &u32| {
+            let cell = self.cell(*block);
+            cell.is(State::Absent, 0) && self.change(*block, cell, cell.to(State::Free, 0))
+        };
+        let found = (0..self.memory.blocks()).find(supplied);
+        if let Some(block) = found {
+            self.offer(block);
+            self.notify(1);
+        }
+        found.is_some()
+    }
+
+    /// Takes the blocks from `from` on away from everyone. Before anybody else has the segment.
+    pub(crate) fn begin_with(&self, from: u32) {
+        for block in from..self.memory.blocks() {
+            self.memory.cell(block).store(Cell(0).to(State::Absent, 0).0, Ordering::Relaxed);
+        }
     }
 
     /// Begins to send a block: nobody else may release it or send it. False if this participant does not own it.

@@ -61,7 +61,7 @@ impl Consumer {
     /// Copies the next record to `buffer`, if there is one now, and releases it; says how long it is.
     ///
     /// Makes no allocation, takes no lock, and is async-signal-safe if the interrupted code was not inside a call on
-    /// this consumer and its descriptor is not in use.
+    /// this consumer.
     ///
     /// # Errors
     /// `WouldBlock` if there is none, `Closed` or `PeerDead` if there is none and the producer went, `TooBig` if it does
@@ -264,21 +264,41 @@ impl Consumer {
     /// # Errors
     /// `Forked`; `Os` if the system has no descriptor or thread left.
     pub fn poll_fd(&mut self) -> Result<BorrowedFd<'_>> {
+        self.watcher().map(Watcher::fd)
+    }
+
+    /// Queues a real-time signal to this process each time the consumer has a record to receive, or the producer went, and once now if there is one; `None` ends that. The
+    /// signal's value (`si_value`) is this handle's slot, as [`Participant`](crate::Participant)s are numbered. Receive
+    /// until that would block: only then does the next one queue a signal.
+    ///
+    /// The first call starts a thread of this process that waits on its behalf.
+    ///
+    /// # Errors
+    /// `Invalid` if it is not a real-time signal, `Forked`; `Os` if the system has no descriptor or thread left.
+    pub fn signal(&mut self, signal: Option<i32>) -> Result<()> {
+        let slot = self.end.segment().leases().slot();
+        self.watcher()?.signal(signal.unwrap_or(0), slot)
+    }
+
+    fn watcher(&mut self) -> Result<&Watcher> {
         if self.end.is_inherited() {
             return Err(Error::Forked);
         }
-        if self.end.watcher.is_none() {
-            let watched = Arrival { memory: self.end.memory().clone(), peer: self.end.peer().clone() };
-            self.end.watcher = Some(Watcher::start(self.end.segment().name(), Arc::new(watched))?);
+        let end = &self.end;
+        let watched = || {
+            Arc::new(Arrival { memory: end.memory().clone(), peer: end.peer().clone() }) as Arc<dyn Watched>
+        };
+        let (_, first) = end.watcher.start(end.segment().name(), watched)?;
+        if first {
             self.after();
         }
-        Ok(self.end.watcher.as_ref().expect("just made").fd())
+        Ok(self.end.watcher.get().expect("just made"))
     }
 
     /// True if nothing but the ring's own state decides about a receive.
     #[inline(always)]
     fn is_plain(&self) -> bool {
-        !self.end.is_inherited() && self.borrowed.is_none() && self.end.watcher.is_none()
+        !self.end.is_inherited() && self.borrowed.is_none() && self.end.watcher.get().is_none()
     }
 
     /// The next record, which must carry bytes; waits for it until `deadline`.
@@ -357,7 +377,7 @@ impl Consumer {
     /// Keeps the descriptor true, if there is one.
     #[inline(always)]
     pub(super) fn after(&mut self) {
-        if self.end.watcher.is_some() {
+        if self.end.watcher.get().is_some() {
             self.update_watcher();
         }
     }
@@ -365,7 +385,7 @@ impl Consumer {
     #[cold]
     fn update_watcher(&mut self) {
         let ready = !matches!(self.receiver.peek(), Ok(None));
-        if let Some(watcher) = &self.end.watcher {
+        if let Some(watcher) = self.end.watcher.get() {
             watcher.update(ready, self.receiver.position());
         }
     }

@@ -9,7 +9,7 @@ use crate::segment::Segment;
 use crate::sync::{AtomicU32, Ordering};
 use crate::sys::{cpu, fork};
 use crate::wait::{WaitStrategy, SLICE};
-use crate::watch::Watcher;
+use crate::watch::OnDemand;
 use std::sync::Arc;
 
 pub(crate) const PRODUCER: Role = Role { index: 0, name: "producer" };
@@ -82,7 +82,7 @@ pub(crate) struct Endpoint {
     generation: u32,
     /// When the peer's lease was last asked for; 0 to ask at the next turn.
     asked: u64,
-    pub(crate) watcher: Option<Watcher>,
+    pub(crate) watcher: OnDemand,
 }
 
 impl Endpoint {
@@ -103,7 +103,7 @@ impl Endpoint {
             strategy: segment.wait_strategy(),
             generation: fork::generation(),
             asked: 0,
-            watcher: None,
+            watcher: OnDemand::default(),
         };
         endpoint.note_cpu();
         Ok(endpoint)
@@ -192,7 +192,7 @@ impl Endpoint {
 
     /// Gives the role up in good order. Wake the peer after it.
     pub(crate) fn close(&mut self) {
-        self.watcher = None;
+        self.watcher = OnDemand::default();
         let peer = &self.peer;
         peer.segment.leases().give_up(self.own, role_of(&peer.memory, self.own));
     }

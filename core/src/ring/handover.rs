@@ -114,21 +114,21 @@ impl Producer {
     /// changes.
     pub fn send_block_raw(&mut self, pool: &Pool, id: BlockId, len: usize, deadline: Deadline) -> Result<()> {
         self.check(NOTE)?;
-        pool.core.segment.check_not_inherited()?;
+        pool.stock.segment.check_not_inherited()?;
         if len > pool.block_size() {
             return Err(Error::TooBig { needed: len, available: pool.block_size() });
         }
-        let known = self.carried.iter().find(|known| known.is_of(&pool.core)).map(Use::channel);
+        let known = self.carried.iter().find(|known| known.is_of(&pool.stock)).map(Use::channel);
         let channel = match known {
             Some(channel) => channel,
-            None => Use::keep(&mut self.carried, Use::for_producer(&pool.core, self.end.segment())?),
+            None => Use::keep(&mut self.carried, Use::for_producer(&pool.stock, self.end.segment())?),
         };
-        let store = &pool.core.store;
+        let store = &pool.stock.store;
         if !store.begin_send(id) {
-            return Err(pool.core.refusal(id));
+            return Err(pool.stock.refusal(id));
         }
         let note = Note {
-            pool: pool.core.segment.key(),
+            pool: pool.stock.segment.key(),
             block: id.get(),
             len: len as u64,
             slot: store.slot(),
@@ -185,7 +185,7 @@ impl Consumer {
     /// # Errors
     /// As there.
     pub fn recv_block_raw(&mut self, pool: &Pool, deadline: Deadline) -> Result<(BlockId, usize)> {
-        pool.core.segment.check_not_inherited()?;
+        pool.stock.segment.check_not_inherited()?;
         let deadline = deadline.started();
         // Records that mean nothing are few: one for each death. One that makes them without end is kept to one turn.
         let turn = self.position().wrapping_add(self.receiver.memory().capacity());
@@ -216,20 +216,20 @@ impl Consumer {
         let mut bytes = [0; NOTE];
         self.receiver.memory().read(found.payload(), &mut bytes);
         let note: Note = zerocopy::transmute!(bytes);
-        if note.pool != pool.core.segment.key() {
+        if note.pool != pool.stock.segment.key() {
             return mismatch("the next record hands over a block of another pool");
         }
         let len = usize::try_from(note.len).ok().filter(|len| *len <= pool.block_size());
         let len =
             len.ok_or_else(|| Error::Corrupt(segment.context("more bytes are used than the block has")))?;
-        let is_known = |known: &Use| known.is_of(&pool.core) && known.channel() == note.channel;
+        let is_known = |known: &Use| known.is_of(&pool.stock) && known.channel() == note.channel;
         if !self.carried.iter().any(is_known) {
             // The lock keeps what is in flight from being taken back. Where it is not to be had, the cell tells.
-            if let Some(new) = Use::for_consumer(&pool.core, self.end.segment(), note.channel)? {
+            if let Some(new) = Use::for_consumer(&pool.stock, self.end.segment(), note.channel)? {
                 Use::keep(&mut self.carried, new);
             }
         }
         let id = BlockId::from_raw(note.block);
-        Ok(pool.core.store.receive(id, note.slot, note.channel).map(|id| (id, len)))
+        Ok(pool.stock.store.receive(id, note.slot, note.channel).map(|id| (id, len)))
     }
 }

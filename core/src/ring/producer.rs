@@ -59,7 +59,7 @@ impl Producer {
     /// Sends a copy of `data` as one record, if there is room now. Zero bytes are a record too.
     ///
     /// Makes no allocation, takes no lock, and is async-signal-safe if the interrupted code was not inside a call on
-    /// this producer and its descriptor is not in use.
+    /// this producer.
     ///
     /// # Errors
     /// `WouldBlock` if the ring is full, `Closed` or `PeerDead` if it is full and the consumer went, `TooBig`, `Forked`,
@@ -310,21 +310,40 @@ impl Producer {
     /// # Errors
     /// `Forked`; `Os` if the system has no descriptor or thread left.
     pub fn poll_fd(&mut self) -> Result<BorrowedFd<'_>> {
+        self.watcher().map(Watcher::fd)
+    }
+
+    /// Queues a real-time signal to this process each time the producer has room for a record, as for the descriptor, or the consumer went, and once now if it has; `None` ends that. The
+    /// signal's value (`si_value`) is this handle's slot, as [`Participant`](crate::Participant)s are numbered. Send
+    /// until that would block: only then does the next one queue a signal.
+    ///
+    /// The first call starts a thread of this process that waits on its behalf.
+    ///
+    /// # Errors
+    /// `Invalid` if it is not a real-time signal, `Forked`; `Os` if the system has no descriptor or thread left.
+    pub fn signal(&mut self, signal: Option<i32>) -> Result<()> {
+        let slot = self.end.segment().leases().slot();
+        self.watcher()?.signal(signal.unwrap_or(0), slot)
+    }
+
+    fn watcher(&mut self) -> Result<&Watcher> {
         if self.end.is_inherited() {
             return Err(Error::Forked);
         }
-        if self.end.watcher.is_none() {
-            let watched = Room { memory: self.end.memory().clone(), peer: self.end.peer().clone() };
-            self.end.watcher = Some(Watcher::start(self.end.segment().name(), Arc::new(watched))?);
+        let end = &self.end;
+        let watched =
+            || Arc::new(Room { memory: end.memory().clone(), peer: end.peer().clone() }) as Arc<dyn Watched>;
+        let (_, first) = end.watcher.start(end.segment().name(), watched)?;
+        if first {
             self.after();
         }
-        Ok(self.end.watcher.as_ref().expect("just made").fd())
+        Ok(self.end.watcher.get().expect("just made"))
     }
 
     /// True if nothing but the ring's own state decides about a send.
     #[inline(always)]
     fn is_plain(&self) -> bool {
-        !self.end.is_inherited() && self.reserved.is_none() && self.end.watcher.is_none()
+        !self.end.is_inherited() && self.reserved.is_none() && self.end.watcher.get().is_none()
     }
 
     /// `Forked`, `TooBig`, or `Invalid` while a reservation is open.
@@ -367,7 +386,7 @@ impl Producer {
     /// Keeps the descriptor true, if there is one.
     #[inline(always)]
     fn after(&mut self) {
-        if self.end.watcher.is_some() {
+        if self.end.watcher.get().is_some() {
             self.update_watcher();
         }
     }
@@ -375,7 +394,7 @@ impl Producer {
     #[cold]
     fn update_watcher(&mut self) {
         let ready = self.sender.has_room(self.watched_len).unwrap_or(true);
-        let Some(watcher) = &self.end.watcher else { return };
+        let Some(watcher) = self.end.watcher.get() else { return };
         watcher.update(ready, self.sender.wanted(self.watched_len));
     }
 }

@@ -14,6 +14,7 @@ pub(crate) mod lock;
 pub(crate) mod map;
 pub(crate) mod memory;
 pub(crate) mod process;
+pub(crate) mod signal;
 pub(crate) mod sysv;
 pub(crate) mod thread;
 

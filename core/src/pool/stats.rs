@@ -1,0 +1,72 @@
+//! Figures of a pool: who owns what.
+
+use super::handle::Pool;
+use super::layout::State;
+use crate::error::Result;
+use crate::lease::Participant;
+
+impl Pool {
+    /// What can be seen from outside. Taken without stopping anybody: blocks that change hands meanwhile count once, somewhere.
+    ///
+    /// # Errors
+    /// `Forked`, `Os`.
+    pub fn stats(&self) -> Result<PoolStats> {
+        self.stock.segment.check_not_inherited()?;
+        let leases = self.stock.segment.leases();
+        let mut stats =
+            PoolStats { block_size: self.block_size() as u64, blocks: self.blocks(), ..Default::default() };
+        let mut owned = vec![0; leases.participants() as usize];
+        for cell in self.stock.store.cells() {
+            match cell.state() {
+                Some(State::Free | State::Cached) => stats.free += 1,
+                Some(State::Owned | State::Sending) => {
+                    stats.owned += 1;
+                    if let Some(count) = owned.get_mut(cell.who() as usize) {
+                        *count += 1;
+                    }
+                }
+                Some(State::InFlight) => stats.in_flight += 1,
+                Some(State::Absent) | None => {}
+            }
+        }
+        for (slot, blocks) in owned.into_iter().enumerate().filter(|(_, blocks)| *blocks > 0) {
+            let slot = slot as u32;
+            stats.holders.push(PoolHolder {
+                process: leases.participant(slot),
+                alive: leases.is_alive(slot)?,
+                blocks,
+            });
+        }
+        Ok(stats)
+    }
+}
+
+/// Figures of a pool. `free`, `owned` and `in_flight` add up to `blocks`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PoolStats {
+    /// Bytes of a block.
+    pub block_size: u64,
+    /// How many blocks there are.
+    pub blocks: u64,
+    /// Blocks that can be acquired, those that participants keep ready among them.
+    pub free: u64,
+    /// Blocks that participants own.
+    pub owned: u64,
+    /// Blocks that were sent and not yet received.
+    pub in_flight: u64,
+    /// Who owns blocks.
+    pub holders: Vec<PoolHolder>,
+}
+
+/// A participant that owns blocks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PoolHolder {
+    /// Which process it is, if it says so.
+    pub process: Option<Participant>,
+    /// False if it died; then the blocks come back with the next [`Pool::recover`], or when an acquire finds nothing else.
+    pub alive: bool,
+    /// How many it owns.
+    pub blocks: u64,
+}
