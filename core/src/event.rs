@@ -55,7 +55,7 @@ pub(crate) fn light_fence(kernel: &impl Kernel) {
 }
 
 impl Event {
-    #[cfg(any(loom, test))]
+    #[cfg(loom)]
     pub(crate) fn new() -> Event {
         Event(AtomicU32::new(0))
     }
@@ -109,6 +109,12 @@ impl Event {
         word
     }
 
+    /// For the kernel.
+    #[cfg(not(loom))]
+    pub(crate) fn address(&self) -> *const u32 {
+        std::ptr::from_ref(self).cast()
+    }
+
     /// Sleeps until something may have changed. `look` is asked once it is known that who changes something will notice: it
     /// says until when to sleep at most, or `None` if there is no need to.
     pub(crate) fn nap(&self, kernel: &impl Kernel, look: impl FnOnce() -> Option<u64>) -> Nap {
@@ -148,7 +154,7 @@ impl Kernel for System {
 
     fn sleep(&self, event: &Event, expected: u32, until: u64) -> Nap {
         // SAFETY: the reference keeps the word mapped for the call, and it is aligned to 4.
-        match unsafe { crate::sys::futex::wait(std::ptr::from_ref(event).cast(), expected, until) } {
+        match unsafe { crate::sys::futex::wait(event.address(), expected, until) } {
             Err(crate::sys::Errno::EINTR) => Nap::Interrupted,
             _ => Nap::Over,
         }
@@ -156,6 +162,6 @@ impl Kernel for System {
 
     fn wake(&self, event: &Event, most: u32) -> u32 {
         // SAFETY: as in `sleep`.
-        unsafe { crate::sys::futex::wake(std::ptr::from_ref(event).cast(), most) }
+        unsafe { crate::sys::futex::wake(event.address(), most) }
     }
 }

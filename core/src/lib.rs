@@ -66,6 +66,8 @@ mod lease {
     pub(crate) struct RoleWord;
 }
 #[cfg(not(loom))]
+mod any;
+#[cfg(not(loom))]
 mod bytes;
 #[cfg(not(loom))]
 mod error;
@@ -88,7 +90,8 @@ mod model;
 
 #[cfg(not(loom))]
 pub use crate::{
-    buffer::{Buffer, BufferGuard, BufferOptions, BufferStats},
+    any::{wait_any, wait_any_by_descriptors, Waitable},
+    buffer::{Buffer, BufferGuard, BufferOptions, BufferStats, NewerThan},
     error::{Context, Error, Result},
     lease::{Participant, RoleState},
     pool::{Block, BlockId, Pool, PoolHolder, PoolOptions, PoolStats},

@@ -10,6 +10,7 @@
 //! ...                 cells       a 64-bit word per permit: free, a participant's, or not there
 //! ```
 
+use crate::any::{Sleeping, Waitable};
 use crate::error::{Error, Result};
 use crate::lease::Participant;
 use crate::pool::layout::{Parts, State};
@@ -457,4 +458,28 @@ pub struct SemaphoreStats {
     /// Who holds permits: the process, if it says which it is; false if it died, and then they come back with the next
     /// [`Semaphore::recover`], or when an acquire finds nothing else; and how many.
     pub holders: Vec<(Option<Participant>, bool, u64)>,
+}
+
+impl Waitable for &Semaphore {}
+
+impl Sleeping for &Semaphore {
+    fn is_ready(&mut self, now: Option<u64>) -> bool {
+        self.stock.is_ready(now)
+    }
+
+    fn announce(&mut self) -> Option<(*const u32, u32)> {
+        self.stock.announce()
+    }
+
+    fn withdraw(&mut self) {}
+
+    fn descriptor(&mut self) -> Result<BorrowedFd<'_>> {
+        self.watcher()?;
+        self.after(); // so that it is raised for what is there now, and armed otherwise
+        self.poll_fd()
+    }
+
+    fn is_inherited(&self) -> bool {
+        self.stock.segment.is_inherited()
+    }
 }

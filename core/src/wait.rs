@@ -107,6 +107,18 @@ impl Deadline {
         self.0 == 0
     }
 
+    /// Of a moment: true if it has come. `now` is monotonic nanoseconds.
+    #[cfg(not(loom))]
+    pub(crate) fn is_over(self, now: u64) -> bool {
+        now >= self.0
+    }
+
+    /// Of a moment: itself, or this one if it is earlier.
+    #[cfg(not(loom))]
+    pub(crate) fn at_most(self, other: u64) -> u64 {
+        self.0.min(other)
+    }
+
     /// Time left; `None` for ever.
     #[cfg(not(loom))]
     pub fn remaining(self) -> Option<Duration> {
@@ -119,7 +131,7 @@ pub(crate) const SLICE: u64 = 50_000_000;
 /// How long `Balanced` spins: about what a sleep and a wake-up cost, so that in no case does it take more than
 /// twice the time of the better choice.
 #[cfg(not(loom))]
-const SPIN: u64 = 20_000;
+pub(crate) const SPIN: u64 = 20_000;
 /// How long `Yield` gives way before it sleeps.
 #[cfg(not(loom))]
 const GIVE_WAY: u64 = 2_000_000;
@@ -310,7 +322,7 @@ pub(crate) fn wait(condition: &mut impl Condition, strategy: WaitStrategy, deadl
             // What the peer committed before it went counts.
             return if condition.ready()? { Ok(()) } else { Err(gone) };
         }
-        if now >= deadline.0 {
+        if deadline.is_over(now) {
             return Err(Error::TimedOut);
         }
         let waited = now - *begin.get_or_insert(now);
@@ -320,7 +332,7 @@ pub(crate) fn wait(condition: &mut impl Condition, strategy: WaitStrategy, deadl
             WaitStrategy::Block => true,
             WaitStrategy::Balanced => !spins || waited >= SPIN,
         };
-        if sleeps && condition.nap(deadline.0.min(now + SLICE)) == Nap::Interrupted {
+        if sleeps && condition.nap(deadline.at_most(now + SLICE)) == Nap::Interrupted {
             return if condition.ready()? { Ok(()) } else { Err(Error::Interrupted) };
         }
     }

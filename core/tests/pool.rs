@@ -155,23 +155,25 @@ fn threads_that_wait_for_each_others_blocks_all_get_through() {
             let pool = Pool::create("a", &options(&dir, 64, blocks)).unwrap();
             let holders: Vec<AtomicU64> = (0..blocks).map(|_| AtomicU64::new(0)).collect();
             let total = AtomicU64::new(0);
+            // Joined one by one, which ThreadSanitizer sees, as it does not see the end of a scope.
             std::thread::scope(|scope| {
-                for thread in 1..=THREADS {
-                    let (dir, pool, holders, total) = (&dir, &pool, &holders, &total);
-                    scope.spawn(move || {
-                        let own = (!shared).then(|| Pool::attach_with("a", &options(dir, 0, 0)).unwrap());
-                        let pool = own.as_ref().unwrap_or(pool);
-                        for turn in 0..TURNS / blocks.min(4) {
-                            let block = pool.acquire_timeout(Duration::from_secs(20)).unwrap();
-                            let holder = &holders[(block.id().get() & 0xfff_ffff) as usize - 1];
-                            assert_eq!(holder.swap(thread, Ordering::Relaxed), 0, "turn {turn}");
-                            std::hint::spin_loop();
-                            assert_eq!(holder.swap(0, Ordering::Relaxed), thread);
-                            drop(block);
-                            total.fetch_add(1, Ordering::Relaxed);
-                        }
-                    });
-                }
+                let (dir, pool, holders, total) = (&dir, &pool, &holders, &total);
+                let take_turns = |thread: u64| {
+                    let own = (!shared).then(|| Pool::attach_with("a", &options(dir, 0, 0)).unwrap());
+                    let pool = own.as_ref().unwrap_or(pool);
+                    for turn in 0..TURNS / blocks.min(4) {
+                        let block = pool.acquire_timeout(Duration::from_secs(20)).unwrap();
+                        let holder = &holders[(block.id().get() & 0xfff_ffff) as usize - 1];
+                        assert_eq!(holder.swap(thread, Ordering::Relaxed), 0, "turn {turn}");
+                        std::hint::spin_loop();
+                        assert_eq!(holder.swap(0, Ordering::Relaxed), thread);
+                        drop(block);
+                        total.fetch_add(1, Ordering::Relaxed);
+                    }
+                };
+                let threads: Vec<_> =
+                    (1..=THREADS).map(|thread| scope.spawn(move || take_turns(thread))).collect();
+                threads.into_iter().for_each(|thread| thread.join().unwrap());
             });
             assert_eq!(total.into_inner(), THREADS * (TURNS / blocks.min(4)));
             assert_eq!(counts(&pool), (blocks, 0, 0));
@@ -516,14 +518,14 @@ fn a_pipeline_of_threads_with_one_handle_loses_nothing() {
     let [(mut first, mut from_first), (mut second, mut from_second)] =
         rings.each_ref().map(|ring| (ring.producer().unwrap(), ring.consumer().unwrap()));
     std::thread::scope(|scope| {
-        scope.spawn(|| {
+        let one = scope.spawn(|| {
             for number in 0..COUNT {
                 let mut block = pool.acquire_timeout(LONG).unwrap();
                 block.write_at(0, &number.to_le_bytes()).unwrap();
                 first.send_block_timeout(block, LONG).unwrap();
             }
         });
-        scope.spawn(|| {
+        let two = scope.spawn(|| {
             for _ in 0..COUNT {
                 second.send_block_timeout(from_first.recv_block_timeout(&pool, LONG).unwrap(), LONG).unwrap();
             }
@@ -534,6 +536,7 @@ fn a_pipeline_of_threads_with_one_handle_loses_nothing() {
             block.read_at(0, &mut bytes).unwrap();
             assert_eq!(u64::from_le_bytes(bytes), number);
         }
+        [one, two].into_iter().for_each(|thread| thread.join().unwrap()); // ThreadSanitizer sees that
     });
     assert_eq!(counts(&pool), (256, 0, 0));
 }

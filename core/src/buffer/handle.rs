@@ -313,43 +313,6 @@ impl Buffer {
         version(&self.core.memory)
     }
 
-    /// Waits until the version is another than `seen`; says which.
-    ///
-    /// # Errors
-    /// As [`Buffer::wait_until`], less `WouldBlock` and `TimedOut`.
-    pub fn wait(&self, seen: u64) -> Result<u64> {
-        self.wait_until(seen, Deadline::NEVER)
-    }
-
-    /// As [`Buffer::wait`], giving up after `timeout` with `TimedOut`.
-    ///
-    /// # Errors
-    /// As [`Buffer::wait_until`].
-    pub fn wait_timeout(&self, seen: u64, timeout: Duration) -> Result<u64> {
-        self.wait_until(seen, Deadline::within(timeout))
-    }
-
-    /// What the two calls above do: waits until the version is another than `seen`, or until `deadline`.
-    ///
-    /// # Errors
-    /// `WouldBlock` if it is the same and the deadline is [`Deadline::NOW`], `TimedOut`, `Forked`, and `Interrupted` if a signal
-    /// handler ran while it slept.
-    pub fn wait_until(&self, seen: u64, deadline: Deadline) -> Result<u64> {
-        let core = &*self.core;
-        core.segment.check_not_inherited()?;
-        let mut newer = NewVersion { core, seen };
-        if newer.seen == version(&core.memory) {
-            if deadline.is_now() {
-                self.note(seen);
-                return Err(Error::WouldBlock);
-            }
-            wait(&mut newer, core.segment.wait_strategy(), deadline.started())?;
-        }
-        let now = version(&core.memory);
-        self.note(now);
-        Ok(now)
-    }
-
     /// Takes the lock, unless somebody else has it.
     ///
     /// # Errors
@@ -407,7 +370,7 @@ impl Buffer {
         self.watcher()?.signal(signal.unwrap_or(0), slot)
     }
 
-    fn watcher(&self) -> Result<&Watcher> {
+    pub(super) fn watcher(&self) -> Result<&Watcher> {
         let core = &self.core;
         core.segment.check_not_inherited()?;
         let watched = || Arc::clone(core) as Arc<dyn Watched>;
@@ -420,7 +383,7 @@ impl Buffer {
 
     /// The user of this handle knows of this version.
     #[inline]
-    fn note(&self, version: u64) {
+    pub(super) fn note(&self, version: u64) {
         self.core.seen.store(version, Ordering::Relaxed); // Relaxed: what a watcher begins with.
         if let Some(watcher) = self.watcher.get() {
             watcher.update(self.version() != version, version);
@@ -607,30 +570,6 @@ impl Condition for FreeMutex<'_> {
         leases.bury(&turn, owner, |slot| mutex.bury(slot, core.memory.kernel()))?;
         self.found = mutex.try_lock(core.slot());
         Ok(())
-    }
-
-    fn peer_is_here(&self) -> bool {
-        false
-    }
-}
-
-/// A call waits for a version.
-struct NewVersion<'a> {
-    core: &'a Core,
-    seen: u64,
-}
-
-impl Condition for NewVersion<'_> {
-    fn ready(&mut self) -> Result<bool> {
-        Ok(version(&self.core.memory) != self.seen)
-    }
-
-    fn nap(&mut self, until: u64) -> Nap {
-        nap_for_version(&self.core.memory, self.seen, until)
-    }
-
-    fn peer(&mut self, _now: u64) -> Result<()> {
-        Ok(()) // Anybody may write.
     }
 
     fn peer_is_here(&self) -> bool {

@@ -5,7 +5,8 @@
 //! | `layout` | the words in shared memory |
 //! | `protocol` | reading, filling, committing, waiting, over any memory |
 //! | `memory` | the mapped memory |
-//! | `handle` | `Buffer`: opening, reading, writing, waiting for a version |
+//! | `handle` | `Buffer`: opening, reading, writing |
+//! | `newer` | waiting for a version, alone and among other things |
 //! | `guard` | holding the lock: changing the value in place, the condition |
 //!
 //! The mutual exclusion itself is in `mutex.rs`.
@@ -19,9 +20,12 @@ mod guard;
 mod handle;
 #[cfg(not(loom))]
 mod memory;
+#[cfg(not(loom))]
+mod newer;
 
 #[cfg(not(loom))]
 pub use self::{
     guard::BufferGuard,
     handle::{Buffer, BufferOptions, BufferStats},
+    newer::NewerThan,
 };

@@ -5,6 +5,7 @@ use super::layout::{body_size, BlockId, Parts, ALIGNMENT, BLOCKS, BLOCK_SIZE, LA
 use super::memory::Mapped;
 use super::protocol::{Memory, Store};
 use super::stock::Stock;
+use crate::any::{Sleeping, Waitable};
 use crate::error::{Error, Result};
 use crate::segment::{
     Backing, Created, Format, Kind, Parameters, Segment, SegmentOptions, BACKING, KEY, SYSTEM_V,
@@ -384,5 +385,29 @@ impl Pool {
     /// How calls on it wait.
     pub fn wait_strategy(&self) -> WaitStrategy {
         self.stock.segment.wait_strategy()
+    }
+}
+
+impl Waitable for &Pool {}
+
+impl Sleeping for &Pool {
+    fn is_ready(&mut self, now: Option<u64>) -> bool {
+        self.stock.is_ready(now)
+    }
+
+    fn announce(&mut self) -> Option<(*const u32, u32)> {
+        self.stock.announce()
+    }
+
+    fn withdraw(&mut self) {}
+
+    fn descriptor(&mut self) -> Result<BorrowedFd<'_>> {
+        self.watcher()?;
+        self.after(); // so that it is raised for what is there now, and armed otherwise
+        self.poll_fd()
+    }
+
+    fn is_inherited(&self) -> bool {
+        self.stock.segment.is_inherited()
     }
 }

@@ -4,7 +4,7 @@
 
 use super::layout::{BlockId, State};
 use super::memory::Mapped;
-use super::protocol::Store;
+use super::protocol::{Memory, Store};
 use crate::error::{Error, Result};
 use crate::lease::Turn;
 use crate::segment::Segment;
@@ -162,6 +162,21 @@ impl Condition for FreeBlock<'_> {
 
     fn peer_is_here(&self) -> bool {
         false
+    }
+}
+
+/// For who waits for something to be acquired among other things.
+impl Stock {
+    /// See [`Sleeping::is_ready`](crate::any::Sleeping::is_ready).
+    pub(crate) fn is_ready(&self, now: Option<u64>) -> bool {
+        self.has_free() || now.is_some_and(|now| self.bury_sometimes(now) && self.has_free())
+    }
+
+    /// See [`Sleeping::announce`](crate::any::Sleeping::announce); there is nothing to withdraw.
+    pub(crate) fn announce(&self) -> Option<(*const u32, u32)> {
+        let (memory, freed) = (self.store.memory(), self.store.memory().freed());
+        let word = freed.announce(memory.kernel());
+        (!self.has_free()).then(|| (freed.address(), word))
     }
 }
 

@@ -384,10 +384,15 @@ impl Consumer {
 
     #[cold]
     fn update_watcher(&mut self) {
-        let ready = !matches!(self.receiver.peek(), Ok(None));
+        let ready = self.has_record();
         if let Some(watcher) = self.end.watcher.get() {
             watcher.update(ready, self.receiver.position());
         }
+    }
+
+    /// True if there is a record, or what is there is corrupt, which a call will report.
+    pub(super) fn has_record(&self) -> bool {
+        !matches!(self.receiver.peek(), Ok(None))
     }
 }
 

@@ -95,6 +95,16 @@ impl Mapped {
         }
     }
 
+    /// The word on which a consumer sleeps, while it is 0, for the record at a position.
+    pub(crate) fn record_word(&self, position: u64) -> *const u32 {
+        Self::lower_half(self.word(position))
+    }
+
+    /// The word on which a producer sleeps, while it is as it was.
+    pub(crate) fn room_word(&self) -> *const u32 {
+        Self::lower_half(&self.consumer().position)
+    }
+
     fn sleep(word: &AtomicU64, expected: u32, until: u64) -> Nap {
         // SAFETY: the word lies in the mapping that `self` keeps and is aligned to 8.
         match unsafe { futex::wait(Self::lower_half(word), expected, until) } {
@@ -166,7 +176,7 @@ impl Memory for Mapped {
 
     fn wake_for_record(&self, position: u64) {
         // SAFETY: as in `sleep`.
-        unsafe { futex::wake(Self::lower_half(self.word(position)), u32::MAX) };
+        unsafe { futex::wake(self.record_word(position), u32::MAX) };
     }
 
     fn sleep_for_room(&self, seen: u64, until: u64) -> Nap {
@@ -175,6 +185,6 @@ impl Memory for Mapped {
 
     fn wake_for_room(&self) {
         // SAFETY: as in `sleep`.
-        unsafe { futex::wake(Self::lower_half(&self.consumer().position), u32::MAX) };
+        unsafe { futex::wake(self.room_word(), u32::MAX) };
     }
 }

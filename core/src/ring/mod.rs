@@ -10,6 +10,7 @@
 //! | `producer`, `consumer` | the public ends |
 //! | `reservation`, `record` | what they lend in place |
 //! | `handover` | sending and receiving blocks of a pool |
+//! | `waitable` | the ends among several things to wait for |
 //!
 //! Loom models of `protocol` are in `tests/model`; `threads` runs it over memory that two threads share.
 
@@ -34,6 +35,8 @@ mod record;
 mod reservation;
 #[cfg(all(test, not(loom)))]
 mod threads;
+#[cfg(not(loom))]
+mod waitable;
 
 #[cfg(not(loom))]
 pub use self::{

@@ -385,7 +385,7 @@ impl Producer {
 
     /// Keeps the descriptor true, if there is one.
     #[inline(always)]
-    fn after(&mut self) {
+    pub(super) fn after(&mut self) {
         if self.end.watcher.get().is_some() {
             self.update_watcher();
         }
@@ -393,9 +393,19 @@ impl Producer {
 
     #[cold]
     fn update_watcher(&mut self) {
-        let ready = self.sender.has_room(self.watched_len).unwrap_or(true);
+        let ready = self.has_room();
         let Some(watcher) = self.end.watcher.get() else { return };
-        watcher.update(ready, self.sender.wanted(self.watched_len));
+        watcher.update(ready, self.wanted());
+    }
+
+    /// True if there is room for the record that last did not fit, or what is there is corrupt, which a call will report.
+    pub(super) fn has_room(&mut self) -> bool {
+        self.sender.has_room(self.watched_len).unwrap_or(true)
+    }
+
+    /// Position of the consumer at which there is.
+    pub(super) fn wanted(&self) -> u64 {
+        self.sender.wanted(self.watched_len)
     }
 }
 

@@ -344,26 +344,36 @@ pub(crate) fn is_empty(memory: &impl Memory) -> bool {
 
 /// Sleeps until a record is committed at `position`, or until `until`. For the consumer's side only.
 pub(crate) fn nap_for_record(memory: &impl Memory, position: u64, who: Sleeper, until: u64) -> Nap {
-    let sleepers = &memory.consumer().sleepers;
-    sleepers.announce(who, position);
-    let nap = match memory.word(position).load(Ordering::Relaxed) {
-        0 => memory.sleep_for_record(position, until),
-        _ => Nap::Over, // Relaxed is enough to stay awake; `peek` acquires.
+    let nap = match announce_for_record(memory, position, who) {
+        true => memory.sleep_for_record(position, until),
+        false => Nap::Over,
     };
-    sleepers.withdraw(who);
+    memory.consumer().sleepers.withdraw(who);
     nap
 }
 
 /// Sleeps until the consumer's position reaches `wanted`, or until `until`. For the producer's side only.
 pub(crate) fn nap_for_room(memory: &impl Memory, wanted: u64, who: Sleeper, until: u64) -> Nap {
-    let sleepers = &memory.producer().sleepers;
-    sleepers.announce(who, wanted);
+    let nap = match announce_for_room(memory, wanted, who) {
+        Some(seen) => memory.sleep_for_room(seen, until),
+        None => Nap::Over,
+    };
+    memory.producer().sleepers.withdraw(who);
+    nap
+}
+
+/// Says that `who` of the consumer's side is about to sleep until the record at `position` is committed; false if it was just
+/// now. After either, the sleep is withdrawn.
+pub(crate) fn announce_for_record(memory: &impl Memory, position: u64, who: Sleeper) -> bool {
+    memory.consumer().sleepers.announce(who, position);
+    memory.word(position).load(Ordering::Relaxed) == 0 // Relaxed is enough to stay awake; `peek` acquires.
+}
+
+/// Says that `who` of the producer's side is about to sleep until the consumer's position reaches `wanted`: the position that it
+/// has; `None` if it was reached just now. After either, the sleep is withdrawn.
+pub(crate) fn announce_for_room(memory: &impl Memory, wanted: u64, who: Sleeper) -> Option<u64> {
+    memory.producer().sleepers.announce(who, wanted);
     // Relaxed is enough to stay awake; `Sender::look` acquires.
     let seen = memory.consumer().position.load(Ordering::Relaxed);
-    let nap = match seen.wrapping_sub(wanted) as i64 {
-        0.. => Nap::Over,
-        _ => memory.sleep_for_room(seen, until),
-    };
-    sleepers.withdraw(who);
-    nap
+    (seen.wrapping_sub(wanted) as i64).is_negative().then_some(seen)
 }

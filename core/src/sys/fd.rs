@@ -61,6 +61,14 @@ pub(crate) fn wait_readable(fd: BorrowedFd<'_>, nanoseconds: Option<u64>) -> Sys
     ppoll(&mut fds, timeout, None).map(|ready| ready > 0)
 }
 
+/// Waits until one of `fds` can be read, or `nanoseconds` have passed. `int ppoll(struct pollfd *, nfds_t, ...)`
+pub(crate) fn wait_any_readable(fds: &[BorrowedFd<'_>], nanoseconds: u64) -> SysResult<()> {
+    use nix::poll::{ppoll, PollFd, PollFlags};
+    let mut fds: Vec<_> = fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
+    let timeout = nix::sys::time::TimeSpec::from_duration(std::time::Duration::from_nanos(nanoseconds));
+    ppoll(&mut fds, Some(timeout), None).map(drop)
+}
+
 /// Reads up to `len` bytes to `to`; 0 at the end. `ssize_t read(int, void *, size_t)`
 ///
 /// # Safety

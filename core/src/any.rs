@@ -1,0 +1,156 @@
+//! Waiting for one of several things, with one timeout.
+//!
+//! Each of them says that a call of it is about to sleep, as a call that waits for it alone does; then one system call sleeps on all
+//! of their words (`futex_waitv`, Linux 5.16). Where the kernel does not have it, or there are more than it takes, their
+//! descriptors are polled instead.
+
+use crate::error::{Error, Result};
+use crate::sys::futex::{self, Waiter};
+use crate::sys::{clock, cpu, fd, Errno};
+use crate::wait::{Deadline, SLICE, SPIN};
+use std::os::fd::BorrowedFd;
+
+/// Looks between two readings of the clock.
+const LOOKS: u32 = 16;
+
+/// Something that [`wait_any`] can wait for: a [`Consumer`](crate::Consumer) with a record, a [`Producer`](crate::Producer) with
+/// room for the record that last did not fit, a [`&Pool`](crate::Pool) or [`&Semaphore`](crate::Semaphore) with something to
+/// acquire, another version of a buffer ([`Buffer::newer_than`](crate::Buffer::newer_than)).
+pub trait Waitable: Sleeping {}
+
+/// What waiting for it takes. Not for other crates.
+pub trait Sleeping {
+    /// True if a call that does not wait would not say that it would have to; and then also if it would fail. `now` is
+    /// monotonic nanoseconds, or `None` if peers are not to be asked for.
+    fn is_ready(&mut self, now: Option<u64>) -> bool;
+    /// Says that this thread is about to sleep: the word to sleep on, and its value. `None` if it became ready.
+    fn announce(&mut self) -> Option<(*const u32, u32)>;
+    /// After [`Sleeping::announce`], whatever that said: it does not sleep any more.
+    fn withdraw(&mut self);
+    /// A descriptor that is readable when it is ready.
+    fn descriptor(&mut self) -> Result<BorrowedFd<'_>>;
+    /// In a child that inherited it.
+    fn is_inherited(&self) -> bool;
+}
+
+/// By what to sleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    Words,
+    Descriptors,
+}
+
+/// Waits until at least one of `items` is ready, or until `deadline`; says which are, by their places. Ready is what a call
+/// that does not wait would not answer with `WouldBlock`, so also one whose peer closed or died: the call then says so.
+/// Nothing is received or acquired by waiting; where others may be faster, try again.
+///
+/// Blocks. Belongs to the thread that the endpoints belong to. Not async-signal-safe.
+///
+/// ```
+/// # fn main() -> ipcx::Result<()> {
+/// let orders = ipcx::Ring::anonymous(&Default::default())?;
+/// let price = ipcx::Buffer::anonymous(&Default::default())?;
+/// let (mut tx, mut rx) = (orders.producer()?, orders.consumer()?);
+/// tx.send(b"buy")?;
+/// let ready = ipcx::wait_any(&mut [&mut rx, &mut price.newer_than(0)], ipcx::Deadline::NEVER)?;
+/// assert_eq!(ready, [0]);
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+/// `WouldBlock` if none is and the deadline is [`Deadline::NOW`], `TimedOut`, `Interrupted` if a signal handler ran while it slept,
+/// `Invalid` if there are no items, `Forked`, `Os`.
+pub fn wait_any(items: &mut [&mut dyn Waitable], deadline: Deadline) -> Result<Vec<usize>> {
+    let by = if items.len() <= futex::MOST_WAITERS { By::Words } else { By::Descriptors };
+    wait_by(items, deadline, by)
+}
+
+/// [`wait_any`] as on a kernel without `futex_waitv`.
+///
+/// # Errors
+/// As there.
+#[doc(hidden)] // for tests
+pub fn wait_any_by_descriptors(items: &mut [&mut dyn Waitable], deadline: Deadline) -> Result<Vec<usize>> {
+    wait_by(items, deadline, By::Descriptors)
+}
+
+fn wait_by(items: &mut [&mut dyn Waitable], deadline: Deadline, mut by: By) -> Result<Vec<usize>> {
+    if items.is_empty() {
+        return Err(Error::invalid("nothing to wait for"));
+    }
+    if items.iter().any(|item| item.is_inherited()) {
+        return Err(Error::Forked);
+    }
+    let ready = which(items, Some(clock::now()));
+    if !ready.is_empty() {
+        return Ok(ready);
+    }
+    if deadline.is_now() {
+        return Err(Error::WouldBlock);
+    }
+    let deadline = deadline.started();
+    let spin_until = if cpu::single() { 0 } else { clock::now() + SPIN };
+    loop {
+        for _ in 0..LOOKS {
+            let ready = which(items, None);
+            if !ready.is_empty() {
+                return Ok(ready);
+            }
+            std::hint::spin_loop();
+        }
+        let now = clock::now();
+        if now < spin_until && !deadline.is_over(now) {
+            continue;
+        }
+        let ready = which(items, Some(now));
+        if !ready.is_empty() {
+            return Ok(ready);
+        }
+        if deadline.is_over(now) {
+            return Err(Error::TimedOut);
+        }
+        let until = deadline.at_most(now + SLICE);
+        let slept = match by {
+            By::Words => sleep_on_words(items, until),
+            By::Descriptors => sleep_on_descriptors(items, until.saturating_sub(now))?,
+        };
+        match slept {
+            Err(Errno::ENOSYS) => by = By::Descriptors,
+            Err(Errno::EINTR) => {
+                let ready = which(items, None);
+                return if ready.is_empty() { Err(Error::Interrupted) } else { Ok(ready) };
+            }
+            // Woken, or something changed, or the time passed; what else fails will at the next look.
+            _ => {}
+        }
+    }
+}
+
+fn which(items: &mut [&mut dyn Waitable], now: Option<u64>) -> Vec<usize> {
+    (0..items.len()).filter(|at| items[*at].is_ready(now)).collect()
+}
+
+type Slept = std::result::Result<(), Errno>;
+
+fn sleep_on_words(items: &mut [&mut dyn Waitable], until: u64) -> Slept {
+    let mut words = Vec::with_capacity(items.len());
+    let mut announced = 0;
+    for item in items.iter_mut() {
+        announced += 1;
+        let Some((word, value)) = item.announce() else { break };
+        words.push(Waiter::new(word, value));
+    }
+    let slept = if words.len() == items.len() {
+        // SAFETY: the words lie in mappings that the items keep, and are aligned to 4.
+        unsafe { futex::wait_any(&words, until) }
+    } else {
+        Ok(())
+    };
+    items[..announced].iter_mut().for_each(|item| item.withdraw());
+    slept
+}
+
+fn sleep_on_descriptors(items: &mut [&mut dyn Waitable], nanoseconds: u64) -> Result<Slept> {
+    let fds = items.iter_mut().map(|item| item.descriptor()).collect::<Result<Vec<_>>>()?;
+    Ok(fd::wait_any_readable(&fds, nanoseconds))
+}

@@ -1,0 +1,111 @@
+//! Waiting for another version, alone and among other things.
+
+use super::handle::{Buffer, Core};
+use super::protocol::{nap_for_version, version, Memory};
+use crate::any::{Sleeping, Waitable};
+use crate::error::{Error, Result};
+use crate::wait::{wait, Condition, Deadline, Nap};
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+impl Buffer {
+    /// Waits until the version is another than `seen`; says which.
+    ///
+    /// # Errors
+    /// As [`Buffer::wait_until`], less `WouldBlock` and `TimedOut`.
+    pub fn wait(&self, seen: u64) -> Result<u64> {
+        self.wait_until(seen, Deadline::NEVER)
+    }
+
+    /// As [`Buffer::wait`], giving up after `timeout` with `TimedOut`.
+    ///
+    /// # Errors
+    /// As [`Buffer::wait_until`].
+    pub fn wait_timeout(&self, seen: u64, timeout: Duration) -> Result<u64> {
+        self.wait_until(seen, Deadline::within(timeout))
+    }
+
+    /// What the two calls above do: waits until the version is another than `seen`, or until `deadline`.
+    ///
+    /// # Errors
+    /// `WouldBlock` if it is the same and the deadline is [`Deadline::NOW`], `TimedOut`, `Forked`, and `Interrupted` if a signal
+    /// handler ran while it slept.
+    pub fn wait_until(&self, seen: u64, deadline: Deadline) -> Result<u64> {
+        let core = &*self.core;
+        core.segment.check_not_inherited()?;
+        let mut newer = NewVersion { core, seen };
+        if newer.seen == version(&core.memory) {
+            if deadline.is_now() {
+                self.note(seen);
+                return Err(Error::WouldBlock);
+            }
+            wait(&mut newer, core.segment.wait_strategy(), deadline.started())?;
+        }
+        let now = version(&core.memory);
+        self.note(now);
+        Ok(now)
+    }
+
+    /// What [`wait_any`](crate::wait_any()) waits for: another version than `seen`.
+    pub fn newer_than(&self, seen: u64) -> NewerThan<'_> {
+        NewerThan { buffer: self, seen }
+    }
+}
+
+/// A call waits for a version.
+struct NewVersion<'a> {
+    core: &'a Core,
+    seen: u64,
+}
+
+impl Condition for NewVersion<'_> {
+    fn ready(&mut self) -> Result<bool> {
+        Ok(version(&self.core.memory) != self.seen)
+    }
+
+    fn nap(&mut self, until: u64) -> Nap {
+        nap_for_version(&self.core.memory, self.seen, until)
+    }
+
+    fn peer(&mut self, _now: u64) -> Result<()> {
+        Ok(()) // Anybody may write.
+    }
+
+    fn peer_is_here(&self) -> bool {
+        false
+    }
+}
+
+/// Another version of a buffer than one that was seen; see [`Buffer::newer_than`].
+#[derive(Debug)]
+pub struct NewerThan<'b> {
+    buffer: &'b Buffer,
+    seen: u64,
+}
+
+impl Waitable for NewerThan<'_> {}
+
+impl Sleeping for NewerThan<'_> {
+    fn is_ready(&mut self, _now: Option<u64>) -> bool {
+        self.buffer.version() != self.seen
+    }
+
+    fn announce(&mut self) -> Option<(*const u32, u32)> {
+        let memory = &self.buffer.core.memory;
+        let changed = &memory.control().value.changed;
+        let word = changed.announce(memory.kernel());
+        (self.buffer.version() == self.seen).then(|| (changed.address(), word))
+    }
+
+    fn withdraw(&mut self) {}
+
+    fn descriptor(&mut self) -> Result<BorrowedFd<'_>> {
+        self.buffer.watcher()?;
+        self.buffer.note(self.seen);
+        self.buffer.poll_fd()
+    }
+
+    fn is_inherited(&self) -> bool {
+        self.buffer.core.segment.is_inherited()
+    }
+}
