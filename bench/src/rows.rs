@@ -113,6 +113,10 @@ pub const GROUPS: &[(&str, &[Row])] = &[
     ("block hand-over, 1 MiB", HAND_OVER),
     ("pool acquire + release, one process", ALONE),
     ("pool acquire + release, 2 and 8 processes on 2 processors", CROWD),
+    ("buffer, one process", VALUE),
+    ("buffer, round trip", VALUES),
+    ("lock + unlock, 1, 2 and 8 processes on 2 processors", LOCK),
+    ("woken through a descriptor", WOKEN),
 ];
 
 const ROUND_TRIP: &[Row] = &[
@@ -181,6 +185,37 @@ const CROWD: &[Row] = &[
     rate("pool, 16 held", case("pool", Pairs8Of16), case("treiber", Pairs8Of16), Target::None),
     rate("pool, 16 held", case("pool", Pairs2Of16), case("futex-list", Pairs2Of16), Target::None),
     rate("pool, 16 held", case("pool", Pairs8Of16), case("futex-list", Pairs8Of16), Target::None),
+];
+
+const VALUE: &[Row] = &[
+    each("write", case("buffer-write", Pairs1), Target::AtMost(50.0)),
+    each("read", case("buffer-read", Pairs1), Target::AtMost(50.0)),
+    each("lock", case("buffer-lock", Pairs1), Target::None),
+    time("lock", case("buffer-lock", Pairs1), case("robust-mutex", Pairs1), Target::None),
+    each("permit", case("semaphore", Pairs1), Target::None),
+    time("permit", case("semaphore", Pairs1), case("sem_t", Pairs1), Target::None),
+];
+
+const VALUES: &[Row] = &[
+    time("values, spinning", case("buffer", RoundTrip64), case("ring", RoundTrip64), Target::None),
+    time("values, spinning", case("buffer", RoundTrip64), case("flag", RoundTrip64), Target::None),
+    time("values, blocking", case("buffer", Blocking64), case("futex", Blocking64), Target::AtMost(1.10)),
+    time("values, blocking", case("buffer", Blocking64), case("pipe", Blocking64), Target::AtMost(0.50)),
+];
+
+// All processes' pairs together.
+const LOCK: &[Row] = &[
+    rate("lock", case("buffer-lock", Pairs2), case("robust-mutex", Pairs2), Target::None),
+    rate("lock", case("buffer-lock", Pairs8), case("robust-mutex", Pairs8), Target::None),
+    rate("lock", case("buffer-lock", Pairs2), case("buffer-lock", Pairs1), Target::None),
+    rate("robust", case("robust-mutex", Pairs2), case("robust-mutex", Pairs1), Target::None),
+    rate("permit", case("semaphore", Pairs2), case("sem_t", Pairs2), Target::None),
+    rate("permit", case("semaphore", Pairs8), case("sem_t", Pairs8), Target::None),
+];
+
+const WOKEN: &[Row] = &[
+    time("ring, polled", case("ring-poll", Blocking64), case("pipe-poll", Blocking64), Target::None),
+    time("ring, polled", case("ring-poll", Blocking64), case("ring", Blocking64), Target::None),
 ];
 
 /// The rows of every group that `only` selects (all if empty), group by group.

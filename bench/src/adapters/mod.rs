@@ -10,6 +10,7 @@ use crate::workload::Workload::{self, *};
 use crate::Result;
 
 pub mod block;
+pub mod buffer;
 pub mod flag;
 pub mod free_list;
 pub mod futex;
@@ -19,6 +20,7 @@ pub mod malloc;
 pub mod memcpy;
 pub mod pipe;
 pub mod pool;
+pub mod pthread;
 pub mod ring;
 #[cfg(feature = "peers")]
 pub mod rtrb;
@@ -76,10 +78,11 @@ pub const TABLE: &[Adapter] = &[
     ),
     processes::<futex::Futex>("futex", "floor: futex ping-pong", &[Blocking64]),
     processes::<memcpy::Memcpy>("memcpy", "floor: bare memcpy through slots", &[OneWay64K]),
-    processes::<pipe::Pipe>("pipe", "two pipes, blocking", &[Blocking64]),
+    processes::<pipe::Pipe<false>>("pipe", "two pipes, blocking", &[Blocking64]),
+    processes::<pipe::Pipe<true>>("pipe-poll", "two pipes, polled before each read", &[Blocking64]),
     RTRB,
     ICEORYX2,
-    processes::<ring::RingEnd>(
+    processes::<ring::RingEnd<false>>(
         "ring",
         "ipcx ring, Rust",
         &[
@@ -94,7 +97,19 @@ pub const TABLE: &[Adapter] = &[
             OneWayInPlace1M,
         ],
     ),
+    processes::<ring::RingEnd<true>>("ring-poll", "ipcx ring, Rust, its descriptor polled", &[Blocking64]),
     RING_C,
+    processes::<buffer::BufferEnd>(
+        "buffer",
+        "ipcx buffers, Rust: write; wait, read",
+        &[RoundTrip64, Blocking64],
+    ),
+    crowd::<buffer::Write>("buffer-write", "ipcx buffer, Rust: one write of 64 bytes", &[Pairs1]),
+    crowd::<buffer::Read>("buffer-read", "ipcx buffer, Rust: one read of 64 bytes", &[Pairs1]),
+    crowd::<buffer::Lock>("buffer-lock", "ipcx buffer, Rust: lock, abandon", LOCKS),
+    crowd::<pthread::Robust>("robust-mutex", "the C library's robust process-shared mutex", LOCKS),
+    crowd::<buffer::OnePermit>("semaphore", "ipcx semaphore of one permit, Rust", LOCKS),
+    crowd::<pthread::OnePermit>("sem_t", "the C library's semaphore of one permit", LOCKS),
     processes::<block::BlockEnd<false>>(
         "block",
         "ipcx pool and rings, Rust: acquire, send; receive, release",
@@ -118,6 +133,7 @@ pub const TABLE: &[Adapter] = &[
     crowd::<free_list::Shared>("futex-list", "free list under a futex mutex, shared memory", PAIRS),
 ];
 
+const LOCKS: &[Workload] = &[Pairs1, Pairs2, Pairs8];
 const PAIRS: &[Workload] = &[Pairs1, Pairs2, Pairs8, Pairs1Of16, Pairs2Of16, Pairs8Of16];
 
 const POOL_C: Adapter = Adapter {

@@ -2,18 +2,18 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use crate::endpoint::{Endpoint, Link, Side};
 use crate::{signals, Result};
 
-/// One end of the pair of pipes.
-pub struct Pipe {
+/// One end of the pair of pipes. `POLLED`: each read is preceded by a poll.
+pub struct Pipe<const POLLED: bool> {
     inward: File,
     out: File,
 }
 
-impl Endpoint for Pipe {
+impl<const POLLED: bool> Endpoint for Pipe<POLLED> {
     fn prepare(_link: &Link) -> Result<Vec<OwnedFd>> {
         let mut ends = Vec::new();
         for _direction in 0..2 {
@@ -57,6 +57,12 @@ impl Endpoint for Pipe {
     fn recv(&mut self, payload: &mut [u8]) -> Result<()> {
         let mut filled = 0;
         while filled < payload.len() {
+            if POLLED {
+                let fd = self.inward.as_raw_fd();
+                let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+                // SAFETY: one valid pollfd. However it ends, the read waits if need be.
+                unsafe { libc::poll(&mut poll, 1, -1) };
+            }
             match self.inward.read(&mut payload[filled..]) {
                 Ok(0) => return Err("the pipe was closed".into()),
                 Ok(read) => filled += read,

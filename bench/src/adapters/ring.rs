@@ -4,14 +4,16 @@
 //! Lengths are known at run time only, as they are to a ring of variable-length records and to a C caller;
 //! with a length that the compiler knows, the rate is higher.
 
+use std::os::fd::AsRawFd;
+
 use ipcx::{Consumer, Producer, Ring, RingOptions, SegmentOptions, WaitStrategy};
 
 use crate::endpoint::{Endpoint, Link, Side};
 use crate::workload::BATCH;
 use crate::{while_doing, Result};
 
-/// One end: the producer of one ring and the consumer of the other.
-pub struct RingEnd {
+/// One end: the producer of one ring and the consumer of the other. `POLLED`: it sleeps on the consumer's descriptor.
+pub struct RingEnd<const POLLED: bool> {
     out: Producer,
     inward: Consumer,
     lens: [usize; BATCH],
@@ -48,7 +50,22 @@ pub fn cleanup(link: &Link) {
     }
 }
 
-impl Endpoint for RingEnd {
+impl<const POLLED: bool> RingEnd<POLLED> {
+    fn recv_polled(&mut self, payload: &mut [u8]) -> ipcx::Result<usize> {
+        loop {
+            match self.inward.try_recv(payload) {
+                Err(ipcx::Error::WouldBlock) => {}
+                done => return done,
+            }
+            let mut poll =
+                libc::pollfd { fd: self.inward.poll_fd()?.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+            // SAFETY: one valid pollfd. However it ends, the ring is looked at again.
+            unsafe { libc::poll(&mut poll, 1, -1) };
+        }
+    }
+}
+
+impl<const POLLED: bool> Endpoint for RingEnd<POLLED> {
     fn connect(link: &Link, side: Side) -> Result<Self> {
         let [there, back] = names(link);
         let (there, back) = (ring(link, side, &there)?, ring(link, side, &back)?);
@@ -68,7 +85,9 @@ impl Endpoint for RingEnd {
 
     #[inline(always)]
     fn recv(&mut self, payload: &mut [u8]) -> Result<()> {
-        let len = self.inward.recv(&mut payload[..self.size]).map_err(while_doing("recv"))?;
+        let payload = &mut payload[..self.size];
+        let len = if POLLED { self.recv_polled(payload) } else { self.inward.recv(payload) };
+        let len = len.map_err(while_doing("recv"))?;
         if len != self.size {
             return Err("a message had another length".into());
         }
