@@ -17,7 +17,9 @@ impl AsyncConsumer {
     fn new(mut rx: Consumer) -> Result<AsyncConsumer, Box<dyn std::error::Error>> {
         // A copy of the descriptor, which tokio may own; the consumer keeps its own.
         let fd = rx.poll_fd()?.try_clone_to_owned()?;
-        Ok(AsyncConsumer { ready: AsyncFd::with_interest(fd, Interest::READABLE)?, rx })
+        // SAFETY: an OwnedFd is one descriptor, open as long as it lives. (Before tokio 1.53: `AsyncFd::with_interest`, safe.)
+        let ready = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?;
+        Ok(AsyncConsumer { ready, rx })
     }
 
     /// Cancelling this loses nothing: a record is received in one step, or not yet.
