@@ -17,7 +17,7 @@ impl AsyncConsumer {
     fn new(mut rx: Consumer) -> Result<AsyncConsumer, Box<dyn std::error::Error>> {
         // A copy of the descriptor, which tokio may own; the consumer keeps its own.
         let fd = rx.poll_fd()?.try_clone_to_owned()?;
-        // SAFETY: an OwnedFd is one descriptor, open as long as it lives. (Before tokio 1.53: `AsyncFd::with_interest`, safe.)
+        // SAFETY: an OwnedFd is one descriptor, open as long as it lives. (With an older tokio: `AsyncFd::with_interest`.)
         let ready = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?;
         Ok(AsyncConsumer { ready, rx })
     }

@@ -308,3 +308,28 @@ fn who_goes_to_sleep_while_a_stale_bit_is_cleared_is_woken() {
         waiting.join().unwrap();
     });
 }
+
+/// A semaphore: each permit that is supplied is used up once, by who waits for it.
+#[test]
+fn a_permit_that_is_supplied_is_consumed_once() {
+    model(Some(3), || {
+        let memory = pool(2);
+        let [a, b] = [0, 1].map(|slot| Participant::new(&memory, slot));
+        a.store.begin_with(0); // none is there
+        let waiting = thread::spawn(move || {
+            for _ in 0..2 {
+                let id = b.wait();
+                b.touch();
+                assert!(b.store.use_up(id), "nobody else has it");
+                assert!(!b.store.use_up(id) && !b.store.give(id, b.thread), "it is used up");
+            }
+        });
+        for _ in 0..2 {
+            while !a.store.supply() {
+                thread::yield_now(); // until the one before is used up
+            }
+        }
+        waiting.join().unwrap();
+        assert_eq!(Cell(memory.cell.load(Ordering::Relaxed)).state(), Some(State::Absent));
+    });
+}

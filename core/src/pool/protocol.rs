@@ -147,6 +147,9 @@ impl<M: Memory> Store<M> {
     #[cold]
     fn note_thread(&self, thread: u64) {
         // Relaxed: a thread knows its own number.
+        if [thread, SEVERAL].contains(&self.thread.load(Ordering::Relaxed)) {
+            return;
+        }
         match self.thread.compare_exchange(0, thread, Ordering::Relaxed, Ordering::Relaxed) {
             Err(other) if other != thread && other != SEVERAL => {
                 self.thread.store(SEVERAL, Ordering::Relaxed);
