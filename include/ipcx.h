@@ -299,7 +299,7 @@ typedef struct ipcx_stats {
 typedef struct ipcx_block {
     /** Names it for as long as this handle owns it; the lowest 28 bits say which block it is, whoever owns it. 0 is none. */
     uint64_t id;
-    /** Its bytes, aligned as the pool's options say. */
+    /** Its bytes, aligned as the pool's options say. Leave it as it is: with the id, it tells which pool's the block is. */
     void *data;
     /** How many they are: the pool's block size. */
     size_t size;
@@ -916,8 +916,8 @@ int ipcx_pool_acquire(ipcx_pool *pool, int64_t timeout_ns, ipcx_block *block);
 /**
  * Gives a block back, and sets `*block` to zeroes.
  *
- * What is not this handle's block, because it was released or sent before, was acquired by another handle, or
- * never existed, is an error that changes nothing.
+ * What is not this handle's block, because it was released or sent before, was acquired by another handle, is
+ * of another pool, or never existed, is an error that changes nothing.
  *
  * Thread-safe, does not block. Not async-signal-safe.
  * Errors: IPCX_E_INVALID, IPCX_E_FORKED.

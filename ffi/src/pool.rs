@@ -4,7 +4,8 @@ use crate::arguments::{buffer, deadline, invalid, text, Out};
 use crate::boundary;
 use crate::handles::{self, give, handle, shared};
 use crate::options::{self, ipcx_pool_options, ipcx_stats};
-use ipcx_core::{BlockId, Pool, Result};
+use ipcx_core::{BlockId, Error, Pool, Result};
+use std::borrow::Cow;
 use std::ffi::{c_char, c_int, c_void};
 use std::os::fd::{BorrowedFd, IntoRawFd};
 use std::ptr::null_mut;
@@ -24,7 +25,7 @@ handle!(ipcx_pool => Pool, b"ipcxPOOL", "not an open ipcx_pool (NULL, closed, or
 pub struct ipcx_block {
     /// Names it for as long as this handle owns it; the lowest 28 bits say which block it is, whoever owns it. 0 is none.
     pub id: u64,
-    /// Its bytes, aligned as the pool's options say.
+    /// Its bytes, aligned as the pool's options say. Leave it as it is: with the id, it tells which pool's the block is.
     pub data: *mut c_void,
     /// How many they are: the pool's block size.
     pub size: usize,
@@ -57,8 +58,11 @@ impl ipcx_block {
 
     /// Takes a block away from the caller's variable, if `take` succeeds.
     ///
+    /// An id may be good for a block of each of two pools; the address tells them apart, and one handle from another.
+    ///
     /// # Safety `block` is NULL, or readable and writable.
     pub(crate) unsafe fn take(
+        pool: &Pool,
         block: *mut ipcx_block,
         take: impl FnOnce(BlockId) -> Result<()>,
     ) -> Result<()> {
@@ -66,11 +70,24 @@ impl ipcx_block {
             return Err(invalid("block is NULL"));
         }
         // SAFETY: not NULL, so readable by the caller's promise.
-        take(BlockId::from_raw(unsafe { (*block).id }))?;
+        let (id, data) = unsafe { (BlockId::from_raw((*block).id), (*block).data) };
+        if pool.address(id).is_none_or(|address| address.as_ptr().cast() != data) {
+            return Err(not_of(pool));
+        }
+        take(id)?;
         // SAFETY: as above, and writable.
         unsafe { block.write(ipcx_block::NONE) };
         Ok(())
     }
+}
+
+#[cold]
+#[inline(never)]
+fn not_of(pool: &Pool) -> Error {
+    Error::Invalid(Cow::Owned(format!(
+        "the block is not this handle's: it was released or sent before, or is of another pool or handle (segment '{}')",
+        pool.name()
+    )))
 }
 
 /// What the functions that open a pool share.
@@ -232,8 +249,8 @@ pub unsafe extern "C" fn ipcx_pool_acquire(
 
 /// Gives a block back, and sets `*block` to zeroes.
 ///
-/// What is not this handle's block, because it was released or sent before, was acquired by another handle, or
-/// never existed, is an error that changes nothing.
+/// What is not this handle's block, because it was released or sent before, was acquired by another handle, is
+/// of another pool, or never existed, is an error that changes nothing.
 ///
 /// Thread-safe, does not block. Not async-signal-safe.
 /// Errors: IPCX_E_INVALID, IPCX_E_FORKED.
@@ -243,7 +260,7 @@ pub unsafe extern "C" fn ipcx_pool_release(pool: *mut ipcx_pool, block: *mut ipc
         // SAFETY: an open handle, by the contract.
         let pool = unsafe { shared(pool) }?;
         // SAFETY: NULL, or the caller's, by the contract.
-        unsafe { ipcx_block::take(block, |id| pool.release_raw(id)) }
+        unsafe { ipcx_block::take(pool, block, |id| pool.release_raw(id)) }
     })
 }
 

@@ -236,7 +236,7 @@ pub unsafe extern "C" fn ipcx_producer_send_block(
         let (producer, pool) = unsafe { (exclusive(producer)?, shared(pool)?) };
         let deadline = deadline(timeout_ns)?;
         // SAFETY: NULL, or the caller's, by the contract.
-        unsafe { ipcx_block::take(block, |id| producer.send_block_raw(pool, id, len, deadline)) }
+        unsafe { ipcx_block::take(pool, block, |id| producer.send_block_raw(pool, id, len, deadline)) }
     })
 }
 

@@ -115,6 +115,34 @@ static void a_block_goes_through_a_ring(void)
     ipcx_pool_close(pool);
 }
 
+/* Blocks of two pools may have one id: whose a block is, its address tells. */
+static void a_block_of_another_pool_is_refused_though_its_id_is_owned(void)
+{
+    ipcx_pool *mine = new_pool(64, 4), *other = new_pool(64, 4);
+    struct ends ends = new_ends(4096);
+    ipcx_block a, b, moved;
+
+    OK(ipcx_pool_acquire(mine, IPCX_NOWAIT, &a));
+    OK(ipcx_pool_acquire(other, IPCX_NOWAIT, &b));
+    CHECK(a.id == b.id && a.data != b.data);
+    GIVES(IPCX_E_INVALID, ipcx_pool_release(other, &a));
+    SAYS("another pool");
+    GIVES(IPCX_E_INVALID, ipcx_producer_send_block(ends.tx, other, &a, 8, IPCX_NOWAIT));
+    SAYS("another pool");
+    moved = b;
+    moved.data = (char *)b.data + 1;
+    GIVES(IPCX_E_INVALID, ipcx_pool_release(other, &moved));
+    CHECK(a.id == b.id && a.data != NULL && a.size == 64);
+    expect_counts(mine, 3, 1, 0);
+    expect_counts(other, 3, 1, 0);
+    OK(ipcx_pool_release(other, &b));
+    OK(ipcx_producer_send_block(ends.tx, mine, &a, 8, IPCX_NOWAIT));
+    expect_counts(mine, 3, 0, 1);
+    close_ends(&ends);
+    ipcx_pool_close(other);
+    ipcx_pool_close(mine);
+}
+
 static void what_a_dead_process_owned_comes_back(void)
 {
     ipcx_pool_options options = sized(64, 32);
@@ -205,6 +233,7 @@ static const struct test tests[] = {
     TEST(a_block_is_acquired_written_and_released),
     TEST(a_bad_release_is_an_error_and_changes_nothing),
     TEST(a_block_goes_through_a_ring),
+    TEST(a_block_of_another_pool_is_refused_though_its_id_is_owned),
     TEST(what_a_dead_process_owned_comes_back),
     TEST(options_are_checked),
     TEST(blocks_can_be_in_system_v_memory),

@@ -279,6 +279,8 @@ impl Pool {
 
     /// Gives back the block of an id.
     ///
+    /// Ids do not say which pool they are of: one of another pool may be that of a block that this handle owns.
+    ///
     /// # Errors
     /// `Invalid` if this handle does not own it, because it was released or sent, or is another's: nothing changes. `Forked`.
     #[inline(always)]
@@ -286,7 +288,7 @@ impl Pool {
         self.stock.release(id)
     }
 
-    /// The block of an id that [`Block::into_id`] gave.
+    /// The block of an id that [`Block::into_id`] gave, of a block of this pool: an id of another is not told apart.
     ///
     /// # Errors
     /// `Invalid` if this handle does not own it, `Forked`.

@@ -107,7 +107,8 @@ impl Producer {
             .map_err(|error| Unsent { error, block: Block::of(pool, id, len) })
     }
 
-    /// [`Producer::send_block_until`] without a guard, for bindings to other languages.
+    /// [`Producer::send_block_until`] without a guard, for bindings to other languages. The id is one of a block of this
+    /// pool: one of another pool is not told apart.
     ///
     /// # Errors
     /// As there; `Invalid` if the handle does not own the block, `TooBig` if the block has fewer bytes than `len`: nothing
