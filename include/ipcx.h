@@ -332,7 +332,7 @@ typedef struct ipcx_pool_options {
     const char *directory;
     /** As in ipcx_ring_options. */
     const char *schema;
-    /** Bytes of a block. A pool that exists must have the same, unless 0 is given. */
+    /** Bytes of a block. A pool that exists must have the same, unless 0 is given; a new one needs it. */
     uint64_t block_size;
     /** How many blocks, up to 268435454; 0 means 64. A pool that exists must have as many, unless 0 is given. */
     uint64_t blocks;
@@ -834,7 +834,8 @@ int ipcx_pool_create(const char *name,
                      ipcx_pool **pool);
 
 /**
- * Attaches to a pool, or creates it if there is none, and gives a handle on it in `*pool`.
+ * Attaches to a pool, or creates it if there is none, and gives a handle on it in `*pool`. With a block size of 0
+ * it attaches only, and where there is none, that is IPCX_E_INVALID.
  *
  * If the pool exists, its sizes, number of participants and schema must be those of the options where these give
  * any; mode, group and wait are only for a new one.

@@ -14,9 +14,10 @@ use std::sync::Arc;
 /// Blocks of one size in shared memory: acquired, filled in place, handed to other processes through a ring without a copy
 /// (`tx.send_block(block)`, `rx.recv_block(pool)`), and released.
 ///
-/// Pool.open(name, block_size=...) makes a pool or attaches to the one that exists; the other ways are Pool.create,
-/// Pool.attach, Pool.anonymous and Pool.from_fd. If a process dies, what it owned comes back. The handle may be used by several
-/// threads. Closing it does not remove the name (ipcx.unlink does); blocks in use keep it open until they go.
+/// Pool.open(name, block_size=...) makes a pool or attaches to the one that exists (without block_size, only that); the other
+/// ways are Pool.create, Pool.attach, Pool.anonymous and Pool.from_fd. If a process dies, what it owned comes back. The handle
+/// may be used by several threads. Closing it does not remove the name (ipcx.unlink does); blocks in use keep it open until they
+/// go.
 #[pyclass(frozen, weakref, module = "ipcx")]
 pub(crate) struct Pool {
     handle: Handle<ipcx::Pool>,
@@ -73,9 +74,9 @@ impl Pool {
         Pool::make(py, name, &options, || ipcx::Pool::create(name, &options))
     }
 
-    /// Attach to a pool, or create it if there is none.
+    /// Attach to a pool, or create it if there is none, for which a block_size is needed.
     #[staticmethod]
-    #[pyo3(signature = (name, *, block_size, blocks=0, alignment=0, mode=0, max_participants=0, directory=None, schema=None, wait="balanced", group=None, key=None))]
+    #[pyo3(signature = (name, *, block_size=0, blocks=0, alignment=0, mode=0, max_participants=0, directory=None, schema=None, wait="balanced", group=None, key=None))]
     #[allow(clippy::too_many_arguments, reason = "keywords in Python")]
     fn open(
         py: Python<'_>,

@@ -362,8 +362,15 @@ fn bad_options_are_refused_and_nothing_is_left() {
     assert!(matches!(attach(0, 9), Err(Error::Mismatch(_))));
     attach(64, 8).unwrap();
     assert!(matches!(Ring::attach_with("a", &dir.options()), Err(Error::Mismatch(_))));
-    assert!(matches!(Pool::open("b", &options(&dir, 0, 8)), Err(Error::Invalid(_))));
+    let nothing_to_make = Pool::open("b", &options(&dir, 0, 8)).unwrap_err();
+    assert!(matches!(nothing_to_make, Error::Invalid(_)), "{nothing_to_make}");
+    assert_eq!(dir.names().len(), 1);
     assert!(Pool::open("a", &options(&dir, 64, 0)).is_ok());
+    assert_eq!(
+        Pool::open("a", &PoolOptions { segment: dir.segment(), ..Default::default() }).unwrap().block_size(),
+        64
+    );
+    assert!(matches!(Pool::open("a", &options(&dir, 0, 9)), Err(Error::Mismatch(_))));
     let inside = pool.acquire().unwrap();
     assert!(matches!(inside.read_at(60, &mut [0; 5]), Err(Error::TooBig { needed: 65, available: 64 })));
 }

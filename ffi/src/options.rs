@@ -113,7 +113,7 @@ pub struct ipcx_pool_options {
     pub directory: *const c_char,
     /// As in ipcx_ring_options.
     pub schema: *const c_char,
-    /// Bytes of a block. A pool that exists must have the same, unless 0 is given.
+    /// Bytes of a block. A pool that exists must have the same, unless 0 is given; a new one needs it.
     pub block_size: u64,
     /// How many blocks, up to 268435454; 0 means 64. A pool that exists must have as many, unless 0 is given.
     pub blocks: u64,

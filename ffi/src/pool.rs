@@ -125,7 +125,8 @@ pub unsafe extern "C" fn ipcx_pool_create(
     unsafe { open(opts, pool, |opts| Pool::create(text(name, "name")?, opts)) }
 }
 
-/// Attaches to a pool, or creates it if there is none, and gives a handle on it in `*pool`.
+/// Attaches to a pool, or creates it if there is none, and gives a handle on it in `*pool`. With a block size of 0
+/// it attaches only, and where there is none, that is IPCX_E_INVALID.
 ///
 /// If the pool exists, its sizes, number of participants and schema must be those of the options where these give
 /// any; mode, group and wait are only for a new one.

@@ -175,7 +175,7 @@ class Pool:
     def open(
         name: str,
         *,
-        block_size: int,
+        block_size: int = 0,
         blocks: int = 0,
         alignment: int = 0,
         mode: int = 0,

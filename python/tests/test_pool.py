@@ -215,6 +215,16 @@ def test_a_pool_is_an_argument_of_a_process(pool: ipcx.Pool, name: str, method: 
     assert pickle.loads(pickle.dumps(pool)).name == pool.name
 
 
+def test_a_pool_without_a_block_size_is_one_that_exists(name: str) -> None:
+    with pytest.raises(ValueError, match="block_size"):
+        ipcx.Pool.open(name)
+    with ipcx.Pool.open(name, block_size=64) as pool, ipcx.Pool.open(name) as same:
+        assert same.block_size == 64 and same.blocks == 64
+        with same.acquire():
+            assert counts(pool) == (63, 1, 0)
+    ipcx.unlink(name)
+
+
 def test_bad_options_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match="block_size"):
         ipcx.Pool.create(name, block_size=0)

@@ -143,6 +143,26 @@ static void a_block_of_another_pool_is_refused_though_its_id_is_owned(void)
     ipcx_pool_close(mine);
 }
 
+static void a_pool_without_a_block_size_is_one_that_exists(void)
+{
+    ipcx_pool_options options = sized(64, 4), none = IPCX_POOL_OPTIONS_INIT;
+    const char *name = new_name();
+    ipcx_pool *pool, *same;
+    ipcx_block block;
+
+    GIVES(IPCX_E_INVALID, ipcx_pool_open(name, &none, &pool));
+    SAYS("block_size");
+    GIVES(IPCX_E_INVALID, ipcx_pool_open(name, NULL, &pool));
+    OK(ipcx_pool_open(name, &options, &pool));
+    OK(ipcx_pool_open(name, &none, &same));
+    OK(ipcx_pool_acquire(same, IPCX_NOWAIT, &block));
+    CHECK(block.size == 64);
+    expect_counts(pool, 3, 1, 0);
+    OK(ipcx_unlink(name));
+    ipcx_pool_close(same);
+    ipcx_pool_close(pool);
+}
+
 static void what_a_dead_process_owned_comes_back(void)
 {
     ipcx_pool_options options = sized(64, 32);
@@ -234,6 +254,7 @@ static const struct test tests[] = {
     TEST(a_bad_release_is_an_error_and_changes_nothing),
     TEST(a_block_goes_through_a_ring),
     TEST(a_block_of_another_pool_is_refused_though_its_id_is_owned),
+    TEST(a_pool_without_a_block_size_is_one_that_exists),
     TEST(what_a_dead_process_owned_comes_back),
     TEST(options_are_checked),
     TEST(blocks_can_be_in_system_v_memory),

@@ -31,6 +31,7 @@ const DEFAULT_ALIGNMENT: u64 = 64;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PoolOptions {
     /// Bytes of a block. A new pool needs it; one that exists must have the same, unless 0 is given.
+    /// [`Pool::open`] with 0 attaches, and makes none.
     pub block_size: u64,
     /// How many blocks; 0 means 64. One that exists must have as many, unless 0 is given.
     pub blocks: u64,
@@ -44,7 +45,7 @@ pub struct PoolOptions {
 impl PoolOptions {
     fn parameters(&self) -> Result<Parameters> {
         if self.block_size == 0 {
-            return Err(Error::invalid("a new pool needs a block_size of at least 1"));
+            return Err(Error::invalid("a new pool needs a block_size of at least 1; attach does not"));
         }
         if self.blocks > MOST_BLOCKS {
             return Err(Error::invalid(format!(
@@ -169,11 +170,18 @@ impl Pool {
         made.finish(segment)
     }
 
-    /// Attaches to a pool, or creates it if there is none.
+    /// Attaches to a pool, or creates it if there is none, for which the options must have a block size.
     ///
     /// # Errors
-    /// Those of [`Pool::create`] (less `Exists`) and of [`Pool::attach_with`].
+    /// Those of [`Pool::create`] (less `Exists`) and of [`Pool::attach_with`], but `Invalid` instead of `NotFound` where there
+    /// is none and the block size is 0.
     pub fn open(name: &str, options: &PoolOptions) -> Result<Pool> {
+        if options.block_size == 0 {
+            return match Pool::attach_with(name, options) {
+                Err(Error::NotFound(_)) => Pool::create(name, options), // It says what is missing.
+                done => done,
+            };
+        }
         let (parameters, wanted, mut made) = (options.parameters()?, options.wanted(), Made::default());
         let prepare = |segment: &Segment| made.prepare(segment);
         let segment = Segment::open(name, &options.segment, FORMAT, parameters, &wanted, prepare)?;
