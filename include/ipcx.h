@@ -772,7 +772,8 @@ int ipcx_consumer_return(ipcx_consumer *consumer);
  * many of its bytes are used. Waits up to `timeout_ns`.
  *
  * `pool` is a handle on the pool that the block is of. From then on the block is that handle's: release it, or
- * send it on. If the process dies, the block goes back to the pool.
+ * send it on. If the process dies, the block goes back to the pool. If its pool was unlinked and made anew, the
+ * new one cannot receive it: ipcx_consumer_skip() gets past it.
  *
  * One thread at a time. Blocks up to `timeout_ns`. Not async-signal-safe.
  * Errors: those of ipcx_consumer_recv() less IPCX_E_TOO_BIG; IPCX_E_MISMATCH (the next record carries bytes, or a
@@ -783,6 +784,20 @@ int ipcx_consumer_recv_block(ipcx_consumer *consumer,
                              ipcx_block *block,
                              size_t *len,
                              int64_t timeout_ns);
+
+/**
+ * Releases the next record without looking at what it carries.
+ *
+ * For a record that cannot be received: it hands over a block of a pool that was unlinked and made anew. The
+ * block is not taken over, but stays in flight. It goes with its pool's memory, where the pool is gone; otherwise
+ * ipcx_pool_recover() gives it back once the ring is gone. Who has a handle on its pool receives the block, and
+ * releases it, instead.
+ *
+ * One thread at a time. Does not block. Async-signal-safe as ipcx_consumer_recv().
+ * Errors: IPCX_E_AGAIN (there is none, whether the producer went or not), IPCX_E_FORKED, IPCX_E_CORRUPT,
+ * IPCX_E_INVALID (also while a record is borrowed).
+ */
+int ipcx_consumer_skip(ipcx_consumer *consumer);
 
 /**
  * Stream position of the next record, or of the one borrowed: bytes since the ring was made. UINT64_MAX for

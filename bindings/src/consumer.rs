@@ -224,6 +224,10 @@ impl Consumer {
     }
 
     /// Take over the block that the next record hands over, without a copy. `pool` is a handle on the pool that it is of.
+    /// len(block) is then what was sent of it, of block.capacity bytes.
+    ///
+    /// A block of another pool is a Mismatch, and the record stays. If its pool was unlinked and made anew, the new one
+    /// cannot receive it: skip() gets past it.
     #[pyo3(signature = (pool, timeout=None))]
     fn recv_block(
         &self,
@@ -242,6 +246,16 @@ impl Consumer {
             done => done.map_err(|error| self.raise(py, &error))?,
         };
         Ok(Block::new(pool, id, len))
+    }
+
+    /// Release the next record without looking at what it carries; False if there is none. Does not wait.
+    ///
+    /// For a record that cannot be received: it hands over a block of a pool that was unlinked and made anew. The block is
+    /// not taken over, but stays in flight. It goes with its pool's memory, where the pool is gone; otherwise pool.recover()
+    /// gives it back once the ring is gone. Who has a handle on its pool receives the block, and releases it, instead.
+    fn skip(&self, py: Python<'_>) -> PyResult<bool> {
+        let mut state = self.lock(py)?;
+        state.core.skip().map_err(|error| self.raise(py, &error))
     }
 
     /// Receive the next record as bytes, from a coroutine: `await rx.arecv()`. Cancelling it loses nothing.

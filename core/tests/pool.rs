@@ -287,6 +287,27 @@ fn blocks_of_two_pools_in_one_ring_stay_with_it() {
     assert_eq!(pools.each_ref().map(counts), [(8, 0, 0); 2]);
 }
 
+#[test]
+fn a_ring_gets_past_a_block_of_a_pool_that_was_made_anew() {
+    let dir = Scratch::new();
+    let old = Pool::create("frames", &options(&dir, 64, 8)).unwrap();
+    let ring = Ring::create("a", &dir.options()).unwrap();
+    let (mut tx, mut rx) = (ring.producer().unwrap(), ring.consumer().unwrap());
+    tx.send_block(old.acquire().unwrap()).unwrap();
+    tx.send(b"behind it").unwrap();
+    ipcx::unlink_in(Some(dir.path()), "frames").unwrap();
+    let new = Pool::create("frames", &options(&dir, 64, 8)).unwrap();
+    assert!(matches!(rx.try_recv_block(&new), Err(Error::Mismatch(_))));
+    assert!(rx.skip().unwrap());
+    assert_eq!(rx.try_recv(&mut [0; 16]).unwrap(), 9);
+    assert!(!rx.skip().unwrap());
+    // What was skipped is the ring's until that is gone.
+    assert_eq!((old.recover().unwrap(), counts(&old)), (0, (7, 0, 1)));
+    drop((tx, rx));
+    ipcx::unlink_in(Some(dir.path()), "a").unwrap();
+    assert_eq!((old.recover().unwrap(), counts(&old)), (1, (8, 0, 0)));
+}
+
 /// The one that takes the slot of a dead one may not get as far as giving back its blocks.
 #[test]
 fn a_failed_attach_leaves_the_dead_to_others() {

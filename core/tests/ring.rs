@@ -43,6 +43,24 @@ fn a_full_ring_refuses_and_loses_nothing() {
 }
 
 #[test]
+fn a_record_is_skipped_unless_it_is_borrowed_and_none_is_no_error() {
+    let ring = small();
+    let (mut tx, mut rx) = (ring.producer().unwrap(), ring.consumer().unwrap());
+    assert!(!rx.skip().unwrap());
+    for data in [&b"one"[..], b"", b"three"] {
+        tx.send(data).unwrap();
+    }
+    rx.borrow_raw(ipcx::Deadline::NOW).unwrap();
+    assert!(matches!(rx.skip(), Err(Error::Invalid(_))));
+    rx.return_raw();
+    assert!(rx.skip().unwrap() && rx.skip().unwrap());
+    assert_eq!((rx.position(), ring.stats().unwrap().received), (16 + 8, 2));
+    assert_eq!(rx.try_recv(&mut [0; 8]).unwrap(), 5);
+    drop(tx);
+    assert!(!rx.skip().unwrap(), "also where nobody sends any more");
+}
+
+#[test]
 fn the_largest_record_fills_the_ring_and_one_more_byte_is_too_big() {
     let ring = small();
     let (mut tx, mut rx) = (ring.producer().unwrap(), ring.consumer().unwrap());

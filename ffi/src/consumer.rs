@@ -179,7 +179,8 @@ pub unsafe extern "C" fn ipcx_consumer_return(consumer: *mut ipcx_consumer) -> c
 /// many of its bytes are used. Waits up to `timeout_ns`.
 ///
 /// `pool` is a handle on the pool that the block is of. From then on the block is that handle's: release it, or
-/// send it on. If the process dies, the block goes back to the pool.
+/// send it on. If the process dies, the block goes back to the pool. If its pool was unlinked and made anew, the
+/// new one cannot receive it: ipcx_consumer_skip() gets past it.
 ///
 /// One thread at a time. Blocks up to `timeout_ns`. Not async-signal-safe.
 /// Errors: those of ipcx_consumer_recv() less IPCX_E_TOO_BIG; IPCX_E_MISMATCH (the next record carries bytes, or a
@@ -200,6 +201,27 @@ pub unsafe extern "C" fn ipcx_consumer_recv_block(
         block.set(ipcx_block::of(pool, id));
         len.set(used);
         Ok(())
+    })
+}
+
+/// Releases the next record without looking at what it carries.
+///
+/// For a record that cannot be received: it hands over a block of a pool that was unlinked and made anew. The
+/// block is not taken over, but stays in flight. It goes with its pool's memory, where the pool is gone; otherwise
+/// ipcx_pool_recover() gives it back once the ring is gone. Who has a handle on its pool receives the block, and
+/// releases it, instead.
+///
+/// One thread at a time. Does not block. Async-signal-safe as ipcx_consumer_recv().
+/// Errors: IPCX_E_AGAIN (there is none, whether the producer went or not), IPCX_E_FORKED, IPCX_E_CORRUPT,
+/// IPCX_E_INVALID (also while a record is borrowed).
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_consumer_skip(consumer: *mut ipcx_consumer) -> c_int {
+    boundary::code(|| {
+        // SAFETY: an open handle of one thread, by the contract.
+        match unsafe { exclusive(consumer) }?.skip()? {
+            true => Ok(()),
+            false => Err(Error::WouldBlock),
+        }
     })
 }
 

@@ -136,6 +136,23 @@ def test_a_block_goes_through_a_ring(pool: ipcx.Pool, tx: ipcx.Producer, rx: ipc
     assert rx.recv() == b"bytes"
 
 
+def test_a_block_of_a_pool_that_was_made_anew_is_skipped(pool: ipcx.Pool, tx: ipcx.Producer, rx: ipcx.Consumer) -> None:
+    assert rx.skip() is False
+    tx.send_block(pool.acquire())
+    tx.send(b"behind it")
+    ipcx.unlink(pool.name)
+    anew = ipcx.Pool.create(pool.name, block_size=1000, blocks=4)
+    with pytest.raises(ipcx.Mismatch, match="another pool"):
+        rx.recv_block(anew)
+    assert rx.skip() is True
+    assert counts(pool) == (3, 0, 1), "nobody has it"
+    with rx.borrow() as record:
+        with pytest.raises(ipcx.Invalid):
+            rx.skip()
+        assert bytes(record) == b"behind it"
+    assert rx.skip() is False
+
+
 def test_a_block_with_a_view_is_not_sent(pool: ipcx.Pool, tx: ipcx.Producer) -> None:
     block = pool.acquire()
     array = block.as_array("u1")

@@ -143,6 +143,31 @@ static void a_block_of_another_pool_is_refused_though_its_id_is_owned(void)
     ipcx_pool_close(mine);
 }
 
+static void a_block_of_a_pool_that_was_made_anew_is_skipped(void)
+{
+    ipcx_pool *old = new_pool(64, 4), *new = new_pool(64, 4);
+    struct ends ends = new_ends(4096);
+    ipcx_block block;
+    const void *data;
+    size_t len;
+
+    GIVES(IPCX_E_AGAIN, ipcx_consumer_skip(ends.rx));
+    OK(ipcx_pool_acquire(old, IPCX_NOWAIT, &block));
+    OK(ipcx_producer_send_block(ends.tx, old, &block, 8, IPCX_NOWAIT));
+    OK(ipcx_producer_send(ends.tx, "bytes", 5, IPCX_NOWAIT));
+    GIVES(IPCX_E_MISMATCH, ipcx_consumer_recv_block(ends.rx, new, &block, &len, IPCX_NOWAIT));
+    OK(ipcx_consumer_skip(ends.rx));
+    expect_counts(old, 3, 0, 1);
+    OK(ipcx_consumer_borrow(ends.rx, &data, &len, IPCX_NOWAIT));
+    GIVES(IPCX_E_INVALID, ipcx_consumer_skip(ends.rx));
+    OK(ipcx_consumer_return(ends.rx));
+    expect(ends.rx, "bytes", 5);
+    GIVES(IPCX_E_INVALID, ipcx_consumer_skip(NULL));
+    close_ends(&ends);
+    ipcx_pool_close(new);
+    ipcx_pool_close(old);
+}
+
 static void a_pool_without_a_block_size_is_one_that_exists(void)
 {
     ipcx_pool_options options = sized(64, 4), none = IPCX_POOL_OPTIONS_INIT;
@@ -254,6 +279,7 @@ static const struct test tests[] = {
     TEST(a_bad_release_is_an_error_and_changes_nothing),
     TEST(a_block_goes_through_a_ring),
     TEST(a_block_of_another_pool_is_refused_though_its_id_is_owned),
+    TEST(a_block_of_a_pool_that_was_made_anew_is_skipped),
     TEST(a_pool_without_a_block_size_is_one_that_exists),
     TEST(what_a_dead_process_owned_comes_back),
     TEST(options_are_checked),

@@ -196,6 +196,29 @@ impl Consumer {
         self.recv_many_until(buffer, lens, Deadline::NEVER)
     }
 
+    /// Releases the next record without looking at what it carries; says whether there was one. Does not wait.
+    ///
+    /// For a record that cannot be received: it hands over a block of a pool that was unlinked and made anew. The block is
+    /// not taken over, but stays in flight. It goes with its pool's memory, where the pool is gone; otherwise
+    /// [`Pool::recover`](crate::Pool::recover) gives it back once the ring is gone. Who has a handle on its pool receives the
+    /// block, and releases it, instead.
+    ///
+    /// Async-signal-safe as [`Consumer::try_recv`].
+    ///
+    /// # Errors
+    /// `Forked`, `Corrupt`, `Invalid` while a record is borrowed.
+    pub fn skip(&mut self) -> Result<bool> {
+        if self.end.is_inherited() || self.borrowed.is_some() {
+            return Err(self.refusal());
+        }
+        let found = self.receiver.peek().map_err(|corruption| self.end.corrupt(corruption))?;
+        if let Some(found) = &found {
+            self.receiver.release(found.end(), 1);
+        }
+        self.after();
+        Ok(found.is_some())
+    }
+
     /// The next record in place, waiting for it until `deadline`.
     ///
     /// # Errors

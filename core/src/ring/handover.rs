@@ -175,7 +175,8 @@ impl Consumer {
     /// From then on the block is this process's: it releases it, or sends it on. If it dies, the block goes back to the pool.
     ///
     /// # Errors
-    /// Those of [`Consumer::recv_until`]; `Mismatch` if the next record carries bytes, or a block of another pool: it stays.
+    /// Those of [`Consumer::recv_until`]; `Mismatch` if the next record carries bytes, or a block of another pool: it stays. If
+    /// that pool was unlinked and made anew, the new one cannot receive it: [`Consumer::skip`] gets past it.
     pub fn recv_block_until<'p>(&mut self, pool: &'p Pool, deadline: Deadline) -> Result<Block<'p>> {
         let (id, len) = self.recv_block_raw(pool, deadline)?;
         Ok(Block::of(pool, id, len))
