@@ -4,7 +4,7 @@ use crate::errors;
 use crate::payload::Place;
 use crate::views::{get_item, still_exported, Loan, Window};
 use ipcx::{BlockId, Error};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyImportError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyMemoryView;
@@ -15,11 +15,14 @@ use std::sync::Arc;
 ///
 /// It has the buffer protocol: `memoryview(block)`, `numpy.frombuffer(block)`, `file.readinto(block)` and
 /// `block.as_array(dtype, shape)` see and change its bytes without a copy; `block[a:b]` and `bytes(block)` copy them. What is
-/// there before it is written is whatever was there.
+/// there before it is written is whatever was there. `len(block)` is how many bytes it has; of one that was received, how many
+/// were sent.
 ///
 /// At the end of the `with` block it goes back to the pool, unless it was sent before. To release or to send it while a
-/// memoryview or array of it exists is a BufferError; at the end of the `with` block it then goes back when the last of them is
-/// gone. Using it afterwards is a ValueError.
+/// memoryview or array of it exists is a BufferError: release or `del` them before. The end of the `with` block raises the same,
+/// and the block goes back when the last of them is gone. Using it afterwards is a ValueError.
+///
+/// In a forked child the memory of the parent's block can still be reached: do not touch it, it is the parent's.
 #[pyclass(frozen, module = "ipcx")]
 pub(crate) struct Block {
     window: Window,
@@ -49,7 +52,7 @@ impl Block {
         self.window.loan.resume();
     }
 
-    /// How many of its bytes are used.
+    /// How many of its bytes are used: all, or as many as were sent.
     pub(crate) fn used(&self) -> usize {
         self.window.place.len
     }
@@ -87,8 +90,15 @@ impl Block {
         self.window.loan.is_over()
     }
 
-    /// A NumPy array of its memory, without a copy: of this shape, or with as many items as fit. The block cannot be released
-    /// or sent while the array exists.
+    /// How many bytes it has, whatever was sent of it: the pool's block size. So many can be sent.
+    #[getter]
+    fn capacity(&self) -> usize {
+        self.pool.block_size()
+    }
+
+    /// A NumPy array of its memory, without a copy: of this shape, or with as many items as fit; one size of a shape may be
+    /// -1, which stands for as many as fit. The block cannot be released or sent while the array exists. NumPy is needed
+    /// only for this: `pip install numpy`.
     #[pyo3(signature = (dtype, shape=None))]
     fn as_array<'py>(
         slf: &Bound<'py, Self>,
@@ -97,13 +107,15 @@ impl Block {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         slf.get().window.check()?;
-        let numpy = py.import(pyo3::intern!(py, "numpy"))?;
+        let numpy = numpy(py)?;
         let dtype = numpy.getattr("dtype")?.call1((dtype,))?;
+        let most = slf.get().used() / dtype.getattr("itemsize")?.extract::<usize>()?.max(1);
         let shape = match shape {
             Some(shape) => {
-                shape.extract::<usize>().map(|n| vec![n]).or_else(|_| shape.extract::<Vec<usize>>())?
+                let sizes = shape.extract::<isize>().map(|n| vec![n]);
+                fitting(&sizes.or_else(|_| shape.extract::<Vec<isize>>())?, most)?
             }
-            None => vec![slf.get().used() / dtype.getattr("itemsize")?.extract::<usize>()?.max(1)],
+            None => vec![most],
         };
         let items = shape.iter().try_fold(1usize, |all, n| all.checked_mul(*n)).unwrap_or(usize::MAX >> 1);
         // `frombuffer` keeps a view, which keeps the block.
@@ -178,12 +190,37 @@ impl Drop for Block {
     }
 }
 
+fn numpy(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
+    py.import(pyo3::intern!(py, "numpy")).map_err(|error| {
+        if !error.is_instance_of::<PyImportError>(py) {
+            return error;
+        }
+        let explained = PyImportError::new_err("as_array needs NumPy: pip install numpy");
+        explained.set_cause(py, Some(error));
+        explained
+    })
+}
+
+/// A shape for at most so many items; -1, which may stand once, becomes as many as fit.
+fn fitting(shape: &[isize], most: usize) -> PyResult<Vec<usize>> {
+    let known = shape.iter().filter(|n| **n >= 0).try_fold(1usize, |all, n| all.checked_mul(*n as usize));
+    let mut open = 0;
+    let size = |n: &isize| match (n, known) {
+        (0.., _) => Ok(*n as usize),
+        (-1, _) if std::mem::replace(&mut open, 1) > 0 => Err("a shape has -1 at most once"),
+        (-1, Some(0)) => Err("a shape with -1 has no size of 0"),
+        (-1, _) => Ok(most / known.unwrap_or(usize::MAX)),
+        _ => Err("a shape has no negative sizes but -1"),
+    };
+    shape.iter().map(size).collect::<Result<_, _>>().map_err(PyValueError::new_err)
+}
+
 /// How many of a block's bytes are to be sent.
 pub(crate) fn checked_len(block: &Block, n: Option<usize>) -> PyResult<usize> {
-    let most = block.used();
+    let most = block.capacity();
     match n {
         Some(n) if n > most => Err(PyValueError::new_err(format!("{n} bytes of a block that has {most}"))),
         Some(n) => Ok(n),
-        None => Ok(most),
+        None => Ok(block.used()),
     }
 }

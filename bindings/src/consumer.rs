@@ -3,7 +3,7 @@
 use crate::block::Block;
 use crate::errors;
 use crate::exclusive::{Exclusive, Guard};
-use crate::payload::{boundaries_of, Place, Room};
+use crate::payload::{boundaries_of, size, Place, Room};
 use crate::pool::Pool;
 use crate::views::{Lender, Loan, Record};
 use crate::wait::{deadline, wait};
@@ -129,7 +129,7 @@ impl Consumer {
     fn recv_many<'py>(
         &self,
         py: Python<'py>,
-        max: usize,
+        #[pyo3(from_py_with = size)] max: usize,
         timeout: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyList>> {
         check_max(max)?;
@@ -165,7 +165,7 @@ impl Consumer {
     fn recv_packed<'py>(
         &self,
         py: Python<'py>,
-        max: usize,
+        #[pyo3(from_py_with = size)] max: usize,
         timeout: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyAny>)> {
         check_max(max)?;

@@ -2,6 +2,7 @@
 
 use crate::block::Block;
 use crate::errors;
+use crate::payload::size;
 use crate::producer::descriptor;
 use crate::segment::{reduce, strategy, Handle, Participant};
 use crate::wait::{deadline, slices, Ended};
@@ -56,9 +57,9 @@ impl Pool {
     fn create(
         py: Python<'_>,
         name: &str,
-        block_size: u64,
-        blocks: u64,
-        alignment: u64,
+        #[pyo3(from_py_with = size)] block_size: u64,
+        #[pyo3(from_py_with = size)] blocks: u64,
+        #[pyo3(from_py_with = size)] alignment: u64,
         mode: u32,
         max_participants: u32,
         directory: Option<PathBuf>,
@@ -81,9 +82,9 @@ impl Pool {
     fn open(
         py: Python<'_>,
         name: &str,
-        block_size: u64,
-        blocks: u64,
-        alignment: u64,
+        #[pyo3(from_py_with = size)] block_size: u64,
+        #[pyo3(from_py_with = size)] blocks: u64,
+        #[pyo3(from_py_with = size)] alignment: u64,
         mode: u32,
         max_participants: u32,
         directory: Option<PathBuf>,
@@ -107,8 +108,8 @@ impl Pool {
         name: &str,
         directory: Option<PathBuf>,
         schema: Option<String>,
-        block_size: u64,
-        blocks: u64,
+        #[pyo3(from_py_with = size)] block_size: u64,
+        #[pyo3(from_py_with = size)] blocks: u64,
     ) -> PyResult<Pool> {
         let segment = SegmentOptions { directory, schema, ..Default::default() };
         let options = PoolOptions { block_size, blocks, segment, ..Default::default() };
@@ -120,9 +121,9 @@ impl Pool {
     #[pyo3(signature = (*, block_size, blocks=0, alignment=0, max_participants=0, schema=None, wait="balanced"))]
     fn anonymous(
         py: Python<'_>,
-        block_size: u64,
-        blocks: u64,
-        alignment: u64,
+        #[pyo3(from_py_with = size)] block_size: u64,
+        #[pyo3(from_py_with = size)] blocks: u64,
+        #[pyo3(from_py_with = size)] alignment: u64,
         max_participants: u32,
         schema: Option<String>,
         wait: &str,
@@ -293,9 +294,15 @@ pub(crate) struct PoolStats {
 #[pymethods]
 impl PoolStats {
     fn __repr__(&self) -> String {
+        let holders: Vec<_> = self.holders.iter().map(PoolHolder::__repr__).collect();
         format!(
-            "PoolStats(block_size={}, blocks={}, free={}, owned={}, in_flight={})",
-            self.block_size, self.blocks, self.free, self.owned, self.in_flight
+            "PoolStats(block_size={}, blocks={}, free={}, owned={}, in_flight={}, holders=[{}])",
+            self.block_size,
+            self.blocks,
+            self.free,
+            self.owned,
+            self.in_flight,
+            holders.join(", ")
         )
     }
 }

@@ -3,7 +3,7 @@
 use crate::block::{checked_len, Block};
 use crate::errors;
 use crate::exclusive::{Exclusive, Guard};
-use crate::payload::{boundaries, Payload, Place, LARGE};
+use crate::payload::{boundaries, size, size_or_none, Payload, Place, LARGE};
 use crate::views::{Lender, Loan, Reservation};
 use crate::wait::{deadline, readable, wait, Ended};
 use ipcx::{Deadline, Error};
@@ -251,7 +251,11 @@ impl Producer {
 
     /// Reserve room for a record of n bytes, to be written in place: `with tx.reserve(n) as view:`.
     #[pyo3(signature = (n, timeout=None))]
-    fn reserve(slf: &Bound<'_, Self>, n: usize, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Reservation> {
+    fn reserve(
+        slf: &Bound<'_, Self>,
+        #[pyo3(from_py_with = size)] n: usize,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Reservation> {
         let deadline = deadline(timeout)?;
         let (py, this) = (slf.py(), slf.get());
         let state = this.lock(py)?;
@@ -269,7 +273,7 @@ impl Producer {
         &self,
         py: Python<'_>,
         file: &Bound<'_, PyAny>,
-        n: usize,
+        #[pyo3(from_py_with = size)] n: usize,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<usize> {
         let deadline = deadline(timeout)?;
@@ -288,14 +292,15 @@ impl Producer {
         }
     }
 
-    /// Hand a block of a pool over to the consumer, without a copy: all of its bytes, or the first n. The block is gone then.
-    /// To send it while a memoryview or array of it exists is a BufferError.
+    /// Hand a block of a pool over to the consumer, without a copy: len(block) bytes, or the first n, up to block.capacity.
+    /// The block is gone then. To send it while a memoryview or array of it exists is a BufferError: release or `del` them
+    /// before.
     #[pyo3(signature = (block, n=None, timeout=None))]
     fn send_block(
         &self,
         py: Python<'_>,
         block: &Bound<'_, Block>,
-        n: Option<usize>,
+        #[pyo3(from_py_with = size_or_none)] n: Option<usize>,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let (deadline, block) = (deadline(timeout)?, block.get());

@@ -2,6 +2,7 @@
 
 use crate::consumer::Consumer;
 use crate::errors;
+use crate::payload::size;
 use crate::producer::{descriptor, Producer};
 use crate::segment::{reduce, strategy, Handle, Participant};
 use ipcx::{RingOptions, RoleState, SegmentOptions};
@@ -51,7 +52,7 @@ impl Ring {
     fn create(
         py: Python<'_>,
         name: &str,
-        capacity: u64,
+        #[pyo3(from_py_with = size)] capacity: u64,
         mode: u32,
         max_participants: u32,
         directory: Option<PathBuf>,
@@ -73,7 +74,7 @@ impl Ring {
     fn open(
         py: Python<'_>,
         name: &str,
-        capacity: u64,
+        #[pyo3(from_py_with = size)] capacity: u64,
         mode: u32,
         max_participants: u32,
         directory: Option<PathBuf>,
@@ -96,7 +97,7 @@ impl Ring {
         name: &str,
         directory: Option<PathBuf>,
         schema: Option<String>,
-        capacity: u64,
+        #[pyo3(from_py_with = size)] capacity: u64,
     ) -> PyResult<Ring> {
         let options = Ring::options(capacity, directory, schema);
         Ring::make(py, name, &options, || ipcx::Ring::attach_with(name, &options))
@@ -107,7 +108,7 @@ impl Ring {
     #[pyo3(signature = (*, capacity=0, max_participants=0, schema=None, wait="balanced"))]
     fn anonymous(
         py: Python<'_>,
-        capacity: u64,
+        #[pyo3(from_py_with = size)] capacity: u64,
         max_participants: u32,
         schema: Option<String>,
         wait: &str,

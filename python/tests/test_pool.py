@@ -4,6 +4,7 @@ import gc
 import multiprocessing
 import os
 import pickle
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -100,6 +101,23 @@ def test_an_array_is_the_memory_itself(pool: ipcx.Pool) -> None:
     block.release()
 
 
+def test_one_size_of_an_array_is_what_fits(pool: ipcx.Pool) -> None:
+    block = pool.acquire()
+    assert block.as_array("u1", (2, -1)).shape == (2, 500)
+    assert block.as_array("<u4", (-1, 3)).shape == (83, 3), "250 items; one is left over"
+    assert block.as_array("<f8", -1).shape == (125,)
+    for shape in ((-1, -1), (-1, 0), (-2, 5), -3, (2, -2)):
+        with pytest.raises(ValueError, match="-1"):
+            block.as_array("u1", shape)
+    block.release()
+
+
+def test_without_numpy_an_array_says_how_to_get_it(pool: ipcx.Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    with pool.acquire() as block, pytest.raises(ImportError, match="pip install numpy"):
+        block.as_array("u1")
+
+
 def test_acquire_waits_as_long_as_it_is_told(pool: ipcx.Pool) -> None:
     held = [pool.acquire() for _ in range(4)]
     with pytest.raises(ipcx.WouldBlock):
@@ -134,6 +152,28 @@ def test_a_block_goes_through_a_ring(pool: ipcx.Pool, tx: ipcx.Producer, rx: ipc
     with pytest.raises(ipcx.Mismatch, match="bytes"):
         rx.recv_block(pool)
     assert rx.recv() == b"bytes"
+
+
+def test_a_received_block_has_what_was_sent_and_can_be_sent_with_more(
+    pool: ipcx.Pool, tx: ipcx.Producer, rx: ipcx.Consumer
+) -> None:
+    block = pool.acquire()
+    block[:] = b"x" * 999 + b"y"
+    assert len(block) == block.capacity == 1000
+    tx.send_block(block, 3)
+    block = rx.recv_block(pool)
+    assert (len(block), block.capacity, memoryview(block).nbytes) == (3, 1000, 3)
+    with pytest.raises(ValueError, match="1001 bytes of a block that has 1000"):
+        tx.send_block(block, 1001)
+    with pytest.raises(ValueError, match="negative"):
+        tx.send_block(block, -1)
+    tx.send_block(block, 1000)
+    block = rx.recv_block(pool)
+    assert bytes(block) == b"x" * 999 + b"y"
+    tx.send_block(block, 0)
+    block = rx.recv_block(pool)
+    tx.send_block(block)
+    assert len(rx.recv_block(pool)) == 0, "all that was sent"
 
 
 def test_a_block_of_a_pool_that_was_made_anew_is_skipped(pool: ipcx.Pool, tx: ipcx.Producer, rx: ipcx.Consumer) -> None:
@@ -186,7 +226,9 @@ def test_what_a_killed_process_owned_comes_back(pool: ipcx.Pool) -> None:
         return [theirs.acquire() for _ in range(3)]
 
     killed(work)
-    holder = pool.stats().holders[0]
+    stats = pool.stats()
+    assert stats.owned == 3 and "holders=[PoolHolder(" in repr(stats) and "alive=False, blocks=3)]" in repr(stats)
+    holder = stats.holders[0]
     assert (holder.alive, holder.blocks) == (False, 3) and holder.process is not None
     assert pool.recover() == 3
     killed(work)
@@ -243,6 +285,9 @@ def test_a_pool_without_a_block_size_is_one_that_exists(name: str) -> None:
 
 
 def test_bad_options_are_refused(name: str) -> None:
+    for block_size, blocks, alignment in ((-1, 0, 0), (64, -1, 0), (64, 0, -64)):
+        with pytest.raises(ValueError, match="negative"):
+            ipcx.Pool.create(name, block_size=block_size, blocks=blocks, alignment=alignment)
     with pytest.raises(ValueError, match="block_size"):
         ipcx.Pool.create(name, block_size=0)
     with pytest.raises(ipcx.NoSpace, match="bytes are needed"):

@@ -104,9 +104,9 @@ def test_many_are_sent_as_far_as_they_fit(tx: ipcx.Producer, rx: ipcx.Consumer) 
         tx.send_many([b"x", "text"])  # type: ignore[list-item]
     assert rx.recv_many(9) == records[:3]
     for max in (0, -1):
-        with pytest.raises((ValueError, OverflowError)):
+        with pytest.raises(ValueError):
             rx.recv_many(max)
-        with pytest.raises((ValueError, OverflowError)):
+        with pytest.raises(ValueError):
             rx.recv_packed(max)
 
 
