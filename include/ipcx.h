@@ -108,7 +108,7 @@
 /** Success. */
 #define IPCX_OK 0
 
-/** Full or empty, and the call does not wait. */
+/** Nothing to receive or acquire, or no room to send; and the call does not wait. */
 #define IPCX_E_AGAIN (-1)
 /** The deadline passed. Nothing happened. */
 #define IPCX_E_TIMEDOUT (-2)
@@ -289,7 +289,10 @@ typedef struct ipcx_stats {
     uint64_t blocks;
     /** Of a pool: blocks that can be acquired. */
     uint64_t blocks_free;
-    /** Of a pool: blocks that participants own, dead ones among them (see ipcx_pool_holders()). */
+    /**
+     * Of a pool: blocks that participants own, dead ones among them until they are recovered (see
+     * ipcx_pool_holders()).
+     */
     uint64_t blocks_owned;
     /** Of a pool: blocks that were sent and not yet received. */
     uint64_t blocks_in_flight;
@@ -349,7 +352,7 @@ typedef struct ipcx_pool_holder {
     uint32_t pid;
     /**
      * 1, or 0 if it died: then its blocks come back with ipcx_pool_recover(), or when an acquire finds nothing
-     * else.
+     * else (one that does not wait looks for the dead at most every 50 ms).
      */
     uint32_t alive;
     /** How many blocks it owns. */
@@ -920,7 +923,8 @@ int ipcx_pool_share_fd(ipcx_pool *pool);
 /**
  * A block, in `*block`; waits up to `timeout_ns` for one to be released. What is in it is whatever was there.
  *
- * A few nanoseconds and no system call where this handle has released a block before.
+ * A few nanoseconds and no system call where this handle has released a block before. A call that waits gives
+ * the blocks of the dead back; one that does not wait looks for the dead at most every 50 ms.
  *
  * Ownership: the block is the handle's, until ipcx_pool_release(), ipcx_producer_send_block() or
  * ipcx_pool_close(). If the process dies, it goes back to the pool.
@@ -945,7 +949,8 @@ int ipcx_pool_release(ipcx_pool *pool, ipcx_block *block);
  * and through which no living process has sent or received blocks. `*reclaimed`, which may be NULL, gets the
  * number of blocks.
  *
- * Only the second needs this call: an acquire that finds nothing free does the first by itself.
+ * Only the second needs this call: an acquire that finds nothing free does the first by itself. One that waits
+ * does it while it waits; one that does not wait looks for the dead at most every 50 ms. This call looks at once.
  *
  * Thread-safe, does not block. Not async-signal-safe.
  * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.

@@ -150,7 +150,8 @@ impl Pool {
         fd.map(IntoRawFd::into_raw_fd).map_err(|error| self.handle.raise(py, &error))
     }
 
-    /// A block; waits for one to be released if none is free.
+    /// A block; waits for one to be released if none is free. While it waits, it gives the blocks of the dead back; with
+    /// timeout=0, it looks for the dead at most every 50 ms.
     #[pyo3(signature = (timeout=None))]
     fn acquire(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Block> {
         let deadline = deadline(timeout)?;
@@ -167,7 +168,8 @@ impl Pool {
 
     /// Give back what dead processes owned, and what is in flight on rings that are gone. Returns how many blocks.
     ///
-    /// Only the second needs this call: an acquire that finds nothing free does the first by itself.
+    /// Only the second needs this call: an acquire that finds nothing free does the first by itself. One that waits does it
+    /// while it waits; one with timeout=0 looks for the dead at most every 50 ms. This call looks at once.
     fn recover(&self, py: Python<'_>) -> PyResult<u64> {
         let pool = self.handle.get()?;
         py.detach(|| pool.recover()).map_err(|error| self.handle.raise(py, &error))
@@ -258,7 +260,8 @@ impl Pool {
 pub(crate) struct PoolHolder {
     /// Which process it is, if it says so.
     process: Option<Participant>,
-    /// False if it died; then its blocks come back with recover(), or when an acquire finds nothing else.
+    /// False if it died; then its blocks come back with recover(), or when an acquire finds nothing else (one with timeout=0
+    /// looks for the dead at most every 50 ms).
     alive: bool,
     /// How many blocks it owns.
     blocks: u64,
@@ -283,7 +286,7 @@ pub(crate) struct PoolStats {
     blocks: u64,
     /// Blocks that can be acquired.
     free: u64,
-    /// Blocks that processes own.
+    /// Blocks that processes own, dead ones among them until they are recovered.
     owned: u64,
     /// Blocks that were sent and not yet received.
     in_flight: u64,

@@ -43,8 +43,8 @@ impl fmt::Display for Context {
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Full or empty, and the call does not wait.
-    #[error("would block: nothing to receive, or no room to send; try again or use a call that waits")]
+    /// Nothing to receive or acquire, no room to send, or locked; and the call does not wait.
+    #[error("would block: nothing to receive, no room to send, no block or permit free, or the lock is held; try again or use a call that waits")]
     WouldBlock,
     /// The deadline passed. Nothing happened.
     #[error("timed out")]

@@ -318,7 +318,7 @@ impl Semaphore {
     }
 
     /// Gives back what dead participants held; says how many permits. An acquire that finds nothing does this by
-    /// itself.
+    /// itself, but looks for the dead at most every 50 ms where it does not wait. This call looks at once.
     ///
     /// # Errors
     /// `Forked`, `Os`.

@@ -11,7 +11,7 @@ use std::fmt::Write;
 
 /// Success.
 pub const IPCX_OK: c_int = 0;
-/// Full or empty, and the call does not wait.
+/// Nothing to receive or acquire, or no room to send; and the call does not wait.
 pub const IPCX_E_AGAIN: c_int = -1;
 /// The deadline passed. Nothing happened.
 pub const IPCX_E_TIMEDOUT: c_int = -2;

@@ -157,7 +157,8 @@ pub struct ipcx_stats {
     pub blocks: u64,
     /// Of a pool: blocks that can be acquired.
     pub blocks_free: u64,
-    /// Of a pool: blocks that participants own, dead ones among them (see ipcx_pool_holders()).
+    /// Of a pool: blocks that participants own, dead ones among them until they are recovered (see
+    /// ipcx_pool_holders()).
     pub blocks_owned: u64,
     /// Of a pool: blocks that were sent and not yet received.
     pub blocks_in_flight: u64,

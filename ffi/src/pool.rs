@@ -38,7 +38,7 @@ pub struct ipcx_pool_holder {
     /// Its process, in its own PID namespace. For display only.
     pub pid: u32,
     /// 1, or 0 if it died: then its blocks come back with ipcx_pool_recover(), or when an acquire finds nothing
-    /// else.
+    /// else (one that does not wait looks for the dead at most every 50 ms).
     pub alive: u32,
     /// How many blocks it owns.
     pub blocks: u64,
@@ -227,7 +227,8 @@ pub unsafe extern "C" fn ipcx_pool_share_fd(pool: *mut ipcx_pool) -> c_int {
 
 /// A block, in `*block`; waits up to `timeout_ns` for one to be released. What is in it is whatever was there.
 ///
-/// A few nanoseconds and no system call where this handle has released a block before.
+/// A few nanoseconds and no system call where this handle has released a block before. A call that waits gives
+/// the blocks of the dead back; one that does not wait looks for the dead at most every 50 ms.
 ///
 /// Ownership: the block is the handle's, until ipcx_pool_release(), ipcx_producer_send_block() or
 /// ipcx_pool_close(). If the process dies, it goes back to the pool.
@@ -269,7 +270,8 @@ pub unsafe extern "C" fn ipcx_pool_release(pool: *mut ipcx_pool, block: *mut ipc
 /// and through which no living process has sent or received blocks. `*reclaimed`, which may be NULL, gets the
 /// number of blocks.
 ///
-/// Only the second needs this call: an acquire that finds nothing free does the first by itself.
+/// Only the second needs this call: an acquire that finds nothing free does the first by itself. One that waits
+/// does it while it waits; one that does not wait looks for the dead at most every 50 ms. This call looks at once.
 ///
 /// Thread-safe, does not block. Not async-signal-safe.
 /// Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.

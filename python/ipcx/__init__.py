@@ -21,6 +21,8 @@ handed from process to process through rings, and read in place.
     with rx.recv_block(pool) as block:
         print(block.as_array("uint8").mean())
 
+Arrays (as_array) need NumPy; nothing else does.
+
 Calls that wait take `timeout`: seconds, 0 not
 to wait, None (the default) for ever. While they wait, other threads run, and Ctrl-C ends them.
 
@@ -31,7 +33,7 @@ What goes wrong with a segment or a peer is an `ipcx.Error`, and also the built-
 FileNotFoundError, ...). A wrong argument, or the use of something closed, is a plain ValueError or TypeError.
 
 Handles may be used by several threads; endpoints (Producer, Consumer) belong to one thread at a time. After fork, the
-child attaches anew; inherited objects raise `Forked`.
+child attaches anew; inherited objects raise `Forked`. The memory of an inherited block stays reachable: do not touch it.
 """
 
 from ipcx._errors import (

@@ -24,7 +24,7 @@ class Error(OSError):
 
 
 class WouldBlock(Error, BlockingIOError):
-    """Nothing to receive, or no room to send, and the call does not wait (`timeout=0`)."""
+    """Nothing to receive, no room to send, or no block free, and the call does not wait (`timeout=0`)."""
 
 
 class Timeout(Error, TimeoutError):

@@ -57,6 +57,12 @@ def test_frames_pass_a_filter_that_is_killed_again_and_again(tmp_path: Path) -> 
     assert (picture(image) == 255 - drawn(written)).all()
 
 
+def test_every_option_says_what_it_does() -> None:
+    help = subprocess.run([sys.executable, str(ROOT / "scripts/frames"), "--help"], capture_output=True, text=True, check=True)
+    for option in ("--kills N", "--every SECONDS", "--rate FRAMES", "--picture FILE"):
+        assert re.search(rf"^  {option}\s+\S", help.stdout, re.MULTILINE), option
+
+
 def intact(frame: npt.NDArray[np.uint8]) -> None:
     pass
 

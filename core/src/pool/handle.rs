@@ -238,7 +238,8 @@ impl Pool {
 
     /// A block, if one is free now. What is in it is whatever was there.
     ///
-    /// A few nanoseconds and no system call where this handle has released a block before. Not async-signal-safe.
+    /// A few nanoseconds and no system call where this handle has released a block before. Blocks of the dead come back only
+    /// where this handle has not looked for the dead for 50 ms; [`Pool::recover`] looks at once. Not async-signal-safe.
     ///
     /// # Errors
     /// `WouldBlock` if none is free, `Forked`.
@@ -361,7 +362,8 @@ impl Pool {
     /// Gives back what dead participants owned, and what is in flight on rings that are gone: that no name leads to, and
     /// through which no living process has sent or received blocks. Says how many blocks.
     ///
-    /// Only the second needs this call: an acquire that finds nothing free does the first by itself.
+    /// Only the second needs this call: an acquire that finds nothing free does the first by itself. One that waits does it
+    /// while it waits; one that does not wait looks for the dead at most every 50 ms. This call looks at once.
     ///
     /// # Errors
     /// `Forked`, `Os`.

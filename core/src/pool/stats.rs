@@ -51,7 +51,7 @@ pub struct PoolStats {
     pub blocks: u64,
     /// Blocks that can be acquired, those that participants keep ready among them.
     pub free: u64,
-    /// Blocks that participants own.
+    /// Blocks that participants own, dead ones among them until they are recovered.
     pub owned: u64,
     /// Blocks that were sent and not yet received.
     pub in_flight: u64,
@@ -65,7 +65,8 @@ pub struct PoolStats {
 pub struct PoolHolder {
     /// Which process it is, if it says so.
     pub process: Option<Participant>,
-    /// False if it died; then the blocks come back with the next [`Pool::recover`], or when an acquire finds nothing else.
+    /// False if it died; then the blocks come back with the next [`Pool::recover`], or when an acquire finds nothing else (one
+    /// that does not wait looks for the dead at most every 50 ms).
     pub alive: bool,
     /// How many it owns.
     pub blocks: u64,
