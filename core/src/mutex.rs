@@ -51,12 +51,19 @@ impl Mutex {
     /// Locks it for the participant in `slot`, if nobody owns it.
     #[inline(always)]
     pub(crate) fn try_lock(&self, slot: u32) -> Option<Locked> {
-        let abandoned = self.word.load(Ordering::Relaxed) & !OWNER; // Relaxed: the exchange decides.
-        self.word
-            // Acquire: partner `unlock` and `bury`.
-            .compare_exchange(abandoned, abandoned | (slot + 1), Ordering::Acquire, Ordering::Relaxed)
-            .is_ok()
-            .then_some(Locked { abandoned: abandoned & ABANDONED != 0 })
+        // Acquire: partner `unlock` and `bury`. Without a look before, which would fetch the line twice.
+        match self.word.compare_exchange(0, slot + 1, Ordering::Acquire, Ordering::Relaxed) {
+            Ok(_) => Some(Locked { abandoned: false }),
+            Err(ABANDONED) => self.try_lock_abandoned(slot),
+            Err(_) => None,
+        }
+    }
+
+    #[cold]
+    fn try_lock_abandoned(&self, slot: u32) -> Option<Locked> {
+        let ours = ABANDONED | (slot + 1);
+        let locked = self.word.compare_exchange(ABANDONED, ours, Ordering::Acquire, Ordering::Relaxed);
+        locked.is_ok().then_some(Locked { abandoned: true })
     }
 
     /// Unlocks it, and wakes one who waits. For its owner.
@@ -70,6 +77,12 @@ impl Mutex {
     #[inline(always)]
     pub(crate) fn owner(&self) -> Option<u32> {
         (self.word.load(Ordering::Relaxed) & OWNER).checked_sub(1) // Relaxed: a hint; the lease decides.
+    }
+
+    /// True if the word is one that this many participants may write.
+    pub(crate) fn is_sound(&self, participants: u32) -> bool {
+        let word = self.word.load(Ordering::Relaxed);
+        word & !(OWNER | ABANDONED) == 0 && word & OWNER <= participants
     }
 
     /// Frees it if the participant in `slot` owns it, who is dead. For the holder of that slot's lease.

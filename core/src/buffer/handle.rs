@@ -543,7 +543,10 @@ struct FreeMutex<'a> {
 impl Condition for FreeMutex<'_> {
     fn ready(&mut self) -> Result<bool> {
         // What was found before a sleep is not lost.
-        self.found = self.found.or_else(|| self.core.memory.control().mutex.try_lock(self.core.slot()));
+        let mutex = &self.core.memory.control().mutex;
+        if self.found.is_none() && mutex.owner().is_none() {
+            self.found = mutex.try_lock(self.core.slot()); // Looked first: whoever spins leaves the line to the owner.
+        }
         Ok(self.found.is_some())
     }
 
@@ -562,12 +565,12 @@ impl Condition for FreeMutex<'_> {
         if asked != 0 && now.saturating_sub(asked) < SLICE {
             return Ok(());
         }
-        let (Some(owner), Some(turn)) = (mutex.owner(), leases.try_turn()) else { return Ok(()) };
-        core.asked.store(now.max(1), Ordering::Relaxed);
-        if owner >= leases.participants() {
-            return Err(core.corrupt("the lock belongs to no participant"));
+        if !mutex.is_sound(leases.participants()) {
+            return Err(core.corrupt("the lock is not in a state that ipcx writes"));
         }
+        let (Some(owner), Some(turn)) = (mutex.owner(), leases.try_turn()) else { return Ok(()) };
         leases.bury(&turn, owner, |slot| mutex.bury(slot, core.memory.kernel()))?;
+        core.asked.store(now.max(1), Ordering::Relaxed); // Who got no answer may ask again at once.
         self.found = mutex.try_lock(core.slot());
         Ok(())
     }
