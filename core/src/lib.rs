@@ -73,6 +73,9 @@ mod bytes;
 mod error;
 #[cfg(not(loom))]
 mod lease;
+#[cfg(loom)]
+#[path = "watch/level.rs"]
+mod level;
 #[cfg(not(loom))]
 mod name;
 #[cfg(not(loom))]

@@ -13,6 +13,7 @@
 //! | `ring` | sending, receiving, batches, sleeping, taking over |
 //! | `sleepers` | two sleepers of one side |
 //! | `buffer` | reading while writers write, waiting for a version, the condition |
+//! | `level` | the state behind a descriptor |
 //! | `mutex` | exclusion, and who learns that an owner died |
 //! | `event` | any number of sleepers, stale bits |
 //! | `pool` | magazines, sleeping, handing blocks over, reclaiming them |
@@ -24,6 +25,7 @@
 mod buffer;
 mod event;
 mod kernel;
+mod level;
 mod mutex;
 mod pool;
 mod ring;

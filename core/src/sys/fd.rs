@@ -33,14 +33,16 @@ impl Flag {
     pub(crate) fn new() -> SysResult<Flag> {
         EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).map(Flag)
     }
+}
 
-    /// Makes the descriptor readable. Raising twice is harmless.
-    pub(crate) fn raise(&self) {
+impl crate::watch::level::Flag for Flag {
+    /// Makes the descriptor readable. `ssize_t write(int, const void *, size_t)`
+    fn raise(&self) {
         let _ = self.0.write(1); // EAGAIN only at 2^64 - 1, when it is raised anyway.
     }
 
-    /// Makes the descriptor unreadable. Lowering twice is harmless.
-    pub(crate) fn lower(&self) {
+    /// Makes the descriptor unreadable. `ssize_t read(int, void *, size_t)`
+    fn lower(&self) {
         let _ = self.0.read(); // EAGAIN when it is lowered already.
     }
 }

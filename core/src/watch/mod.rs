@@ -12,15 +12,16 @@
 //! | `STOPPED` | - | ends |
 //!
 //! The endpoint moves `RAISED` to `ARMED` when it finds itself not ready after an operation; the thread moves `ARMED`
-//! to `RAISED`; dropping moves either to `STOPPED`. Whoever has moved it makes the descriptor say so, and looks
-//! afterwards whether the state is still the same: so that the last one to touch the descriptor leaves it right. There
-//! is no lock, so that a signal handler may use an endpoint in whose call it came.
+//! to `RAISED`; dropping moves either to `STOPPED`. `level` says how the descriptor follows.
+
+pub(crate) mod level;
 
 use crate::error::{from_errno, Error, Result};
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU32, Ordering};
 use crate::sys::fd::Flag;
 use crate::sys::{clock, fork, futex, signal, thread};
 use crate::wait::SLICE;
+use level::{Flag as _, Level, Seen};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -38,20 +39,12 @@ pub(crate) trait Watched: Send + Sync + 'static {
     fn wake(&self, target: u64);
 }
 
-const RAISED: u32 = 0;
-const ARMED: u32 = 1;
-const STOPPED: u32 = 2;
-const STATE: u32 = 3;
-/// The rest counts the changes.
-const CHANGE: u32 = 4;
 /// How long the thread waits for room in the queue of signals.
 const FULL_QUEUE: Duration = Duration::from_millis(1);
 
 struct Shared {
     flag: Flag,
-    state: AtomicU32,
-    /// What an armed thread waits for.
-    target: AtomicU64,
+    level: Level,
     /// The signal that is queued when the thread raises the flag, 0 for none, and the value that goes with it.
     signal: AtomicU32,
     value: AtomicU32,
@@ -59,36 +52,11 @@ struct Shared {
 }
 
 impl Shared {
-    fn state(&self) -> u32 {
-        self.state.load(Ordering::Acquire) // Partner: `change`; the target is seen.
-    }
-
-    /// From one state to another; false if it is not the first.
-    fn change(&self, from: u32, to: u32) -> bool {
-        let next = (from & !STATE).wrapping_add(CHANGE) | to;
-        self.state.compare_exchange(from, next, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-    }
-
-    /// Makes the descriptor say what the state is.
-    fn show(&self) {
-        loop {
-            let state = self.state();
-            match state & STATE {
-                RAISED => self.flag.raise(),
-                ARMED => self.flag.lower(),
-                _ => return,
-            }
-            if self.state() == state {
-                return;
-            }
-        }
-    }
-
     /// Ends the thread's sleep, whatever it sleeps on.
-    fn wake(&self, before: u32, target: u64) {
+    fn wake(&self, before: Seen) {
         // SAFETY: the word lives as long as `self`.
-        unsafe { futex::wake(std::ptr::from_ref(&self.state).cast(), 1) };
-        if before & STATE == ARMED {
+        unsafe { futex::wake(std::ptr::from_ref(&self.level.state).cast(), 1) };
+        if let Seen::Armed { target, .. } = before {
             self.watched.wake(target);
         }
     }
@@ -96,25 +64,21 @@ impl Shared {
     /// The thread.
     fn watch(&self) {
         loop {
-            let (state, target) = (self.state(), self.target.load(Ordering::Relaxed));
-            match state & STATE {
-                STOPPED => return,
-                RAISED => {
+            match self.level.seen() {
+                Seen::Stopped => return,
+                Seen::Raised(state) => {
+                    let word = std::ptr::from_ref(&self.level.state).cast();
                     // SAFETY: as in `wake`. However it ends, the state is looked at again.
-                    let _ = unsafe {
-                        futex::wait(std::ptr::from_ref(&self.state).cast(), state, clock::now() + 20 * SLICE)
-                    };
+                    let _ = unsafe { futex::wait(word, state, clock::now() + 20 * SLICE) };
                 }
-                _ if self.watched.ready(target) || self.watched.peer_is_gone() => self.raise(state),
-                _ => self.watched.nap(target, clock::now() + SLICE),
+                Seen::Armed { state, target } => {
+                    if !self.watched.ready(target) && !self.watched.peer_is_gone() {
+                        self.watched.nap(target, clock::now() + SLICE);
+                    } else if self.level.raise(state, &self.flag) {
+                        self.send_signal();
+                    }
+                }
             }
-        }
-    }
-
-    fn raise(&self, armed: u32) {
-        if self.change(armed, RAISED) {
-            self.show();
-            self.send_signal();
         }
     }
 
@@ -152,8 +116,7 @@ impl Watcher {
         flag.raise();
         let shared = Arc::new(Shared {
             flag,
-            state: AtomicU32::new(RAISED),
-            target: AtomicU64::new(0),
+            level: Level::new(),
             signal: AtomicU32::new(0),
             value: AtomicU32::new(0),
             watched,
@@ -178,7 +141,7 @@ impl Watcher {
         }
         self.shared.value.store(value, Ordering::Relaxed);
         self.shared.signal.store(signal as u32, Ordering::Release); // Partner: `try_signal`.
-        if self.shared.state() & STATE == RAISED {
+        if let Seen::Raised(_) = self.shared.level.seen() {
             self.shared.send_signal();
         }
         Ok(())
@@ -187,22 +150,11 @@ impl Watcher {
     /// After an operation: makes the descriptor say whether the endpoint is `ready`. Async-signal-safe.
     pub(crate) fn update(&self, ready: bool, target: u64) {
         let shared = &*self.shared;
-        let before = shared.state();
-        let old = shared.target.load(Ordering::Relaxed);
-        if before & STATE == if ready { RAISED } else { ARMED } && (ready || old == target) {
-            return;
-        }
-        shared.target.store(target, Ordering::Relaxed); // Partner: `change`.
-                                                        // Another thread's change, or the watcher's, that comes between has seen what this thread saw, or later.
-        let mut from = before;
-        while !shared.change(from, if ready { RAISED } else { ARMED }) {
-            from = shared.state();
-        }
-        shared.show();
-        if ready && from & STATE == ARMED {
+        let Some(before) = shared.level.set(ready, target, &shared.flag) else { return };
+        if ready && matches!(before, Seen::Armed { .. }) {
             shared.try_signal();
         }
-        shared.wake(from, old);
+        shared.wake(before);
     }
 }
 
@@ -216,10 +168,9 @@ impl Drop for Watcher {
         }
         let shared = &*self.shared;
         shared.signal.store(0, Ordering::Release); // It does not wait for room any more.
-        let before = shared.state.swap(STOPPED, Ordering::AcqRel);
+        let before = shared.level.stop();
         while !thread.is_finished() {
-            // Again until it is heard: a nap may only just begin.
-            shared.wake(before, shared.target.load(Ordering::Relaxed));
+            shared.wake(before); // Again until it is heard: a nap may only just begin.
             std::thread::sleep(Duration::from_micros(50));
         }
         let _ = thread.join();
