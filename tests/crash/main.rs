@@ -18,19 +18,21 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `victim.c` | the operations, between two marks |
+//! | `victim.c`, `../src/bin/victim.rs` | the operations, between two marks |
 //! | `tracee` | a victim as a stopped process: steps, breakpoints, system calls, death |
 //! | `image` | what the files are like between two instructions |
 //! | `stage` | what a sweep needs to know of an operation |
-//! | `ring`, `segment`, `pool` | start states, and survivors who finish |
+//! | `ring`, `segment`, `pool`, `buffer` | start states, and survivors who finish |
 //! | `sweep` | single cases |
 //! | `errors` | errors that a system call may give |
 //! | `plan` | which cases a worker tries |
 //! | `tally` | how far it got |
 //!
-//! The process of the tests is the survivor; the victims are C programs with the release library. One worker, a process of its own,
-//! runs on each processor: its tracer, victims and sleepers never need two at a time.
+//! The process of the tests is the survivor; the victims are C programs with the release library, and Rust programs for what C
+//! does not have yet. One worker, a process of its own, runs on each processor: its tracer, victims and sleepers never
+//! need two at a time.
 
+mod buffer;
 mod errors;
 mod image;
 mod plan;
@@ -64,7 +66,10 @@ const STUCK: Duration = Duration::from_secs(30);
 
 /// The one of this name, or those whose names have it in them.
 fn scenarios(filter: &str) -> Vec<Scenario> {
-    let all = || segment::scenarios().into_iter().chain(ring::scenarios()).chain(pool::scenarios());
+    let all = || {
+        let first = segment::scenarios().into_iter().chain(ring::scenarios());
+        first.chain(pool::scenarios()).chain(buffer::scenarios())
+    };
     let exact: Vec<_> = all().filter(|scenario| scenario.name == filter).collect();
     if exact.is_empty() {
         return all().filter(|scenario| scenario.name.contains(filter)).collect();
@@ -92,7 +97,7 @@ fn with_worker<T>(scenarios: Vec<Scenario>, seed: u64, work: impl FnOnce(&mut Wo
     static BEAT: AtomicU64 = AtomicU64::new(0);
     std::thread::spawn(|| watch(&BEAT));
     let place = Place::new();
-    let mut nursery = Nursery::start(&ipcx_tests::compile("tests/crash/victim.c"), &place);
+    let mut nursery = Nursery::start(&place);
     let workshop = Workshop {
         place: &place,
         nursery: &mut nursery,
@@ -126,7 +131,7 @@ fn be_a_worker(orders: &str, filter: &str) {
 
 /// Everything, on each processor.
 fn sweep_all(filter: &str) -> bool {
-    ipcx_tests::compile("tests/crash/victim.c");
+    ipcx_tests::compile("tests/crash/victim.c"); // before the workers need it
     let allowed = sched_getaffinity(Pid::from_raw(0)).expect("own processors");
     let processors: Vec<_> =
         (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap_or(false)).collect();

@@ -50,7 +50,7 @@ type Make = dyn for<'a> Fn(&mut Workshop<'a>) -> Box<dyn Stage + 'a> + Sync + Se
 pub(crate) struct Scenario {
     /// `operation/state`.
     pub(crate) name: String,
-    /// What `victim.c` calls it.
+    /// What the victim's program calls it.
     pub(crate) operation: &'static str,
     /// The segment it is about.
     pub(crate) target: &'static str,

@@ -4,8 +4,8 @@
 //! at the nearest address before it that the run came to seldom, and steps from there: a step costs two
 //! exceptions and two switches between processes (32 µs in a virtual machine), a breakpoint the same only once.
 //!
-//! A [`Nursery`] is the program `victim.c`, loaded and linked once; each victim is a fork of it, which is quicker than a
-//! program's start and leaves the library as a fresh process has it. Addresses are not randomised and
+//! A [`Nursery`] has the programs `victim.c` and `victim.rs`, loaded and linked once; each victim is a fork of one of them, which is
+//! quicker than a program's start and leaves the library as a fresh process has it. Addresses are not randomised and
 //! nothing runs beside the victim, so the same operation takes the same steps again, but for the clock.
 
 use ipcx_tests::Place;
@@ -34,20 +34,47 @@ fn peek(pid: Pid, offset: usize) -> u64 {
     ptrace::read_user(pid, offset as ptrace::AddressType).expect("a stopped tracee's register") as u64
 }
 
-/// The program from which victims are forked. ptrace binds it to the thread that made it.
+/// Begins the names of the operations of the program in Rust. All others are in C.
+const IN_RUST: &str = "buffer_";
+
+/// The programs from which victims are forked. ptrace binds them to the thread that made them.
 #[derive(Debug)]
 pub(crate) struct Nursery {
+    c: Program,
+    rust: Program,
+}
+
+/// One of them.
+#[derive(Debug)]
+struct Program {
     child: Child,
     input: ChildStdin,
     thread: PhantomData<*const ()>,
 }
 
 impl Nursery {
-    /// Starts the program in a place, in which its victims find segments by name.
+    /// Starts the programs in a place, in which their victims find segments by name.
     ///
     /// # Panics
     /// If tracing is not permitted.
-    pub(crate) fn start(program: &Path, place: &Place) -> Nursery {
+    pub(crate) fn start(place: &Place) -> Nursery {
+        let c = ipcx_tests::compile("tests/crash/victim.c");
+        let rust = Path::new(env!("CARGO_BIN_EXE_victim"));
+        Nursery { c: Program::start(&c, place), rust: Program::start(rust, place) }
+    }
+
+    /// A victim, prepared and stopped right before its operation.
+    ///
+    /// # Panics
+    /// If it does not come to its first mark.
+    pub(crate) fn victim(&mut self, operation: &str, name: &str) -> Victim<'_> {
+        let program = if operation.starts_with(IN_RUST) { &mut self.rust } else { &mut self.c };
+        program.victim(operation, name)
+    }
+}
+
+impl Program {
+    fn start(program: &Path, place: &Place) -> Program {
         let mut command = Command::new(program);
         // Functions are looked up now, and not in the middle of an operation.
         command
@@ -63,24 +90,20 @@ impl Nursery {
             Options::PTRACE_O_TRACEFORK | Options::PTRACE_O_EXITKILL | Options::PTRACE_O_TRACESYSGOOD;
         ptrace::seize(Pid::from_raw(child.id() as i32), options).expect("permission to trace a child");
         let input = child.stdin.take().expect("a pipe");
-        Nursery { child, input, thread: PhantomData }
+        Program { child, input, thread: PhantomData }
     }
 
-    /// A victim, prepared and stopped right before its operation.
-    ///
-    /// # Panics
-    /// If it does not come to its first mark.
-    pub(crate) fn victim(&mut self, operation: &str, name: &str) -> Victim<'_> {
-        self.input.write_all(format!("{operation} {name}\n").as_bytes()).expect("a living nursery");
+    fn victim(&mut self, operation: &str, name: &str) -> Victim<'_> {
+        self.input.write_all(format!("{operation} {name}\n").as_bytes()).expect("a living program");
         let own = Pid::from_raw(self.child.id() as i32);
         let status = wait(own);
         assert!(
             matches!(status, WaitStatus::PtraceEvent(_, _, event) if event == Event::PTRACE_EVENT_FORK as i32),
-            "the nursery forks: {status:?}"
+            "the program forks: {status:?}"
         );
         let pid = Pid::from_raw(ptrace::getevent(own).expect("the child's number") as i32);
         let _ = wait(pid); // its first stop
-        ptrace::cont(own, None).expect("a stopped nursery");
+        ptrace::cont(own, None).expect("a stopped program");
         let mut victim = Victim { pid, first: 0, mark: 0, returned: None, over: false, nursery: PhantomData };
         ptrace::cont(pid, None).expect("a stopped victim");
         victim.expect_trap(operation);
@@ -90,7 +113,7 @@ impl Nursery {
     }
 }
 
-impl Drop for Nursery {
+impl Drop for Program {
     fn drop(&mut self) {
         let _ = self.child.kill(); // Its victims are gone: each borrowed it.
         let _ = self.child.wait();
@@ -156,7 +179,7 @@ pub(crate) enum At {
 }
 
 impl Victim<'_> {
-    /// What the first mark said: the record it is at, or -1.
+    /// What the first mark said; see the victim's program.
     pub(crate) fn first(&self) -> i64 {
         self.first
     }

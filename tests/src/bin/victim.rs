@@ -1,0 +1,257 @@
+//! The process that is stepped and killed by `crash/buffer.rs`. It keeps to the protocol of `crash/victim.c`, for what C does
+//! not have yet: for each line of its input, `OPERATION NAME`, it forks; the child prepares the operation on the
+//! buffer NAME, and runs it between two marks. The first mark says the child's process number, the second what the
+//! operation returned: a version or 0, or an error's number below 0.
+
+use ipcx::{Buffer, BufferOptions, Deadline, Error, Result, SegmentOptions};
+use ipcx_tests::Stream;
+use std::time::Duration;
+
+/// The stream from which values are taken, and the number of what it writes.
+const SEED: u64 = 13;
+const LARGEST: usize = 200;
+const NUMBER: u64 = 1 << 20 | 8;
+/// More than stepping to the sleep takes, and two slices.
+const TO_SLEEP: Duration = Duration::from_millis(100);
+/// What is woken does not wait so long.
+const TO_BE_WOKEN: Duration = Duration::from_secs(10);
+
+/// Stops for the tracer, which finds `code` in rax. One place for all marks: the tracer knows it by its address.
+#[inline(never)]
+fn mark(code: i64) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a trap for the tracer, which leaves everything as it is.
+    unsafe {
+        std::arch::asm!("int3", inout("rax") std::hint::black_box(code) => _);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    fail(format!("{code}: the tracer knows the marks and the steps of x86-64 only"));
+}
+
+/// What goes wrong ends the process with a message.
+fn fail(what: impl std::fmt::Display) -> ! {
+    eprintln!("victim (Rust): {what}");
+    // SAFETY: no memory is involved.
+    unsafe { libc::_exit(1) }
+}
+
+fn must<T>(result: Result<T>) -> T {
+    result.unwrap_or_else(|error| fail(error))
+}
+
+/// What an operation is made with.
+struct Victim {
+    name: String,
+    /// Once it has attached.
+    buffer: Option<Buffer>,
+    /// What it writes.
+    value: Vec<u8>,
+    /// Where it reads to.
+    room: Vec<u8>,
+    /// The version before the operation.
+    seen: u64,
+    /// It was told that somebody else has the lock.
+    refused: bool,
+}
+
+impl Victim {
+    fn open(&self) -> Result<Buffer> {
+        let segment = SegmentOptions { max_participants: 4, ..Default::default() };
+        Buffer::attach_with(&self.name, &BufferOptions { capacity: 0, segment })
+    }
+
+    /// To have the lock by. Who was told that its owner lives (here, by a system call that failed) does not ask again for a slice.
+    fn soon(&self) -> Deadline {
+        if self.refused {
+            Deadline::within(TO_SLEEP)
+        } else {
+            Deadline::NOW
+        }
+    }
+
+    fn buffer(&self) -> &Buffer {
+        self.buffer.as_ref().unwrap_or_else(|| fail("not attached"))
+    }
+
+    // ---- Before the first mark ----
+
+    fn nothing(&mut self) {}
+
+    fn prepare_attached(&mut self) {
+        self.buffer = Some(must(self.open()));
+        self.seen = self.buffer().version();
+    }
+
+    fn prepare_locked(&mut self) {
+        self.prepare_attached();
+        must(self.buffer().lock_raw(Deadline::NOW));
+    }
+
+    fn prepare_edited(&mut self) {
+        self.prepare_locked();
+        must(self.edit());
+    }
+
+    /// Changes the value in place, by halves.
+    fn edit(&self) -> Result<usize> {
+        let (at, _, capacity) = self.buffer().locked_raw()?;
+        let (first, second) = self.value.split_at(self.value.len() / 2);
+        assert!(self.value.len() <= capacity);
+        // SAFETY: inside the copy that this thread fills.
+        unsafe {
+            at.copy_from_nonoverlapping(first.as_ptr(), first.len());
+            at.add(first.len()).copy_from_nonoverlapping(second.as_ptr(), second.len());
+        }
+        Ok(self.value.len())
+    }
+
+    // ---- Between the marks ----
+
+    fn attach(&mut self) -> Result<u64> {
+        self.buffer = Some(self.open()?);
+        Ok(0)
+    }
+
+    fn close(&mut self) -> Result<u64> {
+        self.buffer = None;
+        Ok(0)
+    }
+
+    fn write(&mut self) -> Result<u64> {
+        self.buffer().write_until(&self.value, self.soon())
+    }
+
+    fn commit(&mut self) -> Result<u64> {
+        self.buffer().lock_raw(self.soon())?;
+        let len = self.edit()?;
+        self.buffer().unlock_raw(len)
+    }
+
+    fn abandon(&mut self) -> Result<u64> {
+        self.buffer().lock_raw(self.soon())?;
+        self.edit()?;
+        self.buffer().abandon_raw().map(|()| 0)
+    }
+
+    fn publish(&mut self) -> Result<u64> {
+        self.buffer().publish_raw(self.value.len())
+    }
+
+    fn lock_woken(&mut self) -> Result<u64> {
+        self.buffer().lock_raw(Deadline::within(TO_BE_WOKEN)).map(|()| 0)
+    }
+
+    fn read(&mut self) -> Result<u64> {
+        let mut room = std::mem::take(&mut self.room);
+        let read = self.buffer().read(&mut room);
+        self.room = room;
+        read.map(|(_, version)| version)
+    }
+
+    /// There is another version than that.
+    fn wait(&mut self) -> Result<u64> {
+        self.buffer().wait_until(self.seen.wrapping_sub(1), Deadline::NOW)
+    }
+
+    fn wait_woken(&mut self) -> Result<u64> {
+        self.buffer().wait_timeout(self.seen, TO_BE_WOKEN)
+    }
+
+    fn wait_locked(&mut self, timeout: Duration) -> Result<u64> {
+        if self.buffer().locked_raw().is_err() {
+            self.buffer().lock_raw(Deadline::within(TO_BE_WOKEN))?; // After an error it does not have it.
+        }
+        self.buffer().wait_locked_raw(Deadline::within(timeout)).map(|()| 0)
+    }
+
+    fn wait_locked_asleep(&mut self) -> Result<u64> {
+        self.wait_locked(TO_SLEEP)
+    }
+
+    fn wait_locked_woken(&mut self) -> Result<u64> {
+        self.wait_locked(TO_BE_WOKEN)
+    }
+
+    fn notify_one(&mut self) -> Result<u64> {
+        self.buffer().notify(false).map(|()| 0)
+    }
+
+    fn notify_all(&mut self) -> Result<u64> {
+        self.buffer().notify(true).map(|()| 0)
+    }
+
+    /// As whoever finds the dead does it: attaches, and takes the lock.
+    fn recover(&mut self) -> Result<u64> {
+        let buffer = self.open()?;
+        buffer.lock_raw(self.soon())?;
+        let recovered = buffer.recovered_raw()?;
+        buffer.abandon_raw()?;
+        self.buffer = Some(buffer);
+        Ok(recovered.into())
+    }
+}
+
+type Operation = (&'static str, fn(&mut Victim), fn(&mut Victim) -> Result<u64>);
+
+const OPERATIONS: &[Operation] = &[
+    ("buffer_attach", Victim::nothing, Victim::attach),
+    ("buffer_close", Victim::prepare_attached, Victim::close),
+    ("buffer_close_locked", Victim::prepare_edited, Victim::close),
+    ("buffer_write", Victim::prepare_attached, Victim::write),
+    ("buffer_commit", Victim::prepare_attached, Victim::commit),
+    ("buffer_abandon", Victim::prepare_attached, Victim::abandon),
+    ("buffer_publish", Victim::prepare_edited, Victim::publish),
+    ("buffer_lock_woken", Victim::prepare_attached, Victim::lock_woken),
+    ("buffer_read", Victim::prepare_attached, Victim::read),
+    ("buffer_wait", Victim::prepare_attached, Victim::wait),
+    ("buffer_wait_woken", Victim::prepare_attached, Victim::wait_woken),
+    ("buffer_wait_locked_asleep", Victim::prepare_locked, Victim::wait_locked_asleep),
+    ("buffer_wait_locked_woken", Victim::prepare_locked, Victim::wait_locked_woken),
+    ("buffer_notify_one", Victim::prepare_attached, Victim::notify_one),
+    ("buffer_notify_all", Victim::prepare_attached, Victim::notify_all),
+    ("buffer_recover", Victim::nothing, Victim::recover),
+];
+
+/// In the child: everything between the marks is what the tracer steps through.
+fn be_the_victim(operation: &str, name: &str) -> ! {
+    let found = OPERATIONS.iter().find(|(known, ..)| *known == operation);
+    let Some((_, prepare, run)) = found else { fail(format!("no operation {operation}")) };
+    let stream = Stream::new(SEED, LARGEST);
+    let mut value = vec![0; stream.len(NUMBER)];
+    stream.fill(NUMBER, &mut value);
+    let mut victim = Victim {
+        name: name.to_owned(),
+        buffer: None,
+        value,
+        room: vec![0; LARGEST],
+        seen: 0,
+        refused: false,
+    };
+    prepare(&mut victim);
+    mark(std::process::id().into());
+    loop {
+        // Made again only where it failed.
+        mark(match run(&mut victim) {
+            Ok(code) => code as i64,
+            Err(error) => {
+                victim.refused = matches!(error, Error::WouldBlock);
+                -i64::from(error.errno())
+            }
+        });
+    }
+}
+
+fn main() {
+    // SAFETY: nobody but the tracer waits for the victims.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+    for line in std::io::stdin().lines() {
+        let line = line.unwrap_or_else(|error| fail(error));
+        let Some((operation, name)) = line.split_once(' ') else { fail(format!("not a command: {line}")) };
+        // SAFETY: this process has one thread.
+        match unsafe { libc::fork() } {
+            -1 => fail("no process"),
+            0 => be_the_victim(operation, name),
+            _ => {}
+        }
+    }
+}
