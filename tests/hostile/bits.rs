@@ -227,7 +227,7 @@ fn every_flipped_bit_gives_data_or_an_error_and_an_idle_one_changes_nothing() {
         Worker::again(&place, &format!("bits-{n}"), test, &argument)
     };
     let mut workers: Vec<Worker> = (0..count).map(start).collect();
-    let time = worker::time(25, Duration::MAX);
+    let time = worker::time(20, Duration::MAX);
     worker::watch(&mut workers, |_| begin.elapsed() >= time);
     println!(
         "figures: hostile bits | {} of 491,520 flips (each of 163,840 bits in 3 states of the ring), \

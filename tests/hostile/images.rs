@@ -39,7 +39,7 @@ fn random_images_give_data_or_an_error() {
         )
     };
     let mut workers: Vec<Worker> = (0..count).map(start).collect();
-    let time = worker::time(40, Duration::MAX);
+    let time = worker::time(36, Duration::MAX);
     worker::watch(&mut workers, |_| begin.elapsed() >= time);
     let mut worked = Vec::new();
     for who in Who::ALL {

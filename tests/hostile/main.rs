@@ -6,9 +6,9 @@
 //! | `bits` | every bit of a segment, flipped |
 //! | `images` | random images of a segment |
 //! | `live` | a peer that writes without pause, while ends in C, Python and Rust work |
-//! | `pool` | the same three of a pool |
+//! | `pool`, `buffer` | the same three of a pool, and of a buffer |
 //! | `refused` | a role that cannot be taken over |
-//! | `segment`, `mix` | the hostile side: the segment as mapped words, and what is written there |
+//! | `segment`, `mix`, `words` | the hostile side: the segment as mapped words, and what is written there |
 //! | `calls`, `exposed`, `endpoints.c`, `endpoints.py` | the exposed side: every call, in three languages |
 //! | `guard` | what catches an access outside the mapping |
 //! | `worker`, `tally` | exposed processes, watched from outside |
@@ -16,6 +16,7 @@
 //! Each proof has a quick share. With `IPCX_SECONDS=n` they go on to their full figures, or for n seconds together.
 
 mod bits;
+mod buffer;
 mod calls;
 mod exposed;
 mod guard;
@@ -26,4 +27,5 @@ mod pool;
 mod refused;
 mod segment;
 mod tally;
+mod words;
 mod worker;

@@ -2,15 +2,13 @@
 //! acquires, releases, hands over and recovers. What a call gives lies inside the pool; it ends in time.
 
 use crate::tally::{Call, Tally, Who, Word};
+use crate::words::Words;
 use crate::worker::{self, grouped, Worker};
 use ipcx::{
     BlockId, Consumer, Deadline, Error, Pool, PoolOptions, Producer, Result, Ring, RingOptions,
     SegmentOptions, WaitStrategy,
 };
 use ipcx_tests::{Place, Random};
-use std::os::fd::AsRawFd;
-use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 const BLOCKS: u64 = 128;
@@ -28,66 +26,31 @@ const FULL_IMAGES: u64 = 10_000_000;
 const FULL_WRITES: u64 = 1_000_000_000;
 const SHORT: Duration = Duration::from_micros(30);
 
-/// The file as its hostile peer has it.
-#[derive(Debug)]
-struct Words(NonNull<AtomicU64>);
-
-impl Words {
-    fn map(name: &str) -> Words {
-        let file = std::fs::File::options()
-            .read(true)
-            .write(true)
-            .open(worker::file(name))
-            .expect("the pool's file");
-        assert_eq!(file.metadata().expect("its size").len() as usize, TOTAL, "the layout is as documented");
-        let (access, fd) = (libc::PROT_READ | libc::PROT_WRITE, file.as_raw_fd());
-        // SAFETY: a new mapping of a whole file; nothing else is touched. It stays to the end of the process.
-        let at = unsafe { libc::mmap(std::ptr::null_mut(), TOTAL, access, libc::MAP_SHARED, fd, 0) };
-        assert_ne!(at, libc::MAP_FAILED, "{}", std::io::Error::last_os_error());
-        Words(NonNull::new(at.cast()).expect("not at 0"))
+/// A word that some field may have, or any.
+fn any_word(random: &mut Random) -> u64 {
+    let word = random.word();
+    match word & 7 {
+        0 => word,
+        1 => 1 << (word >> 8 & 63),
+        2 => word >> 40,
+        3 => word >> 60,
+        // A cell: some generation, a slot or channel, a state.
+        4 | 5 => (word >> 8 & 3) << 28 | (word >> 16 & 7) << 4 | ((word >> 24) % 6),
+        6 => ((word >> 8) % 130) << 32 | ((word >> 20) % 130),
+        _ => !0 << (word >> 8 & 63),
     }
+}
 
-    /// The word at an index. Relaxed, as all here: a hostile peer orders nothing.
-    fn at(&self, index: usize) -> &AtomicU64 {
-        assert!(index < TOTAL / 8);
-        // SAFETY: inside the mapping, which is aligned to a page; any bits are a value.
-        unsafe { &*self.0.as_ptr().add(index) }
-    }
-
-    fn image(&self) -> Vec<u64> {
-        (0..TOTAL / 8).map(|index| self.at(index).load(Ordering::Relaxed)).collect()
-    }
-
-    fn restore(&self, image: &[u64]) {
-        image.iter().enumerate().for_each(|(index, word)| self.at(index).store(*word, Ordering::Relaxed));
-    }
-
-    /// A word that some field may have, or any.
-    fn any_word(random: &mut Random) -> u64 {
-        let word = random.word();
-        match word & 7 {
-            0 => word,
-            1 => 1 << (word >> 8 & 63),
-            2 => word >> 40,
-            3 => word >> 60,
-            // A cell: some generation, a slot or channel, a state.
-            4 | 5 => (word >> 8 & 3) << 28 | (word >> 16 & 7) << 4 | ((word >> 24) % 6),
-            6 => ((word >> 8) % 130) << 32 | ((word >> 20) % 130),
-            _ => !0 << (word >> 8 & 63),
-        }
-    }
-
-    /// One word somewhere behind the header's page, more often where it matters.
-    fn scribble(&self, random: &mut Random) {
-        let page = 4096 / 8;
-        let index = match random.below(4) {
-            0 => page + random.below((TOTAL / 8 - page) as u64) as usize,
-            1 => BODY / 8 + random.below(48) as usize, // waiters, the first magazines
-            2 => (DATA - 1920) / 8 + random.below(144) as usize, // hints and cells
-            _ => page + random.below(32) as usize,     // slots
-        };
-        self.at(index).store(Words::any_word(random), Ordering::Relaxed);
-    }
+/// One word somewhere behind the header's page, more often where it matters.
+fn scribble_on(words: &Words, random: &mut Random) {
+    let page = 4096 / 8;
+    let index = match random.below(4) {
+        0 => page + random.below((TOTAL / 8 - page) as u64) as usize,
+        1 => BODY / 8 + random.below(48) as usize, // waiters, the first magazines
+        2 => (DATA - 1920) / 8 + random.below(144) as usize, // hints and cells
+        _ => page + random.below(32) as usize,     // slots
+    };
+    words.store(index, any_word(random));
 }
 
 /// Makes the calls.
@@ -188,7 +151,7 @@ impl Exposed {
         tx.send_block_raw(&pool, blocks[29], 1, Deadline::NOW).unwrap();
         tx.send_block_raw(&pool, blocks[28], 1, Deadline::NOW).unwrap();
         rx.recv_block_raw(&pool, Deadline::NOW).unwrap();
-        let words = Words::map(name);
+        let words = Words::map(name, TOTAL);
         let image = words.image();
         (Exposed { name: name.to_owned(), ring, words, image }, pool, tx, rx)
     }
@@ -199,20 +162,6 @@ impl Drop for Exposed {
         let _ = ipcx::unlink(&self.name); // The test removes what is left.
         let _ = ipcx::unlink(self.ring.name());
     }
-}
-
-/// Starts a worker for each processor in the named test, and waits for all; says what they did.
-fn on_each_processor(place: &Place, test: &str, percent: u32) -> Vec<Worker> {
-    let (begin, count) = (Instant::now(), worker::processors());
-    let mut random = Random::from_environment(test);
-    let start = |n: u64| {
-        let argument = format!("{n} {count} {}", random.word());
-        Worker::again(place, &format!("pool-{n}"), &format!("pool::{test}"), &argument)
-    };
-    let mut workers: Vec<Worker> = (0..count).map(start).collect();
-    let time = worker::time(percent, Duration::MAX);
-    worker::watch(&mut workers, |_| begin.elapsed() >= time);
-    workers
 }
 
 /// What is for nothing, or for display, or a block's own bytes.
@@ -235,7 +184,8 @@ fn every_flipped_bit_of_a_pool_gives_a_block_or_an_error() {
         return flip(&argument);
     }
     let (_turn, place) = (worker::turn(), Place::new());
-    let workers = on_each_processor(&place, "every_flipped_bit_of_a_pool_gives_a_block_or_an_error", 7);
+    let workers =
+        worker::on_each_processor(&place, "pool", "every_flipped_bit_of_a_pool_gives_a_block_or_an_error", 6);
     println!(
         "figures: hostile bits, pool | {} of {} flips, each under a handle that is attached and under a new one; {} | 0",
         grouped(worker::done(&workers)),
@@ -255,7 +205,7 @@ fn flip(argument: &str) {
         }
         tally.begin_turn();
         exposed.words.restore(&exposed.image);
-        exposed.words.at(bit / 64).fetch_xor(1 << (bit % 64), Ordering::Relaxed);
+        exposed.words.flip(bit);
         calls.use_everything(&pool, &mut tx, &mut rx, || ());
         if let Some(other) = calls.attach(&exposed.name) {
             calls.use_everything(&other, &mut tx, &mut rx, || ());
@@ -274,7 +224,8 @@ fn random_images_of_a_pool_give_a_block_or_an_error() {
         return draw(&argument);
     }
     let (_turn, place) = (worker::turn(), Place::new());
-    let workers = on_each_processor(&place, "random_images_of_a_pool_give_a_block_or_an_error", 7);
+    let workers =
+        worker::on_each_processor(&place, "pool", "random_images_of_a_pool_give_a_block_or_an_error", 6);
     for who in Who::ALL {
         let [good, bad] = [true, false].map(|ok| worker::calls(&workers, who, ok));
         assert!(good > 0 && bad > 0, "{who:?}: {good} calls worked, {bad} failed: too harmless, or too wild");
@@ -300,9 +251,9 @@ fn draw(argument: &str) {
             exposed.words.restore(&exposed.image);
         }
         for _ in 0..=random.below(if choice >> 10 & 31 == 0 { 4000 } else { 30 }) {
-            exposed.words.scribble(&mut random);
+            scribble_on(&exposed.words, &mut random);
         }
-        let disturb = || (0..choice >> 20 & 3).for_each(|_| exposed.words.scribble(&mut random));
+        let disturb = || (0..choice >> 20 & 3).for_each(|_| scribble_on(&exposed.words, &mut random));
         if choice >> 16 & 31 == 0 {
             if let Some(other) = calls.attach(&exposed.name) {
                 calls.use_everything(&other, &mut tx, &mut rx, disturb);
@@ -332,7 +283,7 @@ fn a_pool_under_a_scribbler_gives_a_block_or_an_error() {
         assert!(begin.elapsed() < Duration::from_secs(30), "no pool");
     }
     workers.push(start("scribbler", format!("{} 1", random.word())));
-    let time = worker::time(7, QUICK);
+    let time = worker::time(6, QUICK);
     worker::watch(&mut workers, |workers| {
         let full = worker::is_long() && workers[1].tally.get(Word::Done) >= FULL_WRITES;
         full || begin.elapsed() >= time
@@ -350,10 +301,10 @@ fn a_pool_under_a_scribbler_gives_a_block_or_an_error() {
 
 fn scribble(seed: u64) {
     let (tally, mut random) = (worker::tally(), Random::new(seed));
-    let words = Words::map("prey");
+    let words = Words::map("prey", TOTAL);
     while !worker::is_to_stop(&tally) {
         for _ in 0..256 {
-            words.scribble(&mut random);
+            scribble_on(&words, &mut random);
         }
         tally.add(Word::Done, 256);
     }

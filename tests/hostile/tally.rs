@@ -87,10 +87,18 @@ pub(crate) enum Call {
     SendBlock,
     RecvBlock,
     Recover,
+    Write,
+    Lock,
+    Publish,
+    Unlock,
+    Wait,
+    WaitLocked,
+    Notify,
+    PollFd,
 }
 
 impl Call {
-    const ALL: [Call; 25] = [
+    const ALL: [Call; 33] = [
         Call::None,
         Call::Attach,
         Call::Stats,
@@ -116,6 +124,14 @@ impl Call {
         Call::SendBlock,
         Call::RecvBlock,
         Call::Recover,
+        Call::Write,
+        Call::Lock,
+        Call::Publish,
+        Call::Unlock,
+        Call::Wait,
+        Call::WaitLocked,
+        Call::Notify,
+        Call::PollFd,
     ];
 
     /// The call that this process is in the middle of or has just made, by its number.

@@ -3,11 +3,11 @@
 //! whose beginning lies too far back, and both are told with the place where they happened.
 
 use crate::tally::{Tally, Who, Word};
-use ipcx_tests::{Ending, Peer, Place};
+use ipcx_tests::{Ending, Peer, Place, Random};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Names the environment variable that carries the argument of a worker, and makes a process one.
 const ARGUMENT: &str = "IPCX_TEST_CHILD";
@@ -73,6 +73,21 @@ pub(crate) fn watch(workers: &mut [Worker], mut enough: impl FnMut(&[Worker]) ->
         }
         std::thread::sleep(Duration::from_millis(5)); // A look at the tallies costs the workers a cache line each.
     }
+}
+
+/// Starts a worker for each processor in the named test of a module, with its number, their number and a seed, and waits for all,
+/// for a time of so many percent at most.
+pub(crate) fn on_each_processor(place: &Place, module: &str, test: &str, percent: u32) -> Vec<Worker> {
+    let (begin, count) = (Instant::now(), processors());
+    let mut random = Random::from_environment(test);
+    let start = |n: u64| {
+        let argument = format!("{n} {count} {}", random.word());
+        Worker::again(place, &format!("{module}-{n}"), &format!("{module}::{test}"), &argument)
+    };
+    let mut workers: Vec<Worker> = (0..count).map(start).collect();
+    let time = time(percent, Duration::MAX);
+    watch(&mut workers, |_| begin.elapsed() >= time);
+    workers
 }
 
 /// Calls of one kind over all workers.
