@@ -7,6 +7,7 @@
 //! | `weather.c` | the first two of these, for any process |
 //! | `forks` | fork with handles open, in the first use of the library, into PID namespaces; spawned and cloned children |
 //! | `deaths` | deaths that look odd, and processes that look dead |
+//! | `waiters` | waiters of a condition that die in great number; equal process numbers |
 //! | `foreign` | processes with another C library, and with 32 bits |
 //! | `limits` | the limit on files |
 //! | `odd.c`, `odd.py`, `../src/bin/odd.rs` | what the tests have processes do |
@@ -19,6 +20,7 @@ mod deaths;
 mod foreign;
 mod forks;
 mod limits;
+mod waiters;
 
 use ipcx::{Error, Ring, RoleState, WaitStrategy};
 use ipcx_tests::{compile, Language, Log, Peer, Place, Role, Word, LIMIT};

@@ -1,6 +1,7 @@
-//! What the tests of odd hosts have Rust processes do. `odd/main.rs` lists it; `odd/odd.c` and `odd/odd.py` do the same.
+//! What the tests of odd hosts have Rust processes do. `odd/main.rs` lists it; `odd/odd.c` and `odd/odd.py` do the same, but for what
+//! is about buffers.
 
-use ipcx::{Deadline, Error, Producer, Result, Ring};
+use ipcx::{Buffer, Deadline, Error, Producer, Result, Ring};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -94,6 +95,26 @@ fn fork(own: &str, other: &str) -> Result<()> {
     tx.try_send(b"after")
 }
 
+/// Waits for notifications of a buffer's condition, again and again; says so before, with the lock, and after.
+fn condition(name: &str) -> Result<()> {
+    let buffer = Buffer::attach(name)?;
+    let mut guard = buffer.lock()?;
+    loop {
+        println!("waiting");
+        guard = guard.wait()?;
+        println!("{}", if guard.recovered() { "recovered" } else { "notified" });
+    }
+}
+
+/// Dies half-way through a change.
+fn lock(name: &str) -> Result<()> {
+    let buffer = Buffer::attach(name)?;
+    let mut guard = buffer.lock()?;
+    guard.write_at(0, b"half")?;
+    println!("locked");
+    pause()
+}
+
 /// Beyond the limit on files.
 fn limit() -> Result<()> {
     let limit = libc::rlimit { rlim_cur: 100_000, rlim_max: libc::RLIM_INFINITY };
@@ -120,6 +141,8 @@ fn main() {
         ["spawn", ring] => spawn(ring),
         ["exec", ring] => become_another_program(ring),
         ["fork", own, other] => fork(own, other),
+        ["condition", buffer] => condition(buffer),
+        ["lock", buffer] => lock(buffer),
         ["limit"] => limit(),
         _ => fail(format!("what is {words:?}")),
     };
