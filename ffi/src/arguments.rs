@@ -2,7 +2,8 @@
 
 use ipcx_core::{Deadline, Error, Result};
 use std::borrow::Cow;
-use std::ffi::{c_char, c_void, CStr, OsStr};
+use std::ffi::{c_char, c_int, c_void, CStr, OsStr};
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::ptr::NonNull;
@@ -29,6 +30,25 @@ impl<T> Out<T> {
         // SAFETY: writable by the promise made to `new`; `T` is a number or a pointer, so nothing old is dropped.
         unsafe { self.0.as_ptr().write(value) };
     }
+}
+
+/// Writes an output that may be NULL.
+///
+/// # Safety `place` is NULL or writable.
+#[inline(always)]
+pub(crate) unsafe fn set_if_wanted<T>(place: *mut T, value: T) {
+    if let Some(place) = NonNull::new(place) {
+        Out(place).set(value);
+    }
+}
+
+/// The one output that is written on failure: the size that a buffer must have.
+#[cold]
+pub(crate) fn tell_size(failure: Error, len: Out<usize>) -> Error {
+    if let Error::TooBig { needed, .. } = failure {
+        len.set(needed);
+    }
+    failure
 }
 
 /// A string that must be given.
@@ -123,4 +143,15 @@ pub(crate) fn deadline(timeout_ns: i64) -> Result<Deadline> {
 #[cold]
 fn bad_timeout() -> Error {
     invalid("a timeout is IPCX_NOWAIT, IPCX_FOREVER, or nanoseconds; this one is below -1")
+}
+
+/// A descriptor of the caller.
+///
+/// # Safety It stays open for as long as `'a`. Where it is not, the system says `EBADF`.
+pub(crate) unsafe fn descriptor<'a>(fd: c_int) -> Result<BorrowedFd<'a>> {
+    if fd < 0 {
+        return Err(invalid("fd is negative"));
+    }
+    // SAFETY: not -1, and open by the caller's promise.
+    Ok(unsafe { BorrowedFd::borrow_raw(fd) })
 }

@@ -1,6 +1,6 @@
 //! The receiving end of a ring.
 
-use crate::arguments::{buffer, deadline, some_buffer, Out};
+use crate::arguments::{buffer, deadline, some_buffer, tell_size, Out};
 use crate::boundary;
 use crate::error::IPCX_OK;
 use crate::handles::{self, exclusive, handle, marked, shared};
@@ -74,15 +74,6 @@ unsafe fn recv_the_long_way(
         }
         Ok(())
     })
-}
-
-/// The one output that is written on failure: the size that a buffer must have.
-#[cold]
-fn tell_size(failure: Error, len: Out<usize>) -> Error {
-    if let Error::TooBig { needed, .. } = failure {
-        len.set(needed);
-    }
-    failure
 }
 
 /// Copies records one behind the other to `buf`, as many as are there, fit into `cap` bytes and into `max`

@@ -6,7 +6,9 @@
 //! | `boundary` | the panic boundary, and the one place where a result becomes a code |
 //! | `error` | codes, the thread's last error |
 //! | `arguments` | strings, buffers, outputs and timeouts of C |
-//! | `options` | structs that begin with their size |
+//! | `sized` | structs that begin with their size |
+//! | `options`, `stats` | those of them that there are |
+//! | `opening` | what the functions that open a segment share |
 //! | `common` | version, names |
 //! | `ring`, `producer`, `consumer`, `pool` | one type each |
 //!
@@ -21,6 +23,8 @@
 mod arguments;
 mod boundary;
 mod handles;
+mod opening;
+mod sized;
 
 pub mod common;
 pub mod consumer;
@@ -29,3 +33,4 @@ pub mod options;
 pub mod pool;
 pub mod producer;
 pub mod ring;
+pub mod stats;

@@ -1,14 +1,15 @@
 //! The pool: opening, acquiring, releasing, recovery, figures.
 
-use crate::arguments::{buffer, deadline, invalid, text, Out};
+use crate::arguments::{buffer, deadline, invalid, set_if_wanted, text, Out};
 use crate::boundary;
-use crate::handles::{self, give, handle, shared};
-use crate::options::{self, ipcx_pool_options, ipcx_stats};
+use crate::handles::{self, handle, shared};
+use crate::opening::{from_fd, open, share_fd};
+use crate::options::ipcx_pool_options;
+use crate::stats::{self, ipcx_stats};
 use ipcx_core::{BlockId, Error, Pool, Result};
 use std::borrow::Cow;
 use std::ffi::{c_char, c_int, c_void};
-use std::os::fd::{BorrowedFd, IntoRawFd};
-use std::ptr::null_mut;
+use std::ptr::{null, null_mut};
 
 /// A handle on a pool: blocks of one size that processes acquire, fill, hand to each other, and release.
 ///
@@ -90,22 +91,6 @@ fn not_of(pool: &Pool) -> Error {
     )))
 }
 
-/// What the functions that open a pool share.
-///
-/// # Safety `pool` is NULL or writable; `opts` as for [`options::pool_options`].
-unsafe fn open(
-    opts: *const ipcx_pool_options,
-    pool: *mut *mut ipcx_pool,
-    open: impl FnOnce(&ipcx_core::PoolOptions) -> Result<Pool>,
-) -> c_int {
-    boundary::code(|| {
-        // SAFETY: as the caller promises.
-        let (pool, opts) = unsafe { (Out::new(pool)?, options::pool_options(opts)?) };
-        pool.set(give(open(&opts)?));
-        Ok(())
-    })
-}
-
 /// Creates a pool that must be new, and gives a handle on it in `*pool`.
 ///
 /// `opts` says the block size at least. The pool appears under its name complete or not at all. Its memory is taken
@@ -153,7 +138,7 @@ pub unsafe extern "C" fn ipcx_pool_open(
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_pool_attach(name: *const c_char, pool: *mut *mut ipcx_pool) -> c_int {
     // SAFETY: pointers as the contract wants them; no options.
-    unsafe { open(std::ptr::null(), pool, |opts| Pool::attach_with(text(name, "name")?, opts)) }
+    unsafe { open(null::<ipcx_pool_options>(), pool, |opts| Pool::attach_with(text(name, "name")?, opts)) }
 }
 
 /// As ipcx_pool_attach(), in the directory that the options name, and only if the pool agrees with the
@@ -198,16 +183,8 @@ pub unsafe extern "C" fn ipcx_pool_anonymous(
 /// Errors: those of ipcx_pool_attach(); IPCX_E_OS or IPCX_E_CORRUPT for a descriptor of something else.
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_pool_from_fd(fd: c_int, pool: *mut *mut ipcx_pool) -> c_int {
-    boundary::code(|| {
-        // SAFETY: NULL or writable, by the contract.
-        let pool = unsafe { Out::new(pool) }?;
-        if fd < 0 {
-            return Err(invalid("fd is negative"));
-        }
-        // SAFETY: not -1; the contract says that it stays open during the call, and if not, the system says EBADF.
-        pool.set(give(Pool::from_fd(unsafe { BorrowedFd::borrow_raw(fd) })?));
-        Ok(())
-    })
+    // SAFETY: pointers as the contract wants them; the descriptor stays open during the call.
+    unsafe { from_fd(fd, pool, Pool::from_fd) }
 }
 
 /// A new descriptor of the pool to hand to another process; or a negative code.
@@ -219,10 +196,8 @@ pub unsafe extern "C" fn ipcx_pool_from_fd(fd: c_int, pool: *mut *mut ipcx_pool)
 /// Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_pool_share_fd(pool: *mut ipcx_pool) -> c_int {
-    boundary::number(|| {
-        // SAFETY: an open handle, by the contract.
-        Ok(unsafe { shared(pool) }?.share_fd()?.into_raw_fd())
-    })
+    // SAFETY: an open handle, by the contract.
+    unsafe { share_fd(pool, Pool::share_fd) }
 }
 
 /// A block, in `*block`; waits up to `timeout_ns` for one to be released. What is in it is whatever was there.
@@ -280,10 +255,8 @@ pub unsafe extern "C" fn ipcx_pool_recover(pool: *mut ipcx_pool, reclaimed: *mut
     boundary::code(|| {
         // SAFETY: an open handle, by the contract.
         let found = unsafe { shared(pool) }?.recover()?;
-        if !reclaimed.is_null() {
-            // SAFETY: writable, by the contract.
-            unsafe { reclaimed.write(found as usize) };
-        }
+        // SAFETY: NULL or writable, by the contract.
+        unsafe { set_if_wanted(reclaimed, found as usize) };
         Ok(())
     })
 }
@@ -300,10 +273,10 @@ pub unsafe extern "C" fn ipcx_pool_stats(pool: *mut ipcx_pool, stats: *mut ipcx_
         // SAFETY: an open handle, by the contract.
         let pool = unsafe { shared(pool) }?;
         // SAFETY: NULL or as large as it says, by the contract.
-        unsafe { options::check_stats(stats) }?;
+        unsafe { stats::check(stats) }?;
         let figures = pool.stats()?;
         // SAFETY: checked above.
-        unsafe { options::fill_stats(stats, options::pool_figures(&figures)) };
+        unsafe { stats::fill(stats, stats::pool_figures(&figures)) };
         Ok(())
     })
 }

@@ -1,13 +1,13 @@
 //! The sending end of a ring.
 
-use crate::arguments::{bytes, deadline, invalid, some_bytes, Out};
+use crate::arguments::{bytes, deadline, descriptor, invalid, some_bytes, Out};
 use crate::boundary;
 use crate::error::IPCX_OK;
 use crate::handles::{self, exclusive, handle, marked, shared};
 use crate::pool::{ipcx_block, ipcx_pool};
 use ipcx_core::{Producer, Result};
 use std::ffi::{c_int, c_void};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::AsRawFd;
 
 /// The sending end of a ring. It belongs to one thread at a time.
 pub struct ipcx_producer {
@@ -181,11 +181,8 @@ pub unsafe extern "C" fn ipcx_producer_send_file(
     boundary::code(|| {
         // SAFETY: an open handle of one thread; NULL or writable. By the contract.
         let (producer, sent) = unsafe { (exclusive(producer)?, Out::new(sent)?) };
-        if fd < 0 {
-            return Err(invalid("fd is negative"));
-        }
-        // SAFETY: not -1; the contract says that it stays open during the call, and if not, the system says EBADF.
-        let file = unsafe { BorrowedFd::borrow_raw(fd) };
+        // SAFETY: the contract says that it stays open during the call.
+        let file = unsafe { descriptor(fd) }?;
         sent.set(producer.send_file_until(file, len, deadline(timeout_ns)?)?);
         Ok(())
     })

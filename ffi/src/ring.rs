@@ -1,14 +1,16 @@
 //! The handle on a ring.
 
-use crate::arguments::{invalid, text, Out};
+use crate::arguments::{text, Out};
 use crate::boundary;
 use crate::consumer::ipcx_consumer;
 use crate::handles::{self, give, handle, shared};
-use crate::options::{self, ipcx_ring_options, ipcx_stats};
+use crate::opening::{from_fd, open, share_fd};
+use crate::options::ipcx_ring_options;
 use crate::producer::ipcx_producer;
-use ipcx_core::{Result, Ring};
+use crate::stats::{self, ipcx_stats};
+use ipcx_core::Ring;
 use std::ffi::{c_char, c_int};
-use std::os::fd::{BorrowedFd, IntoRawFd};
+use std::ptr::null;
 
 /// A handle on a ring: a queue of variable-length records from one producer to one consumer.
 ///
@@ -17,22 +19,6 @@ pub struct ipcx_ring {
     _private: [u8; 0],
 }
 handle!(ipcx_ring => Ring, b"ipcxRING", "not an open ipcx_ring (NULL, closed, or something else)");
-
-/// What the functions that open a ring share.
-///
-/// # Safety `ring` is NULL or writable; `opts` as for [`options::ring_options`].
-unsafe fn open(
-    opts: *const ipcx_ring_options,
-    ring: *mut *mut ipcx_ring,
-    open: impl FnOnce(&ipcx_core::RingOptions) -> Result<Ring>,
-) -> c_int {
-    boundary::code(|| {
-        // SAFETY: as the caller promises.
-        let (ring, opts) = unsafe { (Out::new(ring)?, options::ring_options(opts)?) };
-        ring.set(give(open(&opts)?));
-        Ok(())
-    })
-}
 
 /// Creates a ring that must be new, and gives a handle on it in `*ring`.
 ///
@@ -80,7 +66,7 @@ pub unsafe extern "C" fn ipcx_ring_open(
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_ring_attach(name: *const c_char, ring: *mut *mut ipcx_ring) -> c_int {
     // SAFETY: pointers as the contract wants them; no options.
-    unsafe { open(std::ptr::null(), ring, |opts| Ring::attach_with(text(name, "name")?, opts)) }
+    unsafe { open(null::<ipcx_ring_options>(), ring, |opts| Ring::attach_with(text(name, "name")?, opts)) }
 }
 
 /// As ipcx_ring_attach(), in the directory that the options name, and only if the ring agrees with the
@@ -125,16 +111,8 @@ pub unsafe extern "C" fn ipcx_ring_anonymous(
 /// Errors: those of ipcx_ring_attach(); IPCX_E_OS or IPCX_E_CORRUPT for a descriptor of something else.
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_ring_from_fd(fd: c_int, ring: *mut *mut ipcx_ring) -> c_int {
-    boundary::code(|| {
-        // SAFETY: NULL or writable, by the contract.
-        let ring = unsafe { Out::new(ring) }?;
-        if fd < 0 {
-            return Err(invalid("fd is negative"));
-        }
-        // SAFETY: not -1; the contract says that it stays open during the call, and if not, the system says EBADF.
-        ring.set(give(Ring::from_fd(unsafe { BorrowedFd::borrow_raw(fd) })?));
-        Ok(())
-    })
+    // SAFETY: pointers as the contract wants them; the descriptor stays open during the call.
+    unsafe { from_fd(fd, ring, Ring::from_fd) }
 }
 
 /// A new descriptor of the ring to hand to another process; or a negative code.
@@ -146,10 +124,8 @@ pub unsafe extern "C" fn ipcx_ring_from_fd(fd: c_int, ring: *mut *mut ipcx_ring)
 /// Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_ring_share_fd(ring: *mut ipcx_ring) -> c_int {
-    boundary::number(|| {
-        // SAFETY: an open handle, by the contract.
-        Ok(unsafe { shared(ring) }?.share_fd()?.into_raw_fd())
-    })
+    // SAFETY: an open handle, by the contract.
+    unsafe { share_fd(ring, Ring::share_fd) }
 }
 
 /// Takes the producer's role, the first time or after its owner closed or died, and gives the sending end in
@@ -205,10 +181,10 @@ pub unsafe extern "C" fn ipcx_ring_stats(ring: *mut ipcx_ring, stats: *mut ipcx_
         // SAFETY: an open handle, by the contract.
         let ring = unsafe { shared(ring) }?;
         // SAFETY: NULL or as large as it says, by the contract.
-        unsafe { options::check_stats(stats) }?;
+        unsafe { stats::check(stats) }?;
         let figures = ring.stats()?;
         // SAFETY: checked above.
-        unsafe { options::fill_stats(stats, options::ring_figures(&figures)) };
+        unsafe { stats::fill(stats, stats::ring_figures(&figures)) };
         Ok(())
     })
 }

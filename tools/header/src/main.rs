@@ -16,10 +16,11 @@ const INTRODUCTION: &str = include_str!("introduction.h");
 /// Initialisers, which C macros do better than constants.
 const MACROS: &str = include_str!("macros.h");
 /// Sources in the order of the manual, each with the heading of its functions.
-const SOURCES: [(&str, &str); 7] = [
+const SOURCES: [(&str, &str); 8] = [
     ("error", "Errors"),
     ("common", "Version and names"),
     ("options", ""),
+    ("stats", ""),
     ("ring", "Ring: opening, roles, figures"),
     ("producer", "Producer: sending"),
     ("consumer", "Consumer: receiving"),
