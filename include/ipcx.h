@@ -15,10 +15,10 @@
  * - A ring has one producer and one consumer at a time, over all processes. A second one gets
  *   IPCX_E_BUSY.
  *
- * - Segment handles (ipcx_ring) may be shared between threads. Endpoints (ipcx_producer,
- *   ipcx_consumer) belong to one thread at a time: pass them on as you like, but do not use one in
- *   two threads at once. A signal handler counts as another thread; what "async-signal-safe" allows
- *   it is said with each function.
+ * - Segment handles (ipcx_ring, ipcx_pool, ipcx_buffer, ipcx_semaphore) may be shared between
+ *   threads. Endpoints (ipcx_producer, ipcx_consumer) belong to one thread at a time: pass them on as
+ *   you like, but do not use one in two threads at once. A signal handler counts as another thread;
+ *   what "async-signal-safe" allows it is said with each function.
  *
  * - A handle is a pointer to memory of this library. NULL, a handle of another type, and most other
  *   wrong pointers are answered with IPCX_E_INVALID. A handle used after its close is undefined, as
@@ -45,8 +45,10 @@
  * is delivered; one that was received but not released is delivered again, at the same position.
  * Whoever attaches next takes the dead process's role over. A call that waits for it returns
  * IPCX_E_PEER_DEAD within 250 ms, once nothing is left to do; calling again after the successor
- * came goes on. Liveness is a lock that the kernel holds for each process, never a PID and never a
- * timeout: a process that is stopped, or under a debugger, is alive.
+ * came goes on. The blocks of a pool and the permits of a semaphore that it had come back. A
+ * buffer's lock goes to the next one who takes it, and the value is the one that was committed
+ * last. Liveness is a lock that the kernel holds for each process, never a PID and never a timeout:
+ * a process that is stopped, or under a debugger, is alive.
  *
  * Names
  *
@@ -59,6 +61,77 @@
  * A timeout is in nanoseconds, on the monotonic clock. IPCX_NOWAIT (0) does not wait and makes the
  * call return IPCX_E_AGAIN, IPCX_FOREVER (-1) waits as long as it takes, anything below is
  * IPCX_E_INVALID. A signal handler that runs while a call sleeps ends it with IPCX_E_INTR.
+ *
+ * Buffers
+ *
+ * A buffer has one value of up to its capacity: the current price, the current map. Who reads it
+ * takes no lock and never sees half a value. Each commit makes the next version.
+ *
+ *     ipcx_buffer_write(price, &now, sizeof now, IPCX_FOREVER);
+ *
+ *     uint64_t seen = 0;
+ *     while (ipcx_buffer_wait(price, seen, NULL, IPCX_FOREVER) == IPCX_OK
+ *            && ipcx_buffer_read(price, &now, sizeof now, &len, &seen) == IPCX_OK)
+ *         show(&now);
+ *
+ * Its lock is a mutex between the threads of all processes that survives its owner's death, with a
+ * condition. Who has it changes a copy of the value, which becomes the value with the unlock:
+ *
+ *     code = ipcx_buffer_lock(jobs, IPCX_FOREVER, &data, &len, &cap);
+ *     while (code == IPCX_OK && count_of(data) == 0) {
+ *         code = ipcx_buffer_wait_locked(jobs, IPCX_FOREVER);     with an error, the lock is gone
+ *         if (code == IPCX_OK)
+ *             code = ipcx_buffer_locked(jobs, &data, &len, &cap); the copy is elsewhere now
+ *     }
+ *     if (code == IPCX_OK) {
+ *         take_one(data);
+ *         ipcx_buffer_unlock(jobs, len);
+ *     }
+ *
+ * Who adds a job locks, adds, unlocks, and calls ipcx_buffer_notify(jobs, 0).
+ *
+ * Semaphores
+ *
+ * A semaphore has permits. A process holds what it acquires until it releases it, closes its
+ * handle, or dies. By default there is one permit.
+ *
+ *     ipcx_semaphore_options options = IPCX_SEMAPHORE_OPTIONS_INIT;
+ *     options.limit = 4;
+ *     ipcx_semaphore_open("licences", &options, &licences);
+ *     if (ipcx_semaphore_acquire(licences, IPCX_FOREVER) == IPCX_OK) {
+ *         use_one();
+ *         ipcx_semaphore_release(licences);
+ *     }
+ *
+ * To tell another process of something, begin with none (options.initial = IPCX_SEMAPHORE_EMPTY):
+ * one side calls ipcx_semaphore_release(), which makes a permit where the handle holds none, and
+ * the other ipcx_semaphore_consume(), which uses it up.
+ *
+ * Waiting for one of several
+ *
+ * ipcx_wait_any() waits for endpoints and handles of any kind, with one timeout:
+ *
+ *     ipcx_waitable items[] = { { IPCX_WAIT_FOR_CONSUMER, 0, orders, 0 },
+ *                               { IPCX_WAIT_FOR_BUFFER, 0, price, seen } };
+ *     if (ipcx_wait_any(items, 2, IPCX_FOREVER, &ready) == IPCX_OK && items[0].ready)
+ *         ipcx_consumer_recv(orders, order, sizeof order, &len, IPCX_NOWAIT);
+ *
+ * Beside sockets and in event loops, use the descriptors that the _poll_fd functions give.
+ *
+ * Signals
+ *
+ * The _signal functions have a real-time signal (SIGRTMIN to SIGRTMAX) queued to this process when
+ * an endpoint or a handle becomes ready, from a thread that is started for it as for its
+ * descriptor:
+ *
+ *     sigaction(SIGRTMIN, &action, NULL);
+ *     ipcx_consumer_signal(rx, SIGRTMIN);
+ *
+ * One signal comes each time it becomes ready after a call has found that it was not, so receive
+ * until IPCX_E_AGAIN, in the handler or outside. It comes to any thread that does not block it. Its
+ * si_value.sival_int is the number of the handle among the participants of its segment; give each
+ * endpoint a signal of its own where that is not enough. Where the queue of the system is full, it
+ * comes later. Closing, or 0 for the signal, ends it; one that is queued already still comes.
  *
  * Errors
  *
@@ -176,6 +249,9 @@
 /** Flag of options: give a new segment to `group`. */
 #define IPCX_OPT_GROUP 1
 
+/** Initially: a semaphore that has no permit to be acquired, until one is released. */
+#define IPCX_SEMAPHORE_EMPTY UINT32_MAX
+
 /** Kind of a segment: a ring. */
 #define IPCX_KIND_RING 1
 /** Kind of a segment: a pool. */
@@ -189,6 +265,30 @@
 #define IPCX_ROLE_CLOSED 2
 /** State of a role: its owner died. */
 #define IPCX_ROLE_DEAD 3
+
+/** Kind of an ipcx_waitable: an ipcx_consumer that has a record to receive, or whose producer went. */
+#define IPCX_WAIT_FOR_CONSUMER 1
+
+/**
+ * Kind of an ipcx_waitable: an ipcx_producer that has room for the record that last did not fit (at first: for any),
+ * or whose consumer went.
+ */
+#define IPCX_WAIT_FOR_PRODUCER 2
+/** Kind of an ipcx_waitable: an ipcx_pool that has a block to acquire. */
+#define IPCX_WAIT_FOR_POOL 3
+/** Kind of an ipcx_waitable: an ipcx_semaphore that has a permit to acquire. */
+#define IPCX_WAIT_FOR_SEMAPHORE 4
+/** Kind of an ipcx_waitable: an ipcx_buffer whose version is another than `seen`. */
+#define IPCX_WAIT_FOR_BUFFER 5
+
+/**
+ * A handle on a buffer: a value that one thread writes at a time, and that any number read without a lock, and
+ * wait for.
+ *
+ * It may be shared between threads. It is one participant of the segment and keeps it mapped. The lock that
+ * ipcx_buffer_lock() takes is not the handle's but the thread's.
+ */
+typedef struct ipcx_buffer ipcx_buffer;
 
 /** The receiving end of a ring. It belongs to one thread at a time. */
 typedef struct ipcx_consumer ipcx_consumer;
@@ -210,6 +310,14 @@ typedef struct ipcx_producer ipcx_producer;
  * It may be shared between threads. It is one participant of the segment and keeps it mapped.
  */
 typedef struct ipcx_ring ipcx_ring;
+
+/**
+ * A handle on a semaphore: permits that participants acquire, and that come back when they die.
+ *
+ * It may be shared between threads, and the permits that it holds are the handle's, not a thread's. It is one
+ * participant of the segment and keeps it mapped.
+ */
+typedef struct ipcx_semaphore ipcx_semaphore;
 
 /**
  * Options of a ring. Start from IPCX_RING_OPTIONS_INIT; every field that is 0 or NULL means its default.
@@ -361,11 +469,97 @@ typedef struct ipcx_pool_holder {
     char command[16];
 } ipcx_pool_holder;
 
+/**
+ * Options of a buffer. Start from IPCX_BUFFER_OPTIONS_INIT; every field that is 0 or NULL means its default.
+ *
+ * The strings are copied. The fields up to `schema` are as in ipcx_ring_options.
+ */
+typedef struct ipcx_buffer_options {
+    /** Set by IPCX_BUFFER_OPTIONS_INIT. */
+    uint32_t struct_size;
+    /** As in ipcx_ring_options. */
+    uint32_t mode;
+    /** As in ipcx_ring_options. */
+    uint32_t max_participants;
+    /** As in ipcx_ring_options. */
+    uint32_t backing;
+    /** As in ipcx_ring_options. */
+    uint32_t wait;
+    /** As in ipcx_ring_options. */
+    uint32_t flags;
+    /** As in ipcx_ring_options. */
+    uint32_t group;
+    /** As in ipcx_ring_options. */
+    int32_t key;
+    /** As in ipcx_ring_options. */
+    const char *directory;
+    /** As in ipcx_ring_options. */
+    const char *schema;
+    /**
+     * Bytes that a value has at most, up to 2^40; 0 means 4096. A buffer that exists must have the same, unless 0
+     * is given.
+     */
+    uint64_t capacity;
+} ipcx_buffer_options;
+
+/**
+ * Options of a semaphore. Start from IPCX_SEMAPHORE_OPTIONS_INIT; every field that is 0 or NULL means its default.
+ *
+ * The strings are copied. The fields up to `schema` are as in ipcx_ring_options.
+ */
+typedef struct ipcx_semaphore_options {
+    /** Set by IPCX_SEMAPHORE_OPTIONS_INIT. */
+    uint32_t struct_size;
+    /** As in ipcx_ring_options. */
+    uint32_t mode;
+    /** As in ipcx_ring_options. */
+    uint32_t max_participants;
+    /** As in ipcx_ring_options. */
+    uint32_t backing;
+    /** As in ipcx_ring_options. */
+    uint32_t wait;
+    /** As in ipcx_ring_options. */
+    uint32_t flags;
+    /** As in ipcx_ring_options. */
+    uint32_t group;
+    /** As in ipcx_ring_options. */
+    int32_t key;
+    /** As in ipcx_ring_options. */
+    const char *directory;
+    /** As in ipcx_ring_options. */
+    const char *schema;
+    /** Permits that a new one has to be acquired; 0 means its limit, IPCX_SEMAPHORE_EMPTY none. */
+    uint32_t initial;
+    /**
+     * Most permits there can be, up to 1048576; 0 means as many as there are initially, or 1 where neither is given. A
+     * semaphore that exists must have the same, unless 0 is given.
+     */
+    uint32_t limit;
+} ipcx_semaphore_options;
+
+/** One of the things that ipcx_wait_any() waits for. */
+typedef struct ipcx_waitable {
+    /** What `object` is, and what of it is waited for: one of IPCX_WAIT_FOR_*. */
+    uint32_t kind;
+    /** Set by ipcx_wait_any(): 1 if it is ready, else 0. */
+    uint32_t ready;
+    /** The handle. */
+    void *object;
+    /** Of a buffer: the version that is known. Of others: nothing. */
+    uint64_t seen;
+} ipcx_waitable;
+
 /** Options with every default. */
 #define IPCX_RING_OPTIONS_INIT { sizeof(ipcx_ring_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0 }
 
 /** Options with every default, but for the block size, which a new pool needs. */
 #define IPCX_POOL_OPTIONS_INIT { sizeof(ipcx_pool_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0 }
+
+/** Options with every default. */
+#define IPCX_BUFFER_OPTIONS_INIT { sizeof(ipcx_buffer_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0 }
+
+/** Options with every default: a mutex that comes back when its holder dies. */
+#define IPCX_SEMAPHORE_OPTIONS_INIT { sizeof(ipcx_semaphore_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0 }
 
 /** Figures to be filled. */
 #define IPCX_STATS_INIT { sizeof(ipcx_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
@@ -561,7 +755,7 @@ void ipcx_ring_close(ipcx_ring *ring);
  * outlives this process.
  *
  * One thread at a time. Blocks up to `timeout_ns`. With IPCX_NOWAIT it is async-signal-safe, unless the
- * interrupted code is inside a call on this producer, or ipcx_producer_poll_fd() was asked of it.
+ * interrupted code is inside a call on this producer.
  * Ownership: `data` stays yours.
  * Errors: IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_CLOSED and IPCX_E_PEER_DEAD (the ring is full
  * and the consumer went), IPCX_E_TOO_BIG (more than ipcx_producer_max_len()), IPCX_E_FORKED, IPCX_E_CORRUPT,
@@ -681,11 +875,21 @@ int ipcx_producer_send_block(ipcx_producer *producer,
  * first call starts a thread that waits on the producer's behalf.
  *
  * Ownership: it stays ipcx's and lives as long as the producer; do not close it.
- * One thread at a time. Does not block. Not async-signal-safe, nor are other calls on this producer after
- * it.
+ * One thread at a time. Does not block. Not async-signal-safe.
  * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
  */
 int ipcx_producer_poll_fd(ipcx_producer *producer);
+
+/**
+ * Queues the real-time signal `signo` to this process each time the producer has room, or the consumer went,
+ * as with ipcx_producer_poll_fd(), and once now if it is so; 0 ends that.
+ *
+ * Send with IPCX_NOWAIT until IPCX_E_AGAIN: only then is the next signal queued. See "Signals" above.
+ *
+ * One thread at a time. Does not block. Not async-signal-safe.
+ * Errors: IPCX_E_INVALID (also for what is no real-time signal), IPCX_E_FORKED, IPCX_E_OS.
+ */
+int ipcx_producer_signal(ipcx_producer *producer, int signo);
 
 /**
  * Gives the producer's role up in good order. NULL is allowed. What was committed stays; an open reservation
@@ -708,7 +912,7 @@ void ipcx_producer_close(ipcx_producer *producer);
  * each must be dealt with, call ipcx_consumer_borrow(), and ipcx_consumer_release() when that is done.
  *
  * One thread at a time. Blocks up to `timeout_ns`. With IPCX_NOWAIT it is async-signal-safe, unless the
- * interrupted code is inside a call on this consumer, or ipcx_consumer_poll_fd() was asked of it.
+ * interrupted code is inside a call on this consumer.
  * Ownership: `buf` stays yours. `buf` may be NULL if `cap` is 0.
  * Errors: IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_CLOSED and IPCX_E_PEER_DEAD (there is none and
  * the producer went), IPCX_E_TOO_BIG, IPCX_E_MISMATCH (it hands over a block: it stays, for
@@ -820,11 +1024,21 @@ uint64_t ipcx_consumer_position(ipcx_consumer *consumer);
  * The first call starts a thread that waits on the consumer's behalf.
  *
  * Ownership: it stays ipcx's and lives as long as the consumer; do not close it.
- * One thread at a time. Does not block. Not async-signal-safe, nor are other calls on this consumer after
- * it.
+ * One thread at a time. Does not block. Not async-signal-safe.
  * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
  */
 int ipcx_consumer_poll_fd(ipcx_consumer *consumer);
+
+/**
+ * Queues the real-time signal `signo` to this process each time the consumer has a record to receive, or the
+ * producer went, as with ipcx_consumer_poll_fd(), and once now if it is so; 0 ends that.
+ *
+ * Receive with IPCX_NOWAIT until IPCX_E_AGAIN: only then is the next signal queued. See "Signals" above.
+ *
+ * One thread at a time. Does not block. Not async-signal-safe.
+ * Errors: IPCX_E_INVALID (also for what is no real-time signal), IPCX_E_FORKED, IPCX_E_OS.
+ */
+int ipcx_consumer_signal(ipcx_consumer *consumer, int signo);
 
 /**
  * Gives the consumer's role up in good order. NULL is allowed. What was not released is delivered to the
@@ -959,6 +1173,31 @@ int ipcx_pool_recover(ipcx_pool *pool,
                       size_t *reclaimed);
 
 /**
+ * A descriptor for poll(), select() and epoll that is readable (POLLIN) while a block can be acquired, as of this
+ * handle's last acquire; or a negative code.
+ *
+ * It is level-triggered: do not read it. Once it is readable, acquire with IPCX_NOWAIT; where others were faster, that
+ * is IPCX_E_AGAIN, and the descriptor waits again. The first call starts a thread that waits on the handle's behalf.
+ *
+ * Ownership: it stays ipcx's and lives as long as the handle; do not close it.
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
+ */
+int ipcx_pool_poll_fd(ipcx_pool *pool);
+
+/**
+ * Queues the real-time signal `signo` to this process each time the pool has a block to acquire, as with
+ * ipcx_pool_poll_fd(), and once now if it has; 0 ends that.
+ *
+ * Acquire with IPCX_NOWAIT until IPCX_E_AGAIN: only then does the next block queue a signal. See "Signals" above.
+ *
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_INVALID (also for what is no real-time signal), IPCX_E_FORKED, IPCX_E_OS.
+ */
+int ipcx_pool_signal(ipcx_pool *pool,
+                     int signo);
+
+/**
  * What can be seen of the pool from outside, into `*stats`, which IPCX_STATS_INIT has prepared.
  *
  * It looks at each block. Nobody is stopped for it: a block that changes hands meanwhile counts once, somewhere.
@@ -985,6 +1224,514 @@ int ipcx_pool_holders(ipcx_pool *pool, ipcx_pool_holder *holders, size_t max, si
  * Not while another thread uses the handle or its blocks. Does not block. Not async-signal-safe.
  */
 void ipcx_pool_close(ipcx_pool *pool);
+
+/* ---- Buffer: a value, its lock and its condition ----------------------------------------------------- */
+
+/**
+ * Creates a buffer that must be new, and gives a handle on it in `*buffer`. Its value is empty, of version 0.
+ *
+ * `opts` may be NULL. The buffer appears under its name complete or not at all. Its memory is taken now, so that
+ * using it never fails for lack of memory.
+ *
+ * Ownership: the handle is yours; give it back with ipcx_buffer_close(), which does not remove the name.
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_EXISTS, IPCX_E_NO_SPACE, IPCX_E_PERMISSION, IPCX_E_NOT_FOUND (no such directory),
+ * IPCX_E_INVALID (name, options), IPCX_E_OS.
+ */
+int ipcx_buffer_create(const char *name,
+                       const ipcx_buffer_options *opts,
+                       ipcx_buffer **buffer);
+
+/**
+ * Attaches to a buffer, or creates it if there is none, and gives a handle on it in `*buffer`.
+ *
+ * `opts` may be NULL. If the buffer exists, its capacity, number of participants and schema must be those of the
+ * options where these give any; mode, group and wait are only for a new one.
+ *
+ * Ownership: the handle is yours; give it back with ipcx_buffer_close().
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: those of ipcx_buffer_create() less IPCX_E_EXISTS, and those of ipcx_buffer_attach_with().
+ */
+int ipcx_buffer_open(const char *name,
+                     const ipcx_buffer_options *opts,
+                     ipcx_buffer **buffer);
+
+/**
+ * Attaches to a buffer that must exist, and gives a handle on it in `*buffer`.
+ *
+ * Ownership: the handle is yours; give it back with ipcx_buffer_close().
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_NOT_FOUND, IPCX_E_MISMATCH (of another kind), IPCX_E_VERSION, IPCX_E_CORRUPT,
+ * IPCX_E_PERMISSION, IPCX_E_NO_SPACE (all participant slots are taken), IPCX_E_INVALID (name), IPCX_E_OS.
+ */
+int ipcx_buffer_attach(const char *name, ipcx_buffer **buffer);
+
+/**
+ * As ipcx_buffer_attach(), in the directory that the options name, and only if the buffer agrees with the
+ * capacity, the number of participants and the schema that they give.
+ *
+ * Ownership: the handle is yours; give it back with ipcx_buffer_close().
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: those of ipcx_buffer_attach(), IPCX_E_MISMATCH (other options) and IPCX_E_INVALID (options).
+ */
+int ipcx_buffer_attach_with(const char *name,
+                            const ipcx_buffer_options *opts,
+                            ipcx_buffer **buffer);
+
+/**
+ * Creates a buffer without a name, in a memfd sealed against resizing, and gives a handle on it in `*buffer`.
+ *
+ * Hand ipcx_buffer_share_fd() to another process, by inheritance or SCM_RIGHTS; it attaches with
+ * ipcx_buffer_from_fd(). The options' directory, mode and group mean nothing here.
+ *
+ * Ownership: the handle is yours; give it back with ipcx_buffer_close(). The memory goes with the last
+ * descriptor and handle.
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_NO_SPACE, IPCX_E_INVALID (options), IPCX_E_OS.
+ */
+int ipcx_buffer_anonymous(const ipcx_buffer_options *opts, ipcx_buffer **buffer);
+
+/**
+ * Attaches to the buffer behind a descriptor, and gives a handle on it in `*buffer`.
+ *
+ * Ownership: the descriptor stays yours and may be closed at once; the handle is yours, give it back with
+ * ipcx_buffer_close().
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: those of ipcx_buffer_attach(); IPCX_E_OS or IPCX_E_CORRUPT for a descriptor of something else.
+ */
+int ipcx_buffer_from_fd(int fd, ipcx_buffer **buffer);
+
+/**
+ * A new descriptor of the buffer to hand to another process; or a negative code.
+ *
+ * It is closed on exec until you say otherwise. It keeps the memory, but no lock and no participant's slot.
+ *
+ * Ownership: the descriptor is yours; close it with close().
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
+ */
+int ipcx_buffer_share_fd(ipcx_buffer *buffer);
+
+/**
+ * Makes a copy of `len` bytes at `data` the value, and wakes who waits for one in ipcx_buffer_wait(); waits for
+ * the lock up to `timeout_ns`.
+ *
+ * Zero bytes are a value too, and then `data` may be NULL. A process killed inside the call leaves the old value or
+ * the new one, whole. Who has to know whether the owner before died takes the lock with ipcx_buffer_lock()
+ * and asks ipcx_buffer_recovered(): a write does not keep that for the next one.
+ *
+ * Thread-safe. Blocks up to `timeout_ns`. With IPCX_NOWAIT it is async-signal-safe.
+ * Ownership: `data` stays yours.
+ * Errors: IPCX_E_AGAIN and IPCX_E_TIMEDOUT (somebody else has the lock), IPCX_E_INTR, IPCX_E_TOO_BIG (more than
+ * the capacity), IPCX_E_FORKED, IPCX_E_CORRUPT, IPCX_E_INVALID (also if this thread has the lock). The value is
+ * then as it was.
+ */
+int ipcx_buffer_write(ipcx_buffer *buffer,
+                      const void *data,
+                      size_t len,
+                      int64_t timeout_ns);
+
+/**
+ * Copies the value to `buf`, which has `cap` bytes; `*len` says how many bytes it has, and `*version`, which may be
+ * NULL, which version it is. Version 0 is that of a buffer into which nothing was written; it is empty.
+ *
+ * If it does not fit, the code is IPCX_E_TOO_BIG, and `*len` is its length.
+ *
+ * Takes no lock, and is not kept out by those who have it: while one changes the value, others read the one
+ * before. Only where writers follow each other so fast that none of many looks found the value unchanged, it takes
+ * the lock for a moment.
+ *
+ * Thread-safe, does not block (but see IPCX_E_AGAIN). Async-signal-safe.
+ * Ownership: `buf` stays yours. It may be NULL if `cap` is 0. Its contents are undefined beyond the value, and after
+ * an error.
+ * Errors: IPCX_E_TOO_BIG, IPCX_E_AGAIN (writers are too fast, and did not let it in for 100 ms), IPCX_E_FORKED,
+ * IPCX_E_CORRUPT, IPCX_E_INVALID.
+ */
+int ipcx_buffer_read(ipcx_buffer *buffer,
+                     void *buf,
+                     size_t cap,
+                     size_t *len,
+                     uint64_t *version);
+
+/**
+ * Waits up to `timeout_ns` until the version is another than `seen`, and says in `*version`, which may be NULL,
+ * which it is. With IPCX_NOWAIT it asks whether it is.
+ *
+ * Every commit makes a version, that of ipcx_buffer_write() as well as those of ipcx_buffer_unlock() and
+ * ipcx_buffer_publish(). Who is slow misses versions, and gets the last: this is a value, not a queue.
+ *
+ * Thread-safe. Blocks up to `timeout_ns`. With IPCX_NOWAIT it is async-signal-safe.
+ * Errors: IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_FORKED, IPCX_E_INVALID.
+ */
+int ipcx_buffer_wait(ipcx_buffer *buffer,
+                     uint64_t seen,
+                     uint64_t *version,
+                     int64_t timeout_ns);
+
+/**
+ * Takes the lock, to change the value in place and to use the condition; waits for it up to `timeout_ns`. Gives the
+ * address of a copy of the value in `*data`, its length in `*len`, and how many bytes there are in `*cap`.
+ *
+ * Readers have the old value until ipcx_buffer_unlock() or ipcx_buffer_publish() makes the copy the value;
+ * ipcx_buffer_abandon() leaves it. The lock excludes the threads of one process as well as processes. It belongs to the
+ * thread that took it: another one cannot unlock it, and the same one cannot take it twice (by another handle on the
+ * buffer it would wait for itself). If the owner's process dies, the lock goes to the next one, the value is the one
+ * that was committed last, and ipcx_buffer_recovered() says so. A thread that merely ends keeps it, until the handle
+ * is closed.
+ *
+ * Thread-safe. Blocks up to `timeout_ns`. With IPCX_NOWAIT it is async-signal-safe.
+ * Ownership: the bytes at `*data`, aligned to 64, are yours until the lock is given up or the value published. What
+ * is behind the value's has any content.
+ * Errors: those of ipcx_buffer_write() less IPCX_E_TOO_BIG.
+ */
+int ipcx_buffer_lock(ipcx_buffer *buffer,
+                     int64_t timeout_ns,
+                     void **data,
+                     size_t *len,
+                     size_t *cap);
+
+/**
+ * Where the copy is that this thread may change, after ipcx_buffer_wait_locked() and ipcx_buffer_publish(): these
+ * change its address and its length. As ipcx_buffer_lock() says it in the first place.
+ *
+ * Thread-safe, does not block. Async-signal-safe.
+ * Ownership: as with ipcx_buffer_lock().
+ * Errors: IPCX_E_INVALID (also if this thread does not have the lock), IPCX_E_FORKED.
+ */
+int ipcx_buffer_locked(ipcx_buffer *buffer,
+                       void **data,
+                       size_t *len,
+                       size_t *cap);
+
+/**
+ * Makes the first `new_len` bytes of the copy the value, wakes who waits for one in ipcx_buffer_wait(), and unlocks.
+ *
+ * Thread-safe, does not block. Async-signal-safe.
+ * Errors: IPCX_E_INVALID (also if this thread does not have the lock), IPCX_E_TOO_BIG (`new_len` is more than the
+ * capacity), IPCX_E_FORKED. The lock then stays as it was.
+ */
+int ipcx_buffer_unlock(ipcx_buffer *buffer,
+                       size_t new_len);
+
+/**
+ * Makes the first `new_len` bytes of the copy the value, wakes who waits for one in ipcx_buffer_wait(), and keeps
+ * the lock. ipcx_buffer_locked() says where the next copy is: not where this one was.
+ *
+ * Thread-safe, does not block. Async-signal-safe.
+ * Errors: those of ipcx_buffer_unlock(), and the lock then stays; IPCX_E_CORRUPT, and then it is given up.
+ */
+int ipcx_buffer_publish(ipcx_buffer *buffer,
+                        size_t new_len);
+
+/**
+ * Unlocks, and leaves the value as it was.
+ *
+ * Thread-safe, does not block. Async-signal-safe.
+ * Errors: IPCX_E_INVALID (also if this thread does not have the lock), IPCX_E_FORKED.
+ */
+int ipcx_buffer_abandon(ipcx_buffer *buffer);
+
+/**
+ * Unlocks without a commit, waits until somebody calls ipcx_buffer_notify(), and locks again; both within
+ * `timeout_ns`. ipcx_buffer_locked() then says where the copy is; it is one of the value of that moment.
+ *
+ * With an error other than IPCX_E_INVALID, the thread does not have the lock any more. This differs from
+ * pthread_cond_timedwait(), which locks again whatever happens, and then waits for that without an end. IPCX_E_INVALID
+ * changes nothing.
+ *
+ * A notification between unlocking and sleeping is not missed. The call may return without one of its own: ask
+ * again for what you wait for. A commit notifies nobody here: it wakes those in ipcx_buffer_wait().
+ *
+ * Thread-safe. Blocks up to `timeout_ns`. Not async-signal-safe.
+ * Errors: IPCX_E_AGAIN (with IPCX_NOWAIT, always), IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_FORKED, IPCX_E_CORRUPT,
+ * IPCX_E_INVALID (also if this thread does not have the lock).
+ */
+int ipcx_buffer_wait_locked(ipcx_buffer *buffer,
+                            int64_t timeout_ns);
+
+/**
+ * Wakes one of those in ipcx_buffer_wait_locked(), or all of them if `all` is not 0. Nothing is kept for who comes
+ * later.
+ *
+ * The lock is not needed. Who has it is best to notify: what was changed by then is seen by who is woken. A change
+ * of the value itself is seen once it is committed, so notify after ipcx_buffer_publish() or ipcx_buffer_unlock().
+ *
+ * Thread-safe, does not block. Async-signal-safe.
+ * Errors: IPCX_E_FORKED, IPCX_E_INVALID.
+ */
+int ipcx_buffer_notify(ipcx_buffer *buffer,
+                       int all);
+
+/**
+ * 1 if the lock's owner before this thread died while it had it, 0 if not; or a negative code.
+ *
+ * The value is whole all the same: it is the one that was committed last. What else the lock guards may need repair.
+ * Whoever takes the lock next is told nothing of it any more.
+ *
+ * Thread-safe, does not block. Async-signal-safe.
+ * Errors: IPCX_E_INVALID (also if this thread does not have the lock), IPCX_E_FORKED.
+ */
+int ipcx_buffer_recovered(ipcx_buffer *buffer);
+
+/**
+ * Version of the value, as of now: how many writes were committed since the buffer was made. UINT64_MAX for what is
+ * not an open buffer.
+ *
+ * Thread-safe, does not block. Async-signal-safe.
+ */
+uint64_t ipcx_buffer_version(ipcx_buffer *buffer);
+
+/**
+ * Bytes that a value has at most. 0 for what is not an open buffer.
+ *
+ * Thread-safe, does not block. Async-signal-safe.
+ */
+size_t ipcx_buffer_capacity(ipcx_buffer *buffer);
+
+/**
+ * A descriptor for poll(), select() and epoll that is readable (POLLIN) while the version is another than this
+ * handle last gave its user, by ipcx_buffer_read() or ipcx_buffer_wait(); or a negative code.
+ *
+ * It is level-triggered: do not read it. Once it is readable, read the value. The first call starts a thread that
+ * waits on the handle's behalf.
+ *
+ * Ownership: it stays ipcx's and lives as long as the handle; do not close it.
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
+ */
+int ipcx_buffer_poll_fd(ipcx_buffer *buffer);
+
+/**
+ * Queues the real-time signal `signo` to this process each time the buffer has a version that this handle has not
+ * given its user, as with ipcx_buffer_poll_fd(), and once now if it has; 0 ends that.
+ *
+ * Read the value: only then does the next version queue a signal. See "Signals" above.
+ *
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_INVALID (also for what is no real-time signal), IPCX_E_FORKED, IPCX_E_OS.
+ */
+int ipcx_buffer_signal(ipcx_buffer *buffer,
+                       int signo);
+
+/**
+ * Gives a handle on a buffer back. NULL is allowed. The name stays (see ipcx_unlink()). If a thread has the lock by
+ * this handle, it is given up, and the value is as it was.
+ *
+ * Not while another thread uses the handle. Does not block. Not async-signal-safe.
+ */
+void ipcx_buffer_close(ipcx_buffer *buffer);
+
+/* ---- Semaphore: permits ------------------------------------------------------------------------------ */
+
+/**
+ * Creates a semaphore that must be new, and gives a handle on it in `*semaphore`.
+ *
+ * `opts` may be NULL. The semaphore appears under its name complete or not at all. Its memory is taken now, so that
+ * using it never fails for lack of memory.
+ *
+ * Ownership: the handle is yours; give it back with ipcx_semaphore_close(), which does not remove the name.
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_EXISTS, IPCX_E_NO_SPACE, IPCX_E_PERMISSION, IPCX_E_NOT_FOUND (no such directory),
+ * IPCX_E_INVALID (name, options), IPCX_E_OS.
+ */
+int ipcx_semaphore_create(const char *name,
+                          const ipcx_semaphore_options *opts,
+                          ipcx_semaphore **semaphore);
+
+/**
+ * Attaches to a semaphore, or creates it if there is none, and gives a handle on it in `*semaphore`.
+ *
+ * `opts` may be NULL. If the semaphore exists, its limit, number of participants and schema must be those of the
+ * options where these give any; initial, mode, group and wait are only for a new one.
+ *
+ * Ownership: the handle is yours; give it back with ipcx_semaphore_close().
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: those of ipcx_semaphore_create() less IPCX_E_EXISTS, and those of ipcx_semaphore_attach_with().
+ */
+int ipcx_semaphore_open(const char *name,
+                        const ipcx_semaphore_options *opts,
+                        ipcx_semaphore **semaphore);
+
+/**
+ * Attaches to a semaphore that must exist, and gives a handle on it in `*semaphore`.
+ *
+ * Ownership: the handle is yours; give it back with ipcx_semaphore_close().
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_NOT_FOUND, IPCX_E_MISMATCH (of another kind), IPCX_E_VERSION, IPCX_E_CORRUPT,
+ * IPCX_E_PERMISSION, IPCX_E_NO_SPACE (all participant slots are taken), IPCX_E_INVALID (name), IPCX_E_OS.
+ */
+int ipcx_semaphore_attach(const char *name, ipcx_semaphore **semaphore);
+
+/**
+ * As ipcx_semaphore_attach(), in the directory that the options name, and only if the semaphore agrees with the
+ * limit, the number of participants and the schema that they give.
+ *
+ * Ownership: the handle is yours; give it back with ipcx_semaphore_close().
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: those of ipcx_semaphore_attach(), IPCX_E_MISMATCH (other options) and IPCX_E_INVALID (options).
+ */
+int ipcx_semaphore_attach_with(const char *name,
+                               const ipcx_semaphore_options *opts,
+                               ipcx_semaphore **semaphore);
+
+/**
+ * Creates a semaphore without a name, in a memfd sealed against resizing, and gives a handle on it in `*semaphore`.
+ *
+ * Hand ipcx_semaphore_share_fd() to another process, by inheritance or SCM_RIGHTS; it attaches with
+ * ipcx_semaphore_from_fd(). The options' directory, mode and group mean nothing here.
+ *
+ * Ownership: the handle is yours; give it back with ipcx_semaphore_close(). The memory goes with the last
+ * descriptor and handle.
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_NO_SPACE, IPCX_E_INVALID (options), IPCX_E_OS.
+ */
+int ipcx_semaphore_anonymous(const ipcx_semaphore_options *opts,
+                             ipcx_semaphore **semaphore);
+
+/**
+ * Attaches to the semaphore behind a descriptor, and gives a handle on it in `*semaphore`.
+ *
+ * Ownership: the descriptor stays yours and may be closed at once; the handle is yours, give it back with
+ * ipcx_semaphore_close().
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: those of ipcx_semaphore_attach(); IPCX_E_OS or IPCX_E_CORRUPT for a descriptor of something else.
+ */
+int ipcx_semaphore_from_fd(int fd, ipcx_semaphore **semaphore);
+
+/**
+ * A new descriptor of the semaphore to hand to another process; or a negative code.
+ *
+ * It is closed on exec until you say otherwise. It keeps the memory, but no permit and no participant's slot.
+ *
+ * Ownership: the descriptor is yours; close it with close().
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
+ */
+int ipcx_semaphore_share_fd(ipcx_semaphore *semaphore);
+
+/**
+ * Acquires a permit, which this handle then holds; waits for one up to `timeout_ns`. Permits of the dead are found
+ * where no other is: a call that waits looks for them, one that does not wait at most every 50 ms.
+ *
+ * Thread-safe. Blocks up to `timeout_ns`. With IPCX_NOWAIT it is async-signal-safe, unless the interrupted code is
+ * inside a call on this handle.
+ * Ownership: the permit is the handle's, until ipcx_semaphore_release() or ipcx_semaphore_close(). If the process
+ * dies, it comes back.
+ * Errors: IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_FORKED, IPCX_E_INVALID.
+ */
+int ipcx_semaphore_acquire(ipcx_semaphore *semaphore,
+                           int64_t timeout_ns);
+
+/**
+ * Gives back a permit that this handle holds; if it holds none, makes one more, up to the limit. Wakes one who
+ * waits.
+ *
+ * So a process that only signals releases, and one that only waits for it calls ipcx_semaphore_consume().
+ *
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_INVALID (also if this handle holds none and there are as many as the limit says: nothing changes),
+ * IPCX_E_FORKED.
+ */
+int ipcx_semaphore_release(ipcx_semaphore *semaphore);
+
+/**
+ * Uses a permit up, waiting for one up to `timeout_ns`: nobody holds it, and it does not come back, until a release
+ * makes one more.
+ *
+ * A process that is killed inside the call may have used it up or not.
+ *
+ * Thread-safe. Blocks up to `timeout_ns`. Async-signal-safe as ipcx_semaphore_acquire().
+ * Errors: those of ipcx_semaphore_acquire(), IPCX_E_CORRUPT.
+ */
+int ipcx_semaphore_consume(ipcx_semaphore *semaphore,
+                           int64_t timeout_ns);
+
+/**
+ * Permits that can be acquired, as of now, into `*value`. It looks at each permit, so it takes time in proportion to the
+ * limit. Those of the dead count once they came back.
+ *
+ * Thread-safe, does not block. Async-signal-safe.
+ * Errors: IPCX_E_FORKED, IPCX_E_INVALID.
+ */
+int ipcx_semaphore_value(ipcx_semaphore *semaphore,
+                         uint32_t *value);
+
+/**
+ * Most permits there can be. 0 for what is not an open semaphore.
+ *
+ * Thread-safe, does not block. Async-signal-safe.
+ */
+uint32_t ipcx_semaphore_limit(ipcx_semaphore *semaphore);
+
+/**
+ * Gives back what dead participants held. `*reclaimed`, which may be NULL, gets the number of permits.
+ *
+ * An acquire that finds no permit does this by itself, but looks for the dead at most every 50 ms where it does not
+ * wait. This call looks at once.
+ *
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
+ */
+int ipcx_semaphore_recover(ipcx_semaphore *semaphore,
+                           size_t *reclaimed);
+
+/**
+ * A descriptor for poll(), select() and epoll that is readable (POLLIN) while a permit can be acquired, as of this
+ * handle's last acquire; or a negative code.
+ *
+ * It is level-triggered: do not read it. Once it is readable, acquire with IPCX_NOWAIT; where others were faster, that
+ * is IPCX_E_AGAIN, and the descriptor waits again. The first call starts a thread that waits on the handle's behalf.
+ *
+ * Ownership: it stays ipcx's and lives as long as the handle; do not close it.
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
+ */
+int ipcx_semaphore_poll_fd(ipcx_semaphore *semaphore);
+
+/**
+ * Queues the real-time signal `signo` to this process each time the semaphore has a permit to acquire, as with
+ * ipcx_semaphore_poll_fd(), and once now if it has; 0 ends that.
+ *
+ * Acquire, or consume, with IPCX_NOWAIT until IPCX_E_AGAIN: only then does the next permit queue a signal. See
+ * "Signals" above.
+ *
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_INVALID (also for what is no real-time signal), IPCX_E_FORKED, IPCX_E_OS.
+ */
+int ipcx_semaphore_signal(ipcx_semaphore *semaphore,
+                          int signo);
+
+/**
+ * Gives a handle on a semaphore back, and the permits that it holds. NULL is allowed. The name stays (see
+ * ipcx_unlink()).
+ *
+ * Not while another thread uses the handle. Does not block. Not async-signal-safe.
+ */
+void ipcx_semaphore_close(ipcx_semaphore *semaphore);
+
+/* ---- Waiting for one of several ---------------------------------------------------------------------- */
+
+/**
+ * Waits up to `timeout_ns` until at least one of `n` things is ready. Sets each one's `ready` to 1 or 0, and `*ready` to
+ * the number of those that are.
+ *
+ * Ready is what a call with IPCX_NOWAIT would not answer with IPCX_E_AGAIN; so also an endpoint whose peer closed or
+ * died, and the call then says so. Nothing is received or acquired by waiting: where others may be faster, try with
+ * IPCX_NOWAIT. Kinds may be mixed. A pool, semaphore or buffer may be given several times, a consumer or producer once.
+ *
+ * It costs one system call to sleep on up to 128 things. On a kernel before Linux 5.16, and for more of them, their
+ * descriptors are polled, for each of which a thread is started the first time, as by ipcx_consumer_poll_fd().
+ *
+ * Blocks up to `timeout_ns`. In the thread that the endpoints belong to; otherwise thread-safe. Not
+ * async-signal-safe.
+ * Ownership: `items` stay yours; `ready` in them is written only on success.
+ * Errors: IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_INVALID (also if `n` is 0, for a kind that is none, for a
+ * handle of another kind, and for an endpoint that is given twice), IPCX_E_FORKED, IPCX_E_OS.
+ */
+int ipcx_wait_any(ipcx_waitable *items,
+                  size_t n,
+                  int64_t timeout_ns,
+                  size_t *ready);
 
 #ifdef __cplusplus
 }  // extern "C"

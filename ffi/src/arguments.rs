@@ -155,3 +155,8 @@ pub(crate) unsafe fn descriptor<'a>(fd: c_int) -> Result<BorrowedFd<'a>> {
     // SAFETY: not -1, and open by the caller's promise.
     Ok(unsafe { BorrowedFd::borrow_raw(fd) })
 }
+
+/// A signal to be queued; 0 is none.
+pub(crate) fn signal(number: c_int) -> Option<c_int> {
+    (number != 0).then_some(number)
+}

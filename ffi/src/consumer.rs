@@ -1,6 +1,6 @@
 //! The receiving end of a ring.
 
-use crate::arguments::{buffer, deadline, some_buffer, tell_size, Out};
+use crate::arguments::{buffer, deadline, signal, some_buffer, tell_size, Out};
 use crate::boundary;
 use crate::error::IPCX_OK;
 use crate::handles::{self, exclusive, handle, marked, shared};
@@ -25,7 +25,7 @@ handle!(ipcx_consumer => Consumer, b"ipcxRECV", "not an open ipcx_consumer (NULL
 /// each must be dealt with, call ipcx_consumer_borrow(), and ipcx_consumer_release() when that is done.
 ///
 /// One thread at a time. Blocks up to `timeout_ns`. With IPCX_NOWAIT it is async-signal-safe, unless the
-/// interrupted code is inside a call on this consumer, or ipcx_consumer_poll_fd() was asked of it.
+/// interrupted code is inside a call on this consumer.
 /// Ownership: `buf` stays yours. `buf` may be NULL if `cap` is 0.
 /// Errors: IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_CLOSED and IPCX_E_PEER_DEAD (there is none and
 /// the producer went), IPCX_E_TOO_BIG, IPCX_E_MISMATCH (it hands over a block: it stays, for
@@ -235,14 +235,28 @@ pub unsafe extern "C" fn ipcx_consumer_position(consumer: *mut ipcx_consumer) ->
 /// The first call starts a thread that waits on the consumer's behalf.
 ///
 /// Ownership: it stays ipcx's and lives as long as the consumer; do not close it.
-/// One thread at a time. Does not block. Not async-signal-safe, nor are other calls on this consumer after
-/// it.
+/// One thread at a time. Does not block. Not async-signal-safe.
 /// Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_consumer_poll_fd(consumer: *mut ipcx_consumer) -> c_int {
     boundary::number(|| {
         // SAFETY: an open handle of one thread, by the contract.
         Ok(unsafe { exclusive(consumer) }?.poll_fd()?.as_raw_fd())
+    })
+}
+
+/// Queues the real-time signal `signo` to this process each time the consumer has a record to receive, or the
+/// producer went, as with ipcx_consumer_poll_fd(), and once now if it is so; 0 ends that.
+///
+/// Receive with IPCX_NOWAIT until IPCX_E_AGAIN: only then is the next signal queued. See "Signals" above.
+///
+/// One thread at a time. Does not block. Not async-signal-safe.
+/// Errors: IPCX_E_INVALID (also for what is no real-time signal), IPCX_E_FORKED, IPCX_E_OS.
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_consumer_signal(consumer: *mut ipcx_consumer, signo: c_int) -> c_int {
+    boundary::code(|| {
+        // SAFETY: an open handle of one thread, by the contract.
+        unsafe { exclusive(consumer) }?.signal(signal(signo))
     })
 }
 

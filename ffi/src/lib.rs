@@ -10,7 +10,8 @@
 //! | `options`, `stats` | those of them that there are |
 //! | `opening` | what the functions that open a segment share |
 //! | `common` | version, names |
-//! | `ring`, `producer`, `consumer`, `pool` | one type each |
+//! | `ring`, `producer`, `consumer`, `pool`, `buffer`, `semaphore` | one type each |
+//! | `any` | waiting for one of several |
 //!
 //! Each function does three things: it casts its handle, converts its arguments, and makes one call of the core.
 //! Outputs are written last and only on success.
@@ -26,6 +27,8 @@ mod handles;
 mod opening;
 mod sized;
 
+pub mod any;
+pub mod buffer;
 pub mod common;
 pub mod consumer;
 pub mod error;
@@ -33,4 +36,5 @@ pub mod options;
 pub mod pool;
 pub mod producer;
 pub mod ring;
+pub mod semaphore;
 pub mod stats;

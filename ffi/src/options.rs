@@ -2,7 +2,9 @@
 
 use crate::arguments::{invalid, path, text};
 use crate::sized::{read, Sized32};
-use ipcx_core::{Backing, PoolOptions, Result, RingOptions, SegmentOptions, WaitStrategy};
+use ipcx_core::{
+    Backing, BufferOptions, PoolOptions, Result, RingOptions, SegmentOptions, SemaphoreOptions, WaitStrategy,
+};
 use std::ffi::c_char;
 use std::mem::offset_of;
 
@@ -23,6 +25,9 @@ pub const IPCX_BACKING_SYSTEM_V: u32 = 1;
 
 /// Flag of options: give a new segment to `group`.
 pub const IPCX_OPT_GROUP: u32 = 1;
+
+/// Initially: a semaphore that has no permit to be acquired, until one is released.
+pub const IPCX_SEMAPHORE_EMPTY: u32 = u32::MAX;
 
 /// Options of a ring. Start from IPCX_RING_OPTIONS_INIT; every field that is 0 or NULL means its default.
 ///
@@ -93,6 +98,70 @@ pub struct ipcx_pool_options {
     /// What the address of each block is a multiple of: a power of two from 64 to the page size; 0 means 64. A
     /// pool that exists must have the same, unless 0 is given.
     pub alignment: u64,
+}
+
+/// Options of a buffer. Start from IPCX_BUFFER_OPTIONS_INIT; every field that is 0 or NULL means its default.
+///
+/// The strings are copied. The fields up to `schema` are as in ipcx_ring_options.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct ipcx_buffer_options {
+    /// Set by IPCX_BUFFER_OPTIONS_INIT.
+    pub struct_size: u32,
+    /// As in ipcx_ring_options.
+    pub mode: u32,
+    /// As in ipcx_ring_options.
+    pub max_participants: u32,
+    /// As in ipcx_ring_options.
+    pub backing: u32,
+    /// As in ipcx_ring_options.
+    pub wait: u32,
+    /// As in ipcx_ring_options.
+    pub flags: u32,
+    /// As in ipcx_ring_options.
+    pub group: u32,
+    /// As in ipcx_ring_options.
+    pub key: i32,
+    /// As in ipcx_ring_options.
+    pub directory: *const c_char,
+    /// As in ipcx_ring_options.
+    pub schema: *const c_char,
+    /// Bytes that a value has at most, up to 2^40; 0 means 4096. A buffer that exists must have the same, unless 0
+    /// is given.
+    pub capacity: u64,
+}
+
+/// Options of a semaphore. Start from IPCX_SEMAPHORE_OPTIONS_INIT; every field that is 0 or NULL means its default.
+///
+/// The strings are copied. The fields up to `schema` are as in ipcx_ring_options.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct ipcx_semaphore_options {
+    /// Set by IPCX_SEMAPHORE_OPTIONS_INIT.
+    pub struct_size: u32,
+    /// As in ipcx_ring_options.
+    pub mode: u32,
+    /// As in ipcx_ring_options.
+    pub max_participants: u32,
+    /// As in ipcx_ring_options.
+    pub backing: u32,
+    /// As in ipcx_ring_options.
+    pub wait: u32,
+    /// As in ipcx_ring_options.
+    pub flags: u32,
+    /// As in ipcx_ring_options.
+    pub group: u32,
+    /// As in ipcx_ring_options.
+    pub key: i32,
+    /// As in ipcx_ring_options.
+    pub directory: *const c_char,
+    /// As in ipcx_ring_options.
+    pub schema: *const c_char,
+    /// Permits that a new one has to be acquired; 0 means its limit, IPCX_SEMAPHORE_EMPTY none.
+    pub initial: u32,
+    /// Most permits there can be, up to 1048576; 0 means as many as there are initially, or 1 where neither is given. A
+    /// semaphore that exists must have the same, unless 0 is given.
+    pub limit: u32,
 }
 
 /// A struct of options, and the core's options that it becomes.
@@ -167,6 +236,21 @@ options!(ipcx_pool_options, 24 => PoolOptions, |given, segment| PoolOptions {
     block_size: given.block_size,
     blocks: given.blocks,
     alignment: given.alignment,
+    segment,
+});
+
+options!(ipcx_buffer_options, 8 => BufferOptions, |given, segment| BufferOptions {
+    capacity: given.capacity,
+    segment,
+});
+
+options!(ipcx_semaphore_options, 8 => SemaphoreOptions, |given, segment| SemaphoreOptions {
+    limit: given.limit.into(),
+    initial: match given.initial {
+        0 => None,
+        IPCX_SEMAPHORE_EMPTY => Some(0),
+        permits => Some(permits.into()),
+    },
     segment,
 });
 

@@ -1,6 +1,6 @@
 //! The pool: opening, acquiring, releasing, recovery, figures.
 
-use crate::arguments::{buffer, deadline, invalid, set_if_wanted, text, Out};
+use crate::arguments::{buffer, deadline, invalid, set_if_wanted, signal, text, Out};
 use crate::boundary;
 use crate::handles::{self, handle, shared};
 use crate::opening::{from_fd, open, share_fd};
@@ -9,6 +9,7 @@ use crate::stats::{self, ipcx_stats};
 use ipcx_core::{BlockId, Error, Pool, Result};
 use std::borrow::Cow;
 use std::ffi::{c_char, c_int, c_void};
+use std::os::fd::AsRawFd;
 use std::ptr::{null, null_mut};
 
 /// A handle on a pool: blocks of one size that processes acquire, fill, hand to each other, and release.
@@ -258,6 +259,38 @@ pub unsafe extern "C" fn ipcx_pool_recover(pool: *mut ipcx_pool, reclaimed: *mut
         // SAFETY: NULL or writable, by the contract.
         unsafe { set_if_wanted(reclaimed, found as usize) };
         Ok(())
+    })
+}
+
+/// A descriptor for poll(), select() and epoll that is readable (POLLIN) while a block can be acquired, as of this
+/// handle's last acquire; or a negative code.
+///
+/// It is level-triggered: do not read it. Once it is readable, acquire with IPCX_NOWAIT; where others were faster, that
+/// is IPCX_E_AGAIN, and the descriptor waits again. The first call starts a thread that waits on the handle's behalf.
+///
+/// Ownership: it stays ipcx's and lives as long as the handle; do not close it.
+/// Thread-safe, does not block. Not async-signal-safe.
+/// Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_pool_poll_fd(pool: *mut ipcx_pool) -> c_int {
+    boundary::number(|| {
+        // SAFETY: an open handle, by the contract.
+        Ok(unsafe { shared(pool) }?.poll_fd()?.as_raw_fd())
+    })
+}
+
+/// Queues the real-time signal `signo` to this process each time the pool has a block to acquire, as with
+/// ipcx_pool_poll_fd(), and once now if it has; 0 ends that.
+///
+/// Acquire with IPCX_NOWAIT until IPCX_E_AGAIN: only then does the next block queue a signal. See "Signals" above.
+///
+/// Thread-safe, does not block. Not async-signal-safe.
+/// Errors: IPCX_E_INVALID (also for what is no real-time signal), IPCX_E_FORKED, IPCX_E_OS.
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_pool_signal(pool: *mut ipcx_pool, signo: c_int) -> c_int {
+    boundary::code(|| {
+        // SAFETY: an open handle, by the contract.
+        unsafe { shared(pool) }?.signal(signal(signo))
     })
 }
 

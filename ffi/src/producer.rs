@@ -1,6 +1,6 @@
 //! The sending end of a ring.
 
-use crate::arguments::{bytes, deadline, descriptor, invalid, some_bytes, Out};
+use crate::arguments::{bytes, deadline, descriptor, invalid, signal, some_bytes, Out};
 use crate::boundary;
 use crate::error::IPCX_OK;
 use crate::handles::{self, exclusive, handle, marked, shared};
@@ -21,7 +21,7 @@ handle!(ipcx_producer => Producer, b"ipcxSEND", "not an open ipcx_producer (NULL
 /// outlives this process.
 ///
 /// One thread at a time. Blocks up to `timeout_ns`. With IPCX_NOWAIT it is async-signal-safe, unless the
-/// interrupted code is inside a call on this producer, or ipcx_producer_poll_fd() was asked of it.
+/// interrupted code is inside a call on this producer.
 /// Ownership: `data` stays yours.
 /// Errors: IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_CLOSED and IPCX_E_PEER_DEAD (the ring is full
 /// and the consumer went), IPCX_E_TOO_BIG (more than ipcx_producer_max_len()), IPCX_E_FORKED, IPCX_E_CORRUPT,
@@ -244,14 +244,28 @@ pub unsafe extern "C" fn ipcx_producer_send_block(
 /// first call starts a thread that waits on the producer's behalf.
 ///
 /// Ownership: it stays ipcx's and lives as long as the producer; do not close it.
-/// One thread at a time. Does not block. Not async-signal-safe, nor are other calls on this producer after
-/// it.
+/// One thread at a time. Does not block. Not async-signal-safe.
 /// Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_producer_poll_fd(producer: *mut ipcx_producer) -> c_int {
     boundary::number(|| {
         // SAFETY: an open handle of one thread, by the contract.
         Ok(unsafe { exclusive(producer) }?.poll_fd()?.as_raw_fd())
+    })
+}
+
+/// Queues the real-time signal `signo` to this process each time the producer has room, or the consumer went,
+/// as with ipcx_producer_poll_fd(), and once now if it is so; 0 ends that.
+///
+/// Send with IPCX_NOWAIT until IPCX_E_AGAIN: only then is the next signal queued. See "Signals" above.
+///
+/// One thread at a time. Does not block. Not async-signal-safe.
+/// Errors: IPCX_E_INVALID (also for what is no real-time signal), IPCX_E_FORKED, IPCX_E_OS.
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_producer_signal(producer: *mut ipcx_producer, signo: c_int) -> c_int {
+    boundary::code(|| {
+        // SAFETY: an open handle of one thread, by the contract.
+        unsafe { exclusive(producer) }?.signal(signal(signo))
     })
 }
 

@@ -15,10 +15,10 @@
  * - A ring has one producer and one consumer at a time, over all processes. A second one gets
  *   IPCX_E_BUSY.
  *
- * - Segment handles (ipcx_ring) may be shared between threads. Endpoints (ipcx_producer,
- *   ipcx_consumer) belong to one thread at a time: pass them on as you like, but do not use one in
- *   two threads at once. A signal handler counts as another thread; what "async-signal-safe" allows
- *   it is said with each function.
+ * - Segment handles (ipcx_ring, ipcx_pool, ipcx_buffer, ipcx_semaphore) may be shared between
+ *   threads. Endpoints (ipcx_producer, ipcx_consumer) belong to one thread at a time: pass them on as
+ *   you like, but do not use one in two threads at once. A signal handler counts as another thread;
+ *   what "async-signal-safe" allows it is said with each function.
  *
  * - A handle is a pointer to memory of this library. NULL, a handle of another type, and most other
  *   wrong pointers are answered with IPCX_E_INVALID. A handle used after its close is undefined, as
@@ -45,8 +45,10 @@
  * is delivered; one that was received but not released is delivered again, at the same position.
  * Whoever attaches next takes the dead process's role over. A call that waits for it returns
  * IPCX_E_PEER_DEAD within 250 ms, once nothing is left to do; calling again after the successor
- * came goes on. Liveness is a lock that the kernel holds for each process, never a PID and never a
- * timeout: a process that is stopped, or under a debugger, is alive.
+ * came goes on. The blocks of a pool and the permits of a semaphore that it had come back. A
+ * buffer's lock goes to the next one who takes it, and the value is the one that was committed
+ * last. Liveness is a lock that the kernel holds for each process, never a PID and never a timeout:
+ * a process that is stopped, or under a debugger, is alive.
  *
  * Names
  *
@@ -59,6 +61,77 @@
  * A timeout is in nanoseconds, on the monotonic clock. IPCX_NOWAIT (0) does not wait and makes the
  * call return IPCX_E_AGAIN, IPCX_FOREVER (-1) waits as long as it takes, anything below is
  * IPCX_E_INVALID. A signal handler that runs while a call sleeps ends it with IPCX_E_INTR.
+ *
+ * Buffers
+ *
+ * A buffer has one value of up to its capacity: the current price, the current map. Who reads it
+ * takes no lock and never sees half a value. Each commit makes the next version.
+ *
+ *     ipcx_buffer_write(price, &now, sizeof now, IPCX_FOREVER);
+ *
+ *     uint64_t seen = 0;
+ *     while (ipcx_buffer_wait(price, seen, NULL, IPCX_FOREVER) == IPCX_OK
+ *            && ipcx_buffer_read(price, &now, sizeof now, &len, &seen) == IPCX_OK)
+ *         show(&now);
+ *
+ * Its lock is a mutex between the threads of all processes that survives its owner's death, with a
+ * condition. Who has it changes a copy of the value, which becomes the value with the unlock:
+ *
+ *     code = ipcx_buffer_lock(jobs, IPCX_FOREVER, &data, &len, &cap);
+ *     while (code == IPCX_OK && count_of(data) == 0) {
+ *         code = ipcx_buffer_wait_locked(jobs, IPCX_FOREVER);     with an error, the lock is gone
+ *         if (code == IPCX_OK)
+ *             code = ipcx_buffer_locked(jobs, &data, &len, &cap); the copy is elsewhere now
+ *     }
+ *     if (code == IPCX_OK) {
+ *         take_one(data);
+ *         ipcx_buffer_unlock(jobs, len);
+ *     }
+ *
+ * Who adds a job locks, adds, unlocks, and calls ipcx_buffer_notify(jobs, 0).
+ *
+ * Semaphores
+ *
+ * A semaphore has permits. A process holds what it acquires until it releases it, closes its
+ * handle, or dies. By default there is one permit.
+ *
+ *     ipcx_semaphore_options options = IPCX_SEMAPHORE_OPTIONS_INIT;
+ *     options.limit = 4;
+ *     ipcx_semaphore_open("licences", &options, &licences);
+ *     if (ipcx_semaphore_acquire(licences, IPCX_FOREVER) == IPCX_OK) {
+ *         use_one();
+ *         ipcx_semaphore_release(licences);
+ *     }
+ *
+ * To tell another process of something, begin with none (options.initial = IPCX_SEMAPHORE_EMPTY):
+ * one side calls ipcx_semaphore_release(), which makes a permit where the handle holds none, and
+ * the other ipcx_semaphore_consume(), which uses it up.
+ *
+ * Waiting for one of several
+ *
+ * ipcx_wait_any() waits for endpoints and handles of any kind, with one timeout:
+ *
+ *     ipcx_waitable items[] = { { IPCX_WAIT_FOR_CONSUMER, 0, orders, 0 },
+ *                               { IPCX_WAIT_FOR_BUFFER, 0, price, seen } };
+ *     if (ipcx_wait_any(items, 2, IPCX_FOREVER, &ready) == IPCX_OK && items[0].ready)
+ *         ipcx_consumer_recv(orders, order, sizeof order, &len, IPCX_NOWAIT);
+ *
+ * Beside sockets and in event loops, use the descriptors that the _poll_fd functions give.
+ *
+ * Signals
+ *
+ * The _signal functions have a real-time signal (SIGRTMIN to SIGRTMAX) queued to this process when
+ * an endpoint or a handle becomes ready, from a thread that is started for it as for its
+ * descriptor:
+ *
+ *     sigaction(SIGRTMIN, &action, NULL);
+ *     ipcx_consumer_signal(rx, SIGRTMIN);
+ *
+ * One signal comes each time it becomes ready after a call has found that it was not, so receive
+ * until IPCX_E_AGAIN, in the handler or outside. It comes to any thread that does not block it. Its
+ * si_value.sival_int is the number of the handle among the participants of its segment; give each
+ * endpoint a signal of its own where that is not enough. Where the queue of the system is full, it
+ * comes later. Closing, or 0 for the signal, ends it; one that is queued already still comes.
  *
  * Errors
  *

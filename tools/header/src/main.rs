@@ -16,7 +16,7 @@ const INTRODUCTION: &str = include_str!("introduction.h");
 /// Initialisers, which C macros do better than constants.
 const MACROS: &str = include_str!("macros.h");
 /// Sources in the order of the manual, each with the heading of its functions.
-const SOURCES: [(&str, &str); 8] = [
+const SOURCES: [(&str, &str); 11] = [
     ("error", "Errors"),
     ("common", "Version and names"),
     ("options", ""),
@@ -25,6 +25,9 @@ const SOURCES: [(&str, &str); 8] = [
     ("producer", "Producer: sending"),
     ("consumer", "Consumer: receiving"),
     ("pool", "Pool: blocks without copies"),
+    ("buffer", "Buffer: a value, its lock and its condition"),
+    ("semaphore", "Semaphore: permits"),
+    ("any", "Waiting for one of several"),
 ];
 
 fn config() -> cbindgen::Config {

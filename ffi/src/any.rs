@@ -1,0 +1,127 @@
+//! Waiting for one of several things.
+
+use crate::arguments::{buffer, deadline, invalid, Out};
+use crate::boundary;
+use crate::buffer::ipcx_buffer;
+use crate::consumer::ipcx_consumer;
+use crate::handles::{exclusive, shared};
+use crate::pool::ipcx_pool;
+use crate::producer::ipcx_producer;
+use crate::semaphore::ipcx_semaphore;
+use ipcx_core::{wait_any, Consumer, NewerThan, Pool, Producer, Result, Semaphore, Waitable};
+use std::ffi::{c_int, c_void};
+
+/// Kind of an ipcx_waitable: an ipcx_consumer that has a record to receive, or whose producer went.
+pub const IPCX_WAIT_FOR_CONSUMER: u32 = 1;
+/// Kind of an ipcx_waitable: an ipcx_producer that has room for the record that last did not fit (at first: for any),
+/// or whose consumer went.
+pub const IPCX_WAIT_FOR_PRODUCER: u32 = 2;
+/// Kind of an ipcx_waitable: an ipcx_pool that has a block to acquire.
+pub const IPCX_WAIT_FOR_POOL: u32 = 3;
+/// Kind of an ipcx_waitable: an ipcx_semaphore that has a permit to acquire.
+pub const IPCX_WAIT_FOR_SEMAPHORE: u32 = 4;
+/// Kind of an ipcx_waitable: an ipcx_buffer whose version is another than `seen`.
+pub const IPCX_WAIT_FOR_BUFFER: u32 = 5;
+
+/// One of the things that ipcx_wait_any() waits for.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct ipcx_waitable {
+    /// What `object` is, and what of it is waited for: one of IPCX_WAIT_FOR_*.
+    pub kind: u32,
+    /// Set by ipcx_wait_any(): 1 if it is ready, else 0.
+    pub ready: u32,
+    /// The handle.
+    pub object: *mut c_void,
+    /// Of a buffer: the version that is known. Of others: nothing.
+    pub seen: u64,
+}
+
+/// What the core waits for.
+enum Item<'a> {
+    Consumer(&'a mut Consumer),
+    Producer(&'a mut Producer),
+    Pool(&'a Pool),
+    Semaphore(&'a Semaphore),
+    Buffer(NewerThan<'a>),
+}
+
+impl<'a> Item<'a> {
+    /// # Safety As [`exclusive`] for an endpoint, as [`shared`] for another handle, whatever it is.
+    unsafe fn of(given: &ipcx_waitable) -> Result<Item<'a>> {
+        let object = given.object;
+        // SAFETY: as the caller promises; the handle's mark says whether it is of this kind.
+        unsafe {
+            Ok(match given.kind {
+                IPCX_WAIT_FOR_CONSUMER => Item::Consumer(exclusive(object.cast::<ipcx_consumer>())?),
+                IPCX_WAIT_FOR_PRODUCER => Item::Producer(exclusive(object.cast::<ipcx_producer>())?),
+                IPCX_WAIT_FOR_POOL => Item::Pool(shared(object.cast::<ipcx_pool>())?),
+                IPCX_WAIT_FOR_SEMAPHORE => Item::Semaphore(shared(object.cast::<ipcx_semaphore>())?),
+                IPCX_WAIT_FOR_BUFFER => {
+                    Item::Buffer(shared(object.cast::<ipcx_buffer>())?.newer_than(given.seen))
+                }
+                _ => return Err(invalid("kind is not one of IPCX_WAIT_FOR_*")),
+            })
+        }
+    }
+
+    fn waitable(&mut self) -> &mut dyn Waitable {
+        match self {
+            Item::Consumer(consumer) => *consumer,
+            Item::Producer(producer) => *producer,
+            Item::Pool(pool) => pool,
+            Item::Semaphore(semaphore) => semaphore,
+            Item::Buffer(newer) => newer,
+        }
+    }
+}
+
+/// Endpoints are used by one at a time, also inside this call.
+fn check_none_twice(items: &[ipcx_waitable]) -> Result<()> {
+    let is_endpoint =
+        |item: &&ipcx_waitable| matches!(item.kind, IPCX_WAIT_FOR_CONSUMER | IPCX_WAIT_FOR_PRODUCER);
+    let mut endpoints: Vec<_> = items.iter().filter(is_endpoint).map(|item| item.object).collect();
+    endpoints.sort_unstable();
+    match endpoints.windows(2).all(|pair| pair[0] != pair[1]) {
+        true => Ok(()),
+        false => Err(invalid("a consumer or producer is given twice")),
+    }
+}
+
+/// Waits up to `timeout_ns` until at least one of `n` things is ready. Sets each one's `ready` to 1 or 0, and `*ready` to
+/// the number of those that are.
+///
+/// Ready is what a call with IPCX_NOWAIT would not answer with IPCX_E_AGAIN; so also an endpoint whose peer closed or
+/// died, and the call then says so. Nothing is received or acquired by waiting: where others may be faster, try with
+/// IPCX_NOWAIT. Kinds may be mixed. A pool, semaphore or buffer may be given several times, a consumer or producer once.
+///
+/// It costs one system call to sleep on up to 128 things. On a kernel before Linux 5.16, and for more of them, their
+/// descriptors are polled, for each of which a thread is started the first time, as by ipcx_consumer_poll_fd().
+///
+/// Blocks up to `timeout_ns`. In the thread that the endpoints belong to; otherwise thread-safe. Not
+/// async-signal-safe.
+/// Ownership: `items` stay yours; `ready` in them is written only on success.
+/// Errors: IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_INVALID (also if `n` is 0, for a kind that is none, for a
+/// handle of another kind, and for an endpoint that is given twice), IPCX_E_FORKED, IPCX_E_OS.
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_wait_any(
+    items: *mut ipcx_waitable,
+    n: usize,
+    timeout_ns: i64,
+    ready: *mut usize,
+) -> c_int {
+    boundary::code(|| {
+        // SAFETY: `n` structs, readable and writable; NULL or writable. By the contract.
+        let (given, number) = unsafe { (buffer(items, n)?, Out::new(ready)?) };
+        check_none_twice(given)?;
+        // SAFETY: open handles, endpoints of this thread, and each of these once, by the contract and the check.
+        let items = given.iter().map(|item| unsafe { Item::of(item) }).collect::<Result<Vec<_>>>();
+        let mut items = items?;
+        let mut waitables: Vec<_> = items.iter_mut().map(Item::waitable).collect();
+        let found = wait_any(&mut waitables, deadline(timeout_ns)?)?;
+        given.iter_mut().for_each(|item| item.ready = 0);
+        found.iter().for_each(|at| given[*at].ready = 1);
+        number.set(found.len());
+        Ok(())
+    })
+}
