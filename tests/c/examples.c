@@ -56,6 +56,36 @@ static void hello_arrives_whoever_starts_first(void)
     CHECK(rmdir(directory) == 0); /* nothing left in it */
 }
 
+/* The next line that the watcher prints. */
+static void expect_line(int from, const char *line)
+{
+    char text[64];
+    ssize_t got = read(from, text, sizeof text - 1);
+
+    CHECK(got > 0);
+    text[got] = '\0';
+    CHECK(strcmp(text, line) == 0);
+}
+
+static void the_price_is_watched_until_the_market_closes(void)
+{
+    char directory[128], rest;
+    int ways[2];
+    pid_t watcher;
+
+    use_directory(directory);
+    CHECK(pipe(ways) == 0);
+    CHECK(wait_for(start("price", "12.25", "12.50", -1)) == 0);
+    watcher = start("price", "watch", NULL, ways[1]);
+    close(ways[1]);
+    expect_line(ways[0], "12.25 12.50\n"); /* who comes later sees the price too */
+    CHECK(wait_for(start("price", "12.00", "12.75", -1)) == 0);
+    expect_line(ways[0], "12.00 12.75\n");
+    CHECK(wait_for(start("price", "close", NULL, -1)) == 0);
+    CHECK(wait_for(watcher) == 0 && read(ways[0], &rest, 1) == 0);
+    CHECK(rmdir(directory) == 0); /* nothing left in it */
+}
+
 static uint64_t hash_words(const unsigned char *bytes, size_t len)
 {
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
@@ -182,6 +212,7 @@ static void a_failure_has_words_and_a_code(void)
 
 static const struct test tests[] = {
     TEST(hello_arrives_whoever_starts_first),
+    TEST(the_price_is_watched_until_the_market_closes),
     TEST(the_demo_carries_a_file_past_a_killed_consumer),
     TEST(the_camera_waits_for_blocks_and_ends_in_good_order),
     TEST(a_failure_has_words_and_a_code),
