@@ -181,11 +181,11 @@
 /** Success. */
 #define IPCX_OK 0
 
-/** Nothing to receive or acquire, or no room to send; and the call does not wait. */
+/** Nothing to receive or acquire, no room to send, or locked; and the call does not wait. */
 #define IPCX_E_AGAIN (-1)
-/** The deadline passed. Nothing happened. */
+/** The deadline passed. Nothing happened (but see ipcx_buffer_wait_locked()). */
 #define IPCX_E_TIMEDOUT (-2)
-/** A signal handler ran while the call slept. Nothing happened; call again to go on. */
+/** A signal handler ran while the call slept. Nothing happened (but see ipcx_buffer_wait_locked()); call again to go on. */
 #define IPCX_E_INTR (-3)
 
 /**

@@ -11,11 +11,11 @@ use std::fmt::Write;
 
 /// Success.
 pub const IPCX_OK: c_int = 0;
-/// Nothing to receive or acquire, or no room to send; and the call does not wait.
+/// Nothing to receive or acquire, no room to send, or locked; and the call does not wait.
 pub const IPCX_E_AGAIN: c_int = -1;
-/// The deadline passed. Nothing happened.
+/// The deadline passed. Nothing happened (but see ipcx_buffer_wait_locked()).
 pub const IPCX_E_TIMEDOUT: c_int = -2;
-/// A signal handler ran while the call slept. Nothing happened; call again to go on.
+/// A signal handler ran while the call slept. Nothing happened (but see ipcx_buffer_wait_locked()); call again to go on.
 pub const IPCX_E_INTR: c_int = -3;
 /// The peer closed in good order and nothing is left.
 /// A peer that had closed before you attached, with nothing left, does not count: you wait for the next one.
