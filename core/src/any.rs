@@ -5,6 +5,7 @@
 //! descriptors are polled instead.
 
 use crate::error::{Error, Result};
+use crate::sync::{AtomicU32, Ordering};
 use crate::sys::futex::{self, Waiter};
 use crate::sys::{clock, cpu, fd, Errno};
 use crate::wait::{Deadline, SLICE, SPIN};
@@ -32,6 +33,9 @@ pub trait Sleeping {
     /// In a child that inherited it.
     fn is_inherited(&self) -> bool;
 }
+
+/// 1 once the kernel has said that it does not have `futex_waitv`.
+static OLD_KERNEL: AtomicU32 = AtomicU32::new(0);
 
 /// By what to sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +65,8 @@ enum By {
 /// `WouldBlock` if none is and the deadline is [`Deadline::NOW`], `TimedOut`, `Interrupted` if a signal handler ran while it slept,
 /// `Invalid` if there are no items, `Forked`, `Os`.
 pub fn wait_any(items: &mut [&mut dyn Waitable], deadline: Deadline) -> Result<Vec<usize>> {
-    let by = if items.len() <= futex::MOST_WAITERS { By::Words } else { By::Descriptors };
+    let words = items.len() <= futex::MOST_WAITERS && OLD_KERNEL.load(Ordering::Relaxed) == 0;
+    let by = if words { By::Words } else { By::Descriptors };
     wait_by(items, deadline, by)
 }
 
@@ -115,7 +120,10 @@ fn wait_by(items: &mut [&mut dyn Waitable], deadline: Deadline, mut by: By) -> R
             By::Descriptors => sleep_on_descriptors(items, until.saturating_sub(now))?,
         };
         match slept {
-            Err(Errno::ENOSYS) => by = By::Descriptors,
+            Err(Errno::ENOSYS) => {
+                OLD_KERNEL.store(1, Ordering::Relaxed); // Relaxed: a hint.
+                by = By::Descriptors;
+            }
             Err(Errno::EINTR) => {
                 let ready = which(items, None);
                 return if ready.is_empty() { Err(Error::Interrupted) } else { Ok(ready) };

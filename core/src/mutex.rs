@@ -9,7 +9,7 @@
 //! | bits of the word | meaning |
 //! |---|---|
 //! | 0-15 | the owner's slot plus 1; 0 if nobody owns it |
-//! | 31 | an owner died, and nobody has unlocked since |
+//! | 31 | an owner died, and none who could ask has had it since |
 //!
 //! | word | the owner's lease | meaning |
 //! |---|---|---|
@@ -66,10 +66,12 @@ impl Mutex {
         locked.is_ok().then_some(Locked { abandoned: true })
     }
 
-    /// Unlocks it, and wakes one who waits. For its owner.
+    /// Unlocks it, and wakes one who waits. For its owner. With `mark`, the next one is told that an owner died: this one was not, or
+    /// could not ask.
     #[inline(always)]
-    pub(crate) fn unlock(&self, kernel: &impl Kernel) {
-        self.word.store(0, Ordering::Release); // Partner: `try_lock`.
+    pub(crate) fn unlock(&self, mark: Option<Locked>, kernel: &impl Kernel) {
+        let free = if mark.is_some_and(|locked| locked.abandoned) { ABANDONED } else { 0 };
+        self.word.store(free, Ordering::Release); // Partner: `try_lock`.
         self.unlocked.notify(kernel, 1);
     }
 

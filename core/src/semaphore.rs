@@ -20,6 +20,7 @@ use crate::pool::stock::Stock;
 use crate::pool::BlockId;
 use crate::segment::{fnv1a, Backing, Format, Kind, Parameters, Segment, SegmentOptions, FNV_START};
 use crate::sync::{AtomicU32, Ordering};
+use crate::sys::thread;
 use crate::wait::{Deadline, WaitStrategy};
 use crate::watch::{OnDemand, Watched, Watcher};
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -153,7 +154,7 @@ impl Semaphore {
     /// # Errors
     /// `Exists`, `NoSpace`, `Permission`, `Invalid`, `NotFound` if the directory is missing, `Os`.
     pub fn create(name: &str, options: &SemaphoreOptions) -> Result<Semaphore> {
-        Segment::create(name, &options.segment, FORMAT, options.parameters()?, prepare)
+        Segment::create(name, &options.segment, FORMAT, options.parameters()?, &mut prepare)
             .and_then(Semaphore::of)
     }
 
@@ -163,7 +164,8 @@ impl Semaphore {
     /// Those of [`Semaphore::create`] (less `Exists`) and of [`Semaphore::attach_with`].
     pub fn open(name: &str, options: &SemaphoreOptions) -> Result<Semaphore> {
         let (parameters, wanted) = (options.parameters()?, options.wanted());
-        Segment::open(name, &options.segment, FORMAT, parameters, &wanted, prepare).and_then(Semaphore::of)
+        Segment::open(name, &options.segment, FORMAT, parameters, &wanted, &mut prepare)
+            .and_then(Semaphore::of)
     }
 
     /// Attaches to a semaphore that must exist.
@@ -289,22 +291,21 @@ impl Semaphore {
     /// Wakes one who waits.
     ///
     /// # Errors
-    /// `Invalid` if this handle holds none and the limit is reached: nothing changes. `Forked`.
+    /// `Invalid` if this handle holds none and the limit is reached: nothing changes. `Forked`. Makes no allocation.
     pub fn release(&self) -> Result<()> {
         self.stock.segment.check_not_inherited()?;
         for _ in 0..TRIES {
             let Some(id) = self.stock.store.find_owned(self.last.load(Ordering::Relaxed)) else { break };
-            if self.stock.release(id).is_ok() {
+            if self.stock.store.give(id, thread::current()) {
                 return Ok(());
             }
         }
         if self.stock.store.supply() {
             return Ok(());
         }
-        Err(Error::invalid(format!(
-            "this handle holds no permit, and there are as many as the limit says (segment '{}')",
-            self.name()
-        )))
+        Err(Error::invalid(
+            "this handle holds no permit of the semaphore, and there are as many as its limit says",
+        ))
     }
 
     /// Permits that can be acquired, as of now. Takes time in proportion to the limit.

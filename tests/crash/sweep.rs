@@ -15,8 +15,8 @@ use std::collections::HashMap;
 /// What the survivors are told of a death without help takes a slice: not after each one.
 const NOTICES: u64 = 256;
 
-/// Before, announced, withdrawn, at least.
-const IMAGES_OF_A_SLEEP: usize = 3;
+/// Before and announced, at least; that it went to the kernel is seen by its calls.
+const IMAGES_OF_A_SLEEP: usize = 2;
 
 /// One death, or two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

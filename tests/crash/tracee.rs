@@ -35,7 +35,7 @@ fn peek(pid: Pid, offset: usize) -> u64 {
 }
 
 /// Begins the names of the operations of the program in Rust. All others are in C.
-const IN_RUST: &str = "buffer_";
+const IN_RUST: [&str; 2] = ["buffer_", "semaphore_"];
 
 /// The programs from which victims are forked. ptrace binds them to the thread that made them.
 #[derive(Debug)]
@@ -68,7 +68,8 @@ impl Nursery {
     /// # Panics
     /// If it does not come to its first mark.
     pub(crate) fn victim(&mut self, operation: &str, name: &str) -> Victim<'_> {
-        let program = if operation.starts_with(IN_RUST) { &mut self.rust } else { &mut self.c };
+        let in_rust = IN_RUST.iter().any(|begins| operation.starts_with(begins));
+        let program = if in_rust { &mut self.rust } else { &mut self.c };
         program.victim(operation, name)
     }
 }

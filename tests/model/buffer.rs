@@ -149,20 +149,20 @@ fn who_waits_for_the_condition_is_woken() {
             lock(&theirs);
             while theirs.copies[0][0].load(Ordering::Relaxed) == 0 {
                 let seen = notified(&theirs);
-                theirs.control.mutex.unlock(&theirs.kernel);
+                theirs.control.mutex.unlock(None, &theirs.kernel);
                 while notified(&theirs) == seen {
                     nap_for_condition(&theirs, seen, 0);
                 }
                 lock(&theirs);
             }
-            theirs.control.mutex.unlock(&theirs.kernel);
+            theirs.control.mutex.unlock(None, &theirs.kernel);
         });
         while memory.control.mutex.try_lock(0).is_none() {
             thread::yield_now();
         }
         memory.copies[0][0].store(1, Ordering::Relaxed);
         notify(&memory, 1);
-        memory.control.mutex.unlock(&memory.kernel);
+        memory.control.mutex.unlock(None, &memory.kernel);
         waiting.join().unwrap();
     });
 }

@@ -48,7 +48,7 @@ impl Guarded {
     fn use_it(&self, slot: u32) -> Locked {
         let locked = self.lock(slot);
         self.touch();
-        self.mutex.unlock(&self.kernel);
+        self.mutex.unlock(None, &self.kernel);
         locked
     }
 
@@ -80,7 +80,7 @@ fn of_two_that_wait_both_get_it() {
             thread::spawn(move || guarded.use_it(slot))
         });
         guarded.touch();
-        guarded.mutex.unlock(&guarded.kernel);
+        guarded.mutex.unlock(None, &guarded.kernel);
         waiting.into_iter().for_each(|thread| assert!(!thread.join().unwrap().abandoned));
     });
 }

@@ -30,7 +30,7 @@ impl<'b> BufferGuard<'b> {
         BufferGuard { buffer, len, _of_this_thread: PhantomData }
     }
 
-    /// True if the owner before died while it had the lock. The value is whole all the same: it is the one that was
+    /// True if an owner died while it had the lock, and nobody has locked since (writes alone do not count). The value is whole all the same: it is the one that was
     /// committed last. Anything else that the lock guards may need repair.
     pub fn recovered(&self) -> bool {
         self.buffer.recovered_raw().unwrap_or(false)
@@ -210,7 +210,7 @@ impl Buffer {
         let core = &*self.core;
         let next = core.held_for(len)?;
         core.held.thread.store(0, Ordering::Relaxed);
-        core.commit_and_unlock(next, len);
+        core.commit_and_unlock(next, len, None);
         Ok(next.0)
     }
 
@@ -310,7 +310,7 @@ impl Core {
 
     fn give_up(&self) {
         self.held.thread.store(0, Ordering::Relaxed);
-        self.memory.control().mutex.unlock(self.memory.kernel());
+        self.memory.control().mutex.unlock(None, self.memory.kernel());
     }
 }
 

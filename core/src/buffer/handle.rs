@@ -140,7 +140,7 @@ impl Buffer {
     /// `Exists`, `NoSpace`, `Permission`, `Invalid`, `NotFound` if the directory is missing, `Os`.
     pub fn create(name: &str, options: &BufferOptions) -> Result<Buffer> {
         let parameters = options.parameters()?;
-        Segment::create(name, &options.segment, FORMAT, parameters, |_| Ok(())).and_then(Buffer::of)
+        Segment::create(name, &options.segment, FORMAT, parameters, &mut |_| Ok(())).and_then(Buffer::of)
     }
 
     /// Attaches to a buffer, or creates it if there is none.
@@ -149,7 +149,8 @@ impl Buffer {
     /// Those of [`Buffer::create`] (less `Exists`) and of [`Buffer::attach_with`].
     pub fn open(name: &str, options: &BufferOptions) -> Result<Buffer> {
         let (parameters, wanted) = (options.parameters()?, options.wanted());
-        Segment::open(name, &options.segment, FORMAT, parameters, &wanted, |_| Ok(())).and_then(Buffer::of)
+        Segment::open(name, &options.segment, FORMAT, parameters, &wanted, &mut |_| Ok(()))
+            .and_then(Buffer::of)
     }
 
     /// Attaches to a buffer that must exist.
@@ -236,10 +237,10 @@ impl Buffer {
         if data.len() > core.memory.capacity() {
             return Err(Error::TooBig { needed: data.len(), available: core.memory.capacity() });
         }
-        let _ = core.acquire(deadline)?;
+        let locked = core.acquire(deadline)?;
         let next = begin(&core.memory);
         core.memory.write(next.copy(), data);
-        core.commit_and_unlock(next, data.len());
+        core.commit_and_unlock(next, data.len(), Some(locked)); // Who writes cannot ask whether an owner died.
         Ok(next.0)
     }
 
@@ -480,9 +481,9 @@ impl Core {
 
     /// Makes what was filled in the value.
     #[inline]
-    pub(super) fn commit_and_unlock(&self, next: Next, len: usize) {
+    pub(super) fn commit_and_unlock(&self, next: Next, len: usize, mark: Option<Locked>) {
         commit(&self.memory, next, len);
-        self.memory.control().mutex.unlock(self.memory.kernel());
+        self.memory.control().mutex.unlock(mark, self.memory.kernel());
         announce(&self.memory); // Nobody waits for the lock while others are woken.
     }
 
@@ -508,8 +509,8 @@ impl Core {
                 // Nobody who keeps to the protocol writes now.
                 Some(Ok(_)) | None => look(&self.memory, buffer),
             };
-            if locked.is_some() {
-                self.memory.control().mutex.unlock(self.memory.kernel());
+            if let Some(Ok(locked)) = locked {
+                self.memory.control().mutex.unlock(Some(locked), self.memory.kernel());
             }
         }
         match seen {
@@ -529,7 +530,7 @@ impl Core {
 impl Drop for Core {
     fn drop(&mut self) {
         if !self.segment.is_inherited() && self.memory.control().mutex.owner() == Some(self.slot()) {
-            self.memory.control().mutex.unlock(self.memory.kernel());
+            self.memory.control().mutex.unlock(None, self.memory.kernel());
         }
     }
 }

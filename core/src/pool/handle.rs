@@ -165,8 +165,8 @@ impl Pool {
     /// `Exists`, `NoSpace`, `Permission`, `Invalid`, `NotFound` if the directory is missing, `Os`.
     pub fn create(name: &str, options: &PoolOptions) -> Result<Pool> {
         let (parameters, mut made) = (options.parameters()?, Made::default());
-        let prepare = |segment: &Segment| made.prepare(segment);
-        let segment = Segment::create(name, &options.segment, FORMAT, parameters, prepare)?;
+        let mut prepare = |segment: &Segment| made.prepare(segment);
+        let segment = Segment::create(name, &options.segment, FORMAT, parameters, &mut prepare)?;
         made.finish(segment)
     }
 
@@ -183,8 +183,8 @@ impl Pool {
             };
         }
         let (parameters, wanted, mut made) = (options.parameters()?, options.wanted(), Made::default());
-        let prepare = |segment: &Segment| made.prepare(segment);
-        let segment = Segment::open(name, &options.segment, FORMAT, parameters, &wanted, prepare)?;
+        let mut prepare = |segment: &Segment| made.prepare(segment);
+        let segment = Segment::open(name, &options.segment, FORMAT, parameters, &wanted, &mut prepare)?;
         made.finish(segment)
     }
 

@@ -91,7 +91,7 @@ impl Ring {
     /// # Errors
     /// `Exists`, `NoSpace`, `Permission`, `Invalid`, `NotFound` if the directory is missing, `Os`.
     pub fn create(name: &str, options: &RingOptions) -> Result<Ring> {
-        Segment::create(name, &options.segment, FORMAT, options.parameters()?, |_| Ok(())).map(Ring::of)
+        Segment::create(name, &options.segment, FORMAT, options.parameters()?, &mut |_| Ok(())).map(Ring::of)
     }
 
     /// Attaches to a ring, or creates it if there is none.
@@ -99,8 +99,10 @@ impl Ring {
     /// # Errors
     /// Those of [`Ring::create`] (less `Exists`) and of [`Ring::attach_with`].
     pub fn open(name: &str, options: &RingOptions) -> Result<Ring> {
-        Segment::open(name, &options.segment, FORMAT, options.parameters()?, &options.wanted()?, |_| Ok(()))
-            .map(Ring::of)
+        Segment::open(name, &options.segment, FORMAT, options.parameters()?, &options.wanted()?, &mut |_| {
+            Ok(())
+        })
+        .map(Ring::of)
     }
 
     /// Attaches to a ring that must exist.

@@ -75,6 +75,9 @@ pub enum Backing {
     },
 }
 
+/// What is made of a new segment before it has its name.
+pub(crate) type Prepare<'p> = &'p mut dyn FnMut(&Segment) -> Result<()>;
+
 /// One open handle on a segment: a participant.
 #[derive(Debug)]
 pub(crate) struct Segment {
@@ -96,7 +99,7 @@ impl Segment {
         options: &SegmentOptions,
         format: Format,
         parameters: Parameters,
-        prepare: impl FnOnce(&Segment) -> Result<()>,
+        prepare: Prepare<'_>,
     ) -> Result<Segment> {
         let place = Place::find(name, options)?;
         let directory = place.open_directory()?;
@@ -126,7 +129,7 @@ impl Segment {
         options: &SegmentOptions,
         format: Format,
         parameters: Parameters,
-        prepare: impl FnOnce(&Segment) -> Result<()>,
+        prepare: Prepare<'_>,
     ) -> Result<Segment> {
         let (temporary, fd, _claim) = Segment::claim_temporary(place, at)?;
         let built = Segment::build(&place.name, fd, options, format, parameters, Some(&place.path));
@@ -200,7 +203,7 @@ impl Segment {
         format: Format,
         parameters: Parameters,
         wanted: &Parameters,
-        mut prepare: impl FnMut(&Segment) -> Result<()>,
+        prepare: Prepare<'_>,
     ) -> Result<Segment> {
         let mut last = None;
         for _ in 0..ATTEMPTS {
@@ -208,7 +211,7 @@ impl Segment {
                 Err(Error::NotFound(_)) => {}
                 done => return done,
             }
-            match Segment::create(name, options, format, parameters, &mut prepare) {
+            match Segment::create(name, options, format, parameters, prepare) {
                 Err(error @ Error::Exists(_)) => last = Some(error),
                 done => return done,
             }

@@ -15,7 +15,7 @@ fn creation_by_rename_is_complete_or_leaves_nothing_and_cleans_up_after_the_dead
     let directory = place.open_directory().unwrap();
     let at = directory.as_fd();
     let create =
-        || Segment::create_by_rename(&place, at, &options, FORMAT, Parameters::default(), |_| Ok(()));
+        || Segment::create_by_rename(&place, at, &options, FORMAT, Parameters::default(), &mut |_| Ok(()));
     let stale = path.join(format!("{TEMPORARY}dead"));
     std::fs::write(&stale, "left by a creator that died").unwrap();
     let alive = NotInherited::open(|| file::create_named(at, &format!("{TEMPORARY}alive"))).unwrap();
@@ -44,8 +44,15 @@ fn creators_by_rename_at_the_same_time_do_not_hinder_each_other() {
                 let place = Place::find(&format!("{number}-{turn}"), &options)?;
                 let directory = place.open_directory()?;
                 let parameters = Parameters::default();
-                Segment::create_by_rename(&place, directory.as_fd(), &options, FORMAT, parameters, |_| Ok(()))
-                    .map(drop)
+                Segment::create_by_rename(
+                    &place,
+                    directory.as_fd(),
+                    &options,
+                    FORMAT,
+                    parameters,
+                    &mut |_| Ok(()),
+                )
+                .map(drop)
             })
         })
     });

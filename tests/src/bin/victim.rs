@@ -1,9 +1,9 @@
-//! The process that is stepped and killed by `crash/buffer.rs`. It keeps to the protocol of `crash/victim.c`, for what C does
-//! not have yet: for each line of its input, `OPERATION NAME`, it forks; the child prepares the operation on the
-//! buffer NAME, and runs it between two marks. The first mark says the child's process number, the second what the
+//! The process that is stepped and killed by `crash/buffer.rs` and `crash/semaphore.rs`. It keeps to the protocol of
+//! `crash/victim.c`: for each line of its input, `OPERATION NAME`, it forks; the child prepares the operation on the
+//! buffer or semaphore NAME, and runs it between two marks. The first mark says the child's process number, the second what the
 //! operation returned: a version or 0, or an error's number below 0.
 
-use ipcx::{Buffer, BufferOptions, Deadline, Error, Result, SegmentOptions};
+use ipcx::{Buffer, BufferOptions, Deadline, Error, Result, SegmentOptions, Semaphore, SemaphoreOptions};
 use ipcx_tests::Stream;
 use std::time::Duration;
 
@@ -44,6 +44,7 @@ struct Victim {
     name: String,
     /// Once it has attached.
     buffer: Option<Buffer>,
+    semaphore: Option<Semaphore>,
     /// What it writes.
     value: Vec<u8>,
     /// Where it reads to.
@@ -71,6 +72,15 @@ impl Victim {
 
     fn buffer(&self) -> &Buffer {
         self.buffer.as_ref().unwrap_or_else(|| fail("not attached"))
+    }
+
+    fn open_semaphore(&self) -> Result<Semaphore> {
+        let segment = SegmentOptions { max_participants: 4, ..Default::default() };
+        Semaphore::attach_with(&self.name, &SemaphoreOptions { segment, ..Default::default() })
+    }
+
+    fn semaphore(&self) -> &Semaphore {
+        self.semaphore.as_ref().unwrap_or_else(|| fail("not attached"))
     }
 
     // ---- Before the first mark ----
@@ -103,6 +113,20 @@ impl Victim {
             at.add(first.len()).copy_from_nonoverlapping(second.as_ptr(), second.len());
         }
         Ok(self.value.len())
+    }
+
+    fn prepare_waiting(&mut self) {
+        self.semaphore = Some(must(self.open_semaphore()));
+    }
+
+    fn prepare_holding(&mut self) {
+        self.prepare_waiting();
+        must(self.semaphore().acquire_raw(Deadline::NOW));
+    }
+
+    fn prepare_holding_two(&mut self) {
+        self.prepare_holding();
+        must(self.semaphore().acquire_raw(Deadline::NOW));
     }
 
     // ---- Between the marks ----
@@ -189,6 +213,41 @@ impl Victim {
         self.buffer = Some(buffer);
         Ok(recovered.into())
     }
+
+    /// The same of a semaphore from here on.
+    fn attach_semaphore(&mut self) -> Result<u64> {
+        self.semaphore = Some(self.open_semaphore()?);
+        Ok(0)
+    }
+
+    fn close_semaphore(&mut self) -> Result<u64> {
+        self.semaphore = None;
+        Ok(0)
+    }
+
+    fn acquire(&mut self) -> Result<u64> {
+        self.semaphore().acquire_raw(self.soon()).map(|()| 0)
+    }
+
+    fn acquire_asleep(&mut self) -> Result<u64> {
+        self.semaphore().acquire_raw(Deadline::within(TO_SLEEP)).map(|()| 0)
+    }
+
+    fn release(&mut self) -> Result<u64> {
+        self.semaphore().release().map(|()| 0)
+    }
+
+    fn consume(&mut self) -> Result<u64> {
+        self.semaphore().consume_until(self.soon()).map(|()| 0)
+    }
+
+    /// As whoever finds the dead does it: attaches, and gives back what they held.
+    fn recover_permits(&mut self) -> Result<u64> {
+        let semaphore = self.open_semaphore()?;
+        semaphore.recover()?;
+        self.semaphore = Some(semaphore);
+        Ok(0)
+    }
 }
 
 type Operation = (&'static str, fn(&mut Victim), fn(&mut Victim) -> Result<u64>);
@@ -210,6 +269,14 @@ const OPERATIONS: &[Operation] = &[
     ("buffer_notify_one", Victim::prepare_attached, Victim::notify_one),
     ("buffer_notify_all", Victim::prepare_attached, Victim::notify_all),
     ("buffer_recover", Victim::nothing, Victim::recover),
+    ("semaphore_attach", Victim::nothing, Victim::attach_semaphore),
+    ("semaphore_close", Victim::prepare_holding_two, Victim::close_semaphore),
+    ("semaphore_acquire", Victim::prepare_waiting, Victim::acquire),
+    ("semaphore_acquire_asleep", Victim::prepare_waiting, Victim::acquire_asleep),
+    ("semaphore_release", Victim::prepare_holding, Victim::release),
+    ("semaphore_supply", Victim::prepare_waiting, Victim::release),
+    ("semaphore_consume", Victim::prepare_waiting, Victim::consume),
+    ("semaphore_recover", Victim::nothing, Victim::recover_permits),
 ];
 
 /// In the child: everything between the marks is what the tracer steps through.
@@ -222,6 +289,7 @@ fn be_the_victim(operation: &str, name: &str) -> ! {
     let mut victim = Victim {
         name: name.to_owned(),
         buffer: None,
+        semaphore: None,
         value,
         room: vec![0; LARGEST],
         seen: 0,
