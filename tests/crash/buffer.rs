@@ -522,6 +522,8 @@ impl Stage for BufferStage<'_> {
             (Never, Dead | Heir) => died_with_it,
             (Never, _) => false,
             (Throughout, _) => true,
+            // Who writes cannot ask whether an owner died, and leaves the mark to who can.
+            (Inside, Dead | Heir) if self.operation.name == "buffer_write" => died_with_it,
             (Inside, _) if matches!(at, At::End(0..)) => false,
             (Inside | Somewhen, _) => died_with_it,
         };
