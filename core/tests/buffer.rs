@@ -234,6 +234,38 @@ fn who_waits_for_a_version_is_woken_by_it() {
     }
 }
 
+/// What a binding does that has to come back to its interpreter now and then.
+#[test]
+fn who_waits_in_several_turns_misses_no_notification_between_them() {
+    let mine = buffer(8, WaitStrategy::Balanced);
+    let other = another(&mine);
+    assert!(matches!(mine.unlock_to_wait_raw(), Err(Error::Invalid(_))), "nobody has it");
+    mine.lock_raw(Deadline::NOW).unwrap();
+    let seen = mine.unlock_to_wait_raw().unwrap();
+    let short = Deadline::within(Duration::from_millis(1));
+    assert!(matches!(mine.wait_notified_raw(seen, short), Err(Error::TimedOut)));
+    assert!(matches!(mine.wait_notified_raw(seen, Deadline::NOW), Err(Error::WouldBlock)));
+    other.notify(false).unwrap();
+    mine.wait_notified_raw(seen, short).unwrap();
+    mine.lock_raw(Deadline::NOW).unwrap();
+    mine.abandon_raw().unwrap();
+}
+
+#[test]
+fn a_finalizer_gives_the_lock_up_from_any_thread() {
+    let mine = buffer(8, WaitStrategy::Balanced);
+    std::thread::scope(|scope| {
+        scope.spawn(|| mine.lock_raw(Deadline::NOW).unwrap());
+    });
+    assert!(
+        matches!(another(&mine).try_write(b"x"), Err(Error::WouldBlock)),
+        "a thread's end does not unlock"
+    );
+    mine.abandon_from_any_thread_raw().unwrap();
+    assert!(matches!(mine.abandon_from_any_thread_raw(), Err(Error::Invalid(_))));
+    assert_eq!(mine.try_write(b"x").unwrap(), 1);
+}
+
 /// A queue of one place: each side waits on the condition until it can go on.
 #[test]
 fn the_condition_wakes_who_waits_for_it() {

@@ -237,21 +237,56 @@ impl Buffer {
         Ok(())
     }
 
+    /// [`Buffer::abandon_raw`] from any thread of this process, for finalizers, which run where they like.
+    ///
+    /// The thread that has the lock does not use what it locked, and will not.
+    ///
+    /// # Errors
+    /// `Invalid` if no thread has the lock by this handle, `Forked`.
+    pub fn abandon_from_any_thread_raw(&self) -> Result<()> {
+        self.core.segment.check_not_inherited()?;
+        if self.core.held.thread.load(Ordering::Relaxed) == 0 {
+            return Err(Error::invalid("no thread has the buffer's lock by this handle"));
+        }
+        self.core.give_up();
+        Ok(())
+    }
+
     /// [`BufferGuard::wait_until`]. With an error other than `Invalid`, the thread does not have the lock any more.
     ///
     /// # Errors
     /// As there; `Invalid` if this thread does not have the lock.
     pub fn wait_locked_raw(&self, deadline: Deadline) -> Result<()> {
+        let seen = self.unlock_to_wait_raw()?;
+        let deadline = deadline.started();
+        self.wait_notified_raw(seen, deadline)?;
+        self.lock_raw(deadline)
+    }
+
+    /// Unlocks without a commit, and says what [`Buffer::wait_notified_raw`] needs: the first part of
+    /// [`Buffer::wait_locked_raw`], for who must wait in several turns and miss no notification between them.
+    ///
+    /// # Errors
+    /// `Invalid` if this thread does not have the lock, `Forked`.
+    pub fn unlock_to_wait_raw(&self) -> Result<u32> {
         let core = &*self.core;
         core.held()?;
         let seen = notified(&core.memory);
         core.give_up();
+        Ok(seen)
+    }
+
+    /// Waits for a notification since [`Buffer::unlock_to_wait_raw`]. Next comes [`Buffer::lock_raw`], or the same once more.
+    ///
+    /// # Errors
+    /// As [`BufferGuard::wait_until`], less `Corrupt`.
+    pub fn wait_notified_raw(&self, seen: u32, deadline: Deadline) -> Result<()> {
+        let core = &*self.core;
+        core.segment.check_not_inherited()?;
         if deadline.is_now() {
             return Err(Error::WouldBlock);
         }
-        let deadline = deadline.started();
-        wait(&mut Notification { core, seen }, core.segment.wait_strategy(), deadline)?;
-        self.lock_raw(deadline)
+        wait(&mut Notification { core, seen }, core.segment.wait_strategy(), deadline.started())
     }
 
     /// Wakes those that wait for a notification: one of them, or all. The lock is not needed; who waits for what it guards is
