@@ -7,9 +7,11 @@
 //! | `wait` | timeouts, letting go of the interpreter, signals |
 //! | `payload` | bytes in and out of Python objects |
 //! | `views` | memory of a segment behind the buffer protocol |
+//! | `array` | NumPy arrays over it |
 //! | `segment` | what belongs to every kind |
 //! | `ring`, `producer`, `consumer`, `pool`, `block` | the classes |
 
+mod array;
 mod block;
 mod consumer;
 mod errors;

@@ -18,7 +18,10 @@ where
 }
 
 /// The same where none may be given.
-pub(crate) fn size_or_none(number: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
+pub(crate) fn size_or_none<'py, T>(number: &Bound<'py, PyAny>) -> PyResult<Option<T>>
+where
+    T: for<'a> FromPyObject<'a, 'py, Error = PyErr>,
+{
     if number.is_none() {
         return Ok(None);
     }
@@ -28,7 +31,17 @@ pub(crate) fn size_or_none(number: &Bound<'_, PyAny>) -> PyResult<Option<usize>>
 /// From this size on, a copy lets other Python threads run meanwhile.
 pub(crate) const LARGE: usize = 256 << 10;
 
-/// Bytes somewhere in the ring, or to go there. Only an address: who holds one knows how long it is valid.
+/// Does what takes time in proportion to `len`, and lets other Python threads run meanwhile if that is much.
+#[inline]
+pub(crate) fn proportional<T: Send>(py: Python<'_>, len: usize, work: impl FnOnce() -> T + Send) -> T {
+    if len < LARGE {
+        work()
+    } else {
+        py.detach(work)
+    }
+}
+
+/// Bytes somewhere in a segment, or to go there. Only an address: who holds one knows how long it is valid.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     pub(crate) at: *mut u8,
@@ -41,6 +54,19 @@ unsafe impl Send for Place {}
 unsafe impl Sync for Place {}
 
 impl Place {
+    /// It as a slice.
+    ///
+    /// # Safety
+    /// It is valid for writing, and nobody else uses it, for as long as the slice is in use.
+    #[inline]
+    pub(crate) unsafe fn slice_mut<'a>(self) -> &'a mut [u8] {
+        if self.len == 0 {
+            return &mut []; // The address of an empty buffer may be null.
+        }
+        // SAFETY: by the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.at, self.len) }
+    }
+
     /// Copies all of it to `to`.
     ///
     /// # Safety
@@ -53,11 +79,7 @@ impl Place {
                                          // SAFETY: by the caller's promise.
             unsafe { std::ptr::copy_nonoverlapping(from.at, to.at, from.len) }
         };
-        if self.len < LARGE {
-            copy();
-        } else {
-            py.detach(copy);
-        }
+        proportional(py, self.len, copy);
     }
 
     /// A new bytes object with a copy of it.
@@ -66,31 +88,42 @@ impl Place {
     /// It is valid for reading, and stays so with the interpreter let go.
     #[inline]
     pub(crate) unsafe fn to_bytes<'py>(self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let small = self.len < LARGE;
-        let from = if small { self.at.cast() } else { std::ptr::null_mut() };
-        // SAFETY: copies `len` bytes, or with null makes room for them; a null result is an exception set.
-        let bytes = unsafe {
-            let made = ffi::PyBytes_FromStringAndSize(from, self.len as ffi::Py_ssize_t);
-            Bound::from_owned_ptr_or_err(py, made)?.cast_into_unchecked::<PyBytes>()
-        };
-        if !small {
-            // SAFETY: the new object has `len` bytes that nobody else has seen yet.
-            unsafe { self.copy_to(py, ffi::PyBytes_AsString(bytes.as_ptr()).cast()) };
+        if self.len < LARGE {
+            // SAFETY: by the caller's promise; a null result is an exception set.
+            return unsafe {
+                let made = ffi::PyBytes_FromStringAndSize(self.at.cast(), self.len as ffi::Py_ssize_t);
+                Ok(Bound::from_owned_ptr_or_err(py, made)?.cast_into_unchecked::<PyBytes>())
+            };
         }
+        let (bytes, room) = room_for_bytes(py, self.len)?;
+        // SAFETY: the new object has `len` bytes that nobody else has seen yet.
+        unsafe { self.copy_to(py, room.at) };
         Ok(bytes)
     }
+}
+
+/// A new bytes object of any content, and where it is to be filled in before anybody else sees it.
+pub(crate) fn room_for_bytes(py: Python<'_>, len: usize) -> PyResult<(Bound<'_, PyBytes>, Place)> {
+    // SAFETY: with null it makes room; a null result is an exception set.
+    let bytes = unsafe {
+        let made = ffi::PyBytes_FromStringAndSize(std::ptr::null(), len as ffi::Py_ssize_t);
+        Bound::from_owned_ptr_or_err(py, made)?.cast_into_unchecked::<PyBytes>()
+    };
+    // SAFETY: a bytes object.
+    let at = unsafe { ffi::PyBytes_AsString(bytes.as_ptr()) };
+    Ok((bytes, Place { at: at.cast(), len }))
 }
 
 /// A Python object whose bytes can be read: bytes, or anything contiguous with the buffer protocol.
 pub(crate) struct Payload<'py> {
     place: Place,
-    _keep: Keep<'py>,
+    keep: Keep<'py>,
 }
 
 /// What keeps the bytes where they are.
 enum Keep<'py> {
-    Bytes(#[allow(dead_code, reason = "held for its reference")] Bound<'py, PyBytes>),
-    Buffer(#[allow(dead_code, reason = "held for its export")] PyUntypedBuffer),
+    Bytes(Bound<'py, PyBytes>),
+    Export(#[allow(dead_code, reason = "held until it is dropped")] Export),
 }
 
 impl<'py> Payload<'py> {
@@ -100,15 +133,23 @@ impl<'py> Payload<'py> {
         if let Ok(bytes) = object.cast::<PyBytes>() {
             let data = bytes.as_bytes();
             let place = Place { at: data.as_ptr().cast_mut(), len: data.len() };
-            return Ok(Payload { place, _keep: Keep::Bytes(bytes.clone()) });
+            return Ok(Payload { place, keep: Keep::Bytes(bytes.clone()) });
         }
-        let buffer = contiguous(object)?;
-        let place = Place { at: buffer.buf_ptr().cast(), len: buffer.len_bytes() };
-        Ok(Payload { place, _keep: Keep::Buffer(buffer) })
+        let export = Export::of(object)?;
+        Ok(Payload { place: export.place(), keep: Keep::Export(export) })
     }
 
     pub(crate) fn place(&self) -> Place {
         self.place
+    }
+
+    /// The same bytes where nobody can change them.
+    pub(crate) fn constant(self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        match self.keep {
+            Keep::Bytes(bytes) => Ok(bytes),
+            // SAFETY: the object is kept until the copy is made.
+            Keep::Export(_) => unsafe { self.place.to_bytes(py) },
+        }
     }
 }
 
@@ -125,35 +166,53 @@ impl AsRef<[u8]> for Payload<'_> {
 }
 
 /// A Python object whose bytes can be written.
-pub(crate) struct Room {
-    buffer: PyUntypedBuffer,
-}
+pub(crate) struct Room(Export);
 
 impl Room {
     pub(crate) fn of(object: &Bound<'_, PyAny>) -> PyResult<Room> {
-        let buffer = contiguous(object)?;
-        if buffer.readonly() {
+        let export = Export::of(object)?;
+        if export.0.readonly != 0 {
             return Err(PyBufferError::new_err("a writable buffer is needed; this one is read-only"));
         }
-        Ok(Room { buffer })
+        Ok(Room(export))
     }
 
     pub(crate) fn place(&self) -> Place {
-        Place { at: self.buffer.buf_ptr().cast(), len: self.buffer.len_bytes() }
+        self.0.place()
     }
 }
 
-#[inline(never)]
-fn contiguous(object: &Bound<'_, PyAny>) -> PyResult<PyUntypedBuffer> {
-    let buffer = PyUntypedBuffer::get(object).map_err(|error| not_a_buffer(object, error))?;
-    if !buffer.is_c_contiguous() {
-        return Err(PyBufferError::new_err("a C-contiguous buffer is needed; make a copy of this one"));
+/// The contiguous bytes of an object, of whatever shape. (pyo3's buffers need a shape, which a structure of ctypes has not.)
+struct Export(Box<ffi::Py_buffer>); // A box, since a view may point into itself.
+
+impl Export {
+    #[inline(never)]
+    fn of(object: &Bound<'_, PyAny>) -> PyResult<Export> {
+        let mut view = Box::new(ffi::Py_buffer::new());
+        // SAFETY: a live object and a valid view, with the interpreter held; otherwise than 0, an exception is set.
+        if unsafe { ffi::PyObject_GetBuffer(object.as_ptr(), &mut *view, ffi::PyBUF_SIMPLE) } != 0 {
+            return Err(no_bytes(object, PyErr::fetch(object.py())));
+        }
+        Ok(Export(view))
     }
-    Ok(buffer)
+
+    fn place(&self) -> Place {
+        Place { at: self.0.buf.cast(), len: self.0.len as usize }
+    }
+}
+
+impl Drop for Export {
+    fn drop(&mut self) {
+        // SAFETY: filled by `of`, and released once. Every payload and room ends with the interpreter held.
+        unsafe { ffi::PyBuffer_Release(&mut *self.0) };
+    }
 }
 
 #[cold]
-fn not_a_buffer(object: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
+fn no_bytes(object: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
+    if PyUntypedBuffer::get(object).is_ok_and(|buffer| !buffer.is_c_contiguous()) {
+        return PyBufferError::new_err("a C-contiguous buffer is needed; make a copy of this one");
+    }
     if !error.is_instance_of::<PyTypeError>(object.py()) {
         return error;
     }
