@@ -5,6 +5,7 @@ use crate::errors;
 use crate::exclusive::{Exclusive, Guard};
 use crate::payload::{boundaries_of, size, Place, Room};
 use crate::pool::Pool;
+use crate::segment::{closing, coroutine, wanted, Handle};
 use crate::views::{Lender, Loan, Record};
 use crate::wait::{deadline, wait};
 use ipcx::{Deadline, Error};
@@ -25,6 +26,9 @@ const MOST: usize = 16 << 10;
 /// received but not released when this process dies is delivered again to the next consumer. Iterating and the `recv` calls
 /// release what they return: a process killed inside them may have released a record that its program never saw. Where each
 /// must be dealt with, `borrow` it.
+///
+/// Pickled, it is the name of its ring and its role: whoever unpickles it takes the role, which is Busy until this one is closed
+/// (before or after it was pickled) or its process died.
 #[pyclass(frozen, module = "ipcx")]
 pub(crate) struct Consumer {
     end: Exclusive<Receiving>,
@@ -32,8 +36,8 @@ pub(crate) struct Consumer {
     descriptor: AtomicI32,
 }
 
-struct Receiving {
-    core: ipcx::Consumer,
+pub(crate) struct Receiving {
+    pub(crate) core: ipcx::Consumer,
     lender: Lender,
     /// Where `recv_packed` lets the core put records and lengths; kept to be used again.
     pack: Vec<u8>,
@@ -46,9 +50,9 @@ fn borrow(state: &mut Receiving, deadline: Deadline) -> ipcx::Result<Place> {
 }
 
 impl Consumer {
-    pub(crate) fn new(core: ipcx::Consumer, segment: &str) -> Consumer {
+    pub(crate) fn new(core: ipcx::Consumer, ring: &Handle<ipcx::Ring>) -> Consumer {
         let state = Receiving { core, lender: Lender::default(), pack: Vec::new(), lens: Vec::new() };
-        Consumer { end: Exclusive::new(state, "Consumer", segment), descriptor: AtomicI32::new(-1) }
+        Consumer { end: Exclusive::new(state, "Consumer", ring), descriptor: AtomicI32::new(-1) }
     }
 
     #[cold]
@@ -58,7 +62,7 @@ impl Consumer {
 
     /// The state, with an abandoned borrow cleared away.
     #[inline]
-    fn lock(&self, py: Python<'_>) -> PyResult<Guard<'_, Receiving>> {
+    pub(crate) fn lock(&self, py: Python<'_>) -> PyResult<Guard<'_, Receiving>> {
         let mut state = self.end.lock(py)?;
         if !state.lender.is_free() && state.lender.settle()? {
             state.core.return_raw();
@@ -260,8 +264,7 @@ impl Consumer {
 
     /// Receive the next record as bytes, from a coroutine: `await rx.arecv()`. Cancelling it loses nothing.
     fn arecv<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        let py = slf.py();
-        py.import(pyo3::intern!(py, "ipcx._aio"))?.call_method1(pyo3::intern!(py, "recv"), (slf,))
+        coroutine(slf, "recv", None)
     }
 
     /// A descriptor for select, poll, epoll and event loops: readable while there is a record, or the producer went.
@@ -271,6 +274,14 @@ impl Consumer {
         let fd = state.core.poll_fd().map(|fd| fd.as_raw_fd()).map_err(|error| self.raise(py, &error))?;
         self.descriptor.store(fd, Ordering::Relaxed); // Relaxed: under the interpreter's lock.
         Ok(fd)
+    }
+
+    /// Queue a real-time signal to this process each time there is a record to receive, or the producer went, and once now if
+    /// there is one. Receive until that would block: only then does the next one queue a signal. None, or 0, ends it; do so
+    /// when a call says that the producer went, since each such call queues another.
+    fn signal(&self, py: Python<'_>, signo: Option<i32>) -> PyResult<()> {
+        let mut state = self.end.lock(py)?;
+        state.core.signal(wanted(signo)).map_err(|error| self.raise(py, &error))
     }
 
     /// Stream position of the next record, in bytes since the ring was made; that of the one borrowed meanwhile.
@@ -288,13 +299,9 @@ impl Consumer {
     /// Give the role up. Closing again does nothing.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let state = self.end.take(py, |state| state.lender.end())?;
-        let descriptor = self.descriptor.swap(-1, Ordering::Relaxed);
-        if descriptor >= 0 {
-            py.import(pyo3::intern!(py, "ipcx._aio"))?
-                .call_method1(pyo3::intern!(py, "closing"), (descriptor,))?;
-        }
+        let told = closing(py, &self.descriptor);
         py.detach(|| drop(state));
-        Ok(())
+        told
     }
 
     fn __iter__(slf: &Bound<'_, Self>) -> Py<Self> {
@@ -310,8 +317,12 @@ impl Consumer {
     }
 
     fn __aiter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        let py = slf.py();
-        py.import(pyo3::intern!(py, "ipcx._aio"))?.call_method1(pyo3::intern!(py, "records"), (slf,))
+        coroutine(slf, "records", None)
+    }
+
+    /// For multiprocessing; this one may be closed already.
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.end.reduce(py, "consumer")
     }
 
     fn __enter__(slf: &Bound<'_, Self>) -> PyResult<Py<Self>> {

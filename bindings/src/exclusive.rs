@@ -2,8 +2,10 @@
 //! here can deadlock with the interpreter's lock, a signal handler or a finaliser.
 
 use crate::errors;
-use pyo3::exceptions::PyValueError;
+use crate::segment::Handle;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use std::ffi::OsString;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
@@ -14,15 +16,19 @@ pub(crate) struct Exclusive<T> {
     pid: u32,
     role: &'static str,
     segment: String,
+    /// Directory of the segment; `None` if it has no name.
+    directory: Option<OsString>,
 }
 
 impl<T> Exclusive<T> {
-    pub(crate) fn new(state: T, role: &'static str, segment: &str) -> Exclusive<T> {
+    /// The state of an endpoint of this ring.
+    pub(crate) fn new(state: T, role: &'static str, ring: &Handle<ipcx::Ring>) -> Exclusive<T> {
         Exclusive {
             state: Mutex::new(Some(state)),
             pid: std::process::id(),
             role,
-            segment: segment.to_owned(),
+            segment: ring.name.clone(),
+            directory: ring.directory().map(ToOwned::to_owned),
         }
     }
 
@@ -55,6 +61,20 @@ impl<T> Exclusive<T> {
     /// True if it is closed; one that is in use is not.
     pub(crate) fn is_closed(&self, py: Python<'_>) -> bool {
         self.guard(py).is_ok_and(|state| state.is_none())
+    }
+
+    /// What `__reduce__` returns: `take` names the method of the ring that takes the role.
+    pub(crate) fn reduce<'py>(&self, py: Python<'py>, take: &str) -> PyResult<Bound<'py, PyAny>> {
+        let Some(directory) = &self.directory else {
+            let text = format!(
+                "{} has no name by which another process finds it: pass the Ring itself, or a descriptor of it \
+                 (share_fd), and take the role there",
+                self.describe_open()
+            );
+            return Err(PyTypeError::new_err(text));
+        };
+        py.import(pyo3::intern!(py, "ipcx._pickle"))?
+            .call_method1(pyo3::intern!(py, "reduce_end"), (take, &self.segment, directory))
     }
 
     /// For `repr`.

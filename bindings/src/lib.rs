@@ -2,6 +2,7 @@
 //!
 //! | file | what is in it |
 //! |---|---|
+//! | `fork` | in which process this is |
 //! | `errors` | how an error of the core becomes a Python exception |
 //! | `exclusive` | state that one thread at a time may use |
 //! | `wait` | timeouts, letting go of the interpreter, signals |
@@ -9,18 +10,24 @@
 //! | `views` | memory of a segment behind the buffer protocol |
 //! | `array` | NumPy arrays over it |
 //! | `segment` | what belongs to every kind |
-//! | `ring`, `producer`, `consumer`, `pool`, `block` | the classes |
+//! | `ring`, `producer`, `consumer`, `pool`, `block`, `buffer`, `locked`, `semaphore` | the classes |
+//! | `any` | waiting for one of several things |
 
+mod any;
 mod array;
 mod block;
+mod buffer;
 mod consumer;
 mod errors;
 mod exclusive;
+mod fork;
+mod locked;
 mod payload;
 mod pool;
 mod producer;
 mod ring;
 mod segment;
+mod semaphore;
 mod views;
 mod wait;
 
@@ -29,22 +36,27 @@ use pyo3::prelude::*;
 /// The compiled part of ipcx; use the package `ipcx`.
 #[pymodule(gil_used = true)]
 mod _ipcx {
-    use super::{errors, Bound, PyModule, PyModuleMethods, PyResult};
+    use super::{errors, fork, Bound, PyModule, PyModuleMethods, PyResult};
 
     #[pymodule_export]
     use super::{
+        any::wait_any,
         block::Block,
+        buffer::{Buffer, BufferStats, NewerThan},
         consumer::Consumer,
+        locked::LockedValue,
         pool::{Pool, PoolHolder, PoolStats},
         producer::Producer,
         ring::{Ring, RingStats},
         segment::{unlink, Participant},
+        semaphore::{Semaphore, SemaphoreHolder, SemaphoreStats},
         views::{Record, Reservation},
     };
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         errors::load(module.py())?;
+        fork::count();
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         module.add("LAYOUT_VERSION", ipcx::LAYOUT_VERSION)
     }

@@ -1,14 +1,13 @@
 //! The handle on a pool, and its figures.
 
 use crate::block::Block;
-use crate::errors;
 use crate::payload::size;
 use crate::producer::descriptor;
-use crate::segment::{reduce, strategy, Handle, Participant};
+use crate::segment::{coroutine, strategy, wanted, Handle, Participant};
 use crate::wait::{deadline, slices, Ended};
 use ipcx::{Backing, Deadline, Error, PoolOptions, SegmentOptions};
 use pyo3::prelude::*;
-use std::os::fd::{BorrowedFd, IntoRawFd};
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -27,18 +26,15 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// Opens with the interpreter let go, since making a large segment takes time.
     fn make(
         py: Python<'_>,
         name: &str,
         options: &PoolOptions,
         make: impl FnOnce() -> ipcx::Result<ipcx::Pool> + Send,
     ) -> PyResult<Pool> {
-        let pool = py.detach(make).map_err(|error| errors::raise(py, &error, name))?;
+        let handle = Handle::open(py, name, options.segment.directory.as_deref(), make)?;
+        let pool = handle.get()?;
         let (block_size, blocks) = (pool.block_size(), pool.blocks());
-        let found = (!name.is_empty()).then_some(options.segment.directory.as_deref());
-        let facts = (pool.name().to_owned(), pool.schema().map(str::to_owned), pool.wait_strategy());
-        let handle = Handle::new("Pool", pool, facts, found);
         Ok(Pool { handle, block_size, blocks })
     }
 
@@ -146,8 +142,7 @@ impl Pool {
     /// A new descriptor of the pool, to hand to another process; yours to close. It is closed on exec unless you say
     /// otherwise (subprocess: pass_fds).
     fn share_fd(&self, py: Python<'_>) -> PyResult<i32> {
-        let fd = self.handle.get()?.share_fd();
-        fd.map(IntoRawFd::into_raw_fd).map_err(|error| self.handle.raise(py, &error))
+        self.handle.share_fd(py)
     }
 
     /// A block; waits for one to be released if none is free. While it waits, it gives the blocks of the dead back; with
@@ -164,6 +159,24 @@ impl Pool {
             done => done.map_err(|error| self.handle.raise(py, &error))?,
         };
         Ok(Block::new(pool, id, self.block_size))
+    }
+
+    /// A block, from a coroutine: `block = await pool.aacquire()`. Cancelling it loses nothing.
+    fn aacquire<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        coroutine(slf, "acquire", None)
+    }
+
+    /// A descriptor for select, poll, epoll and event loops: readable while a block can be acquired, as of this handle's last
+    /// acquire. Where others acquire too, it may be gone when you come: acquire with a timeout of 0, which arms it again. Do not
+    /// read it, do not close it; it lives as long as the handle.
+    fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
+        self.handle.fileno(py, ipcx::Pool::poll_fd)
+    }
+
+    /// Queue a real-time signal to this process each time there is a block to acquire, and once now if there is one. Acquire
+    /// until that would block: only then does the next one queue a signal. None, or 0, ends it.
+    fn signal(&self, py: Python<'_>, signo: Option<i32>) -> PyResult<()> {
+        self.handle.get()?.signal(wanted(signo)).map_err(|error| self.handle.raise(py, &error))
     }
 
     /// Give back what dead processes owned, and what is in flight on rings that are gone. Returns how many blocks.
@@ -224,13 +237,13 @@ impl Pool {
     }
 
     /// Let go of the handle. The name stays; blocks in use keep the memory until they go. Closing again does nothing.
-    fn close(&self) {
-        self.handle.close();
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.handle.close(py)
     }
 
-    /// For multiprocessing with the start methods spawn and forkserver: the other process attaches anew.
+    /// For multiprocessing: the other process attaches anew, by name, or by a descriptor that travels along.
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        reduce(slf)
+        slf.get().handle.reduce(slf)
     }
 
     fn __enter__(slf: &Bound<'_, Self>) -> PyResult<Py<Self>> {
@@ -241,12 +254,13 @@ impl Pool {
     #[pyo3(signature = (exc_type=None, exc_value=None, traceback=None))]
     fn __exit__(
         &self,
+        py: Python<'_>,
         exc_type: Option<&Bound<'_, PyAny>>,
         exc_value: Option<&Bound<'_, PyAny>>,
         traceback: Option<&Bound<'_, PyAny>>,
-    ) {
+    ) -> PyResult<()> {
         let _ = (exc_type, exc_value, traceback);
-        self.handle.close();
+        self.handle.close(py)
     }
 
     fn __repr__(&self) -> String {

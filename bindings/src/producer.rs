@@ -4,6 +4,7 @@ use crate::block::{checked_len, Block};
 use crate::errors;
 use crate::exclusive::{Exclusive, Guard};
 use crate::payload::{boundaries, size, size_or_none, Payload, Place, LARGE};
+use crate::segment::{wanted, Handle};
 use crate::views::{Lender, Loan, Reservation};
 use crate::wait::{deadline, readable, wait, Ended};
 use ipcx::{Deadline, Error};
@@ -21,13 +22,16 @@ const STEP: usize = 1 << 12;
 ///
 /// A record is sent when the call returned: from then on it outlives this process. Data is any C-contiguous buffer:
 /// bytes, bytearray, memoryview, array, numpy array.
+///
+/// Pickled, it is the name of its ring and its role: whoever unpickles it takes the role, which is Busy until this one is closed
+/// (before or after it was pickled) or its process died.
 #[pyclass(frozen, module = "ipcx")]
 pub(crate) struct Producer {
     end: Exclusive<Sending>,
 }
 
-struct Sending {
-    core: ipcx::Producer,
+pub(crate) struct Sending {
+    pub(crate) core: ipcx::Producer,
     lender: Lender,
 }
 
@@ -37,9 +41,9 @@ fn reserve(state: &mut Sending, len: usize, deadline: Deadline) -> ipcx::Result<
 }
 
 impl Producer {
-    pub(crate) fn new(core: ipcx::Producer, segment: &str) -> Producer {
+    pub(crate) fn new(core: ipcx::Producer, ring: &Handle<ipcx::Ring>) -> Producer {
         let state = Sending { core, lender: Lender::default() };
-        Producer { end: Exclusive::new(state, "Producer", segment) }
+        Producer { end: Exclusive::new(state, "Producer", ring) }
     }
 
     #[cold]
@@ -49,7 +53,7 @@ impl Producer {
 
     /// The state, with an abandoned reservation cleared away.
     #[inline]
-    fn lock(&self, py: Python<'_>) -> PyResult<Guard<'_, Sending>> {
+    pub(crate) fn lock(&self, py: Python<'_>) -> PyResult<Guard<'_, Sending>> {
         let mut state = self.end.lock(py)?;
         if !state.lender.is_free() && state.lender.settle()? {
             let _ = state.core.abort_raw();
@@ -330,6 +334,14 @@ impl Producer {
         fd.map_err(|error| self.raise(py, &error))
     }
 
+    /// Queue a real-time signal to this process each time there is room for the record that last did not fit (at first: for
+    /// any), or the consumer went, and once now if there is. Send until that would block: only then does the next one queue a
+    /// signal. None, or 0, ends it; do so when a call says that the consumer went, since each such call queues another.
+    fn signal(&self, py: Python<'_>, signo: Option<i32>) -> PyResult<()> {
+        let mut state = self.end.lock(py)?;
+        state.core.signal(wanted(signo)).map_err(|error| self.raise(py, &error))
+    }
+
     /// Largest record that fits into the ring, in bytes: its capacity less 16.
     #[getter]
     fn max_len(&self, py: Python<'_>) -> PyResult<usize> {
@@ -353,6 +365,11 @@ impl Producer {
         let state = self.end.take(py, |state| state.lender.end())?;
         py.detach(|| drop(state));
         Ok(())
+    }
+
+    /// For multiprocessing; this one may be closed already.
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.end.reduce(py, "producer")
     }
 
     fn __enter__(slf: &Bound<'_, Self>) -> PyResult<Py<Self>> {

@@ -1,13 +1,12 @@
 //! The handle on a ring, and its figures.
 
 use crate::consumer::Consumer;
-use crate::errors;
 use crate::payload::size;
 use crate::producer::{descriptor, Producer};
-use crate::segment::{reduce, strategy, Handle, Participant};
+use crate::segment::{strategy, Handle, Participant};
 use ipcx::{RingOptions, RoleState, SegmentOptions};
 use pyo3::prelude::*;
-use std::os::fd::{BorrowedFd, IntoRawFd};
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
 /// A queue of variable-length records from one producer to one consumer, in shared memory.
@@ -27,18 +26,14 @@ impl Ring {
         RingOptions { capacity, segment: SegmentOptions { directory, schema, ..Default::default() } }
     }
 
-    /// Opens with the interpreter let go, since making a large segment takes time.
     fn make(
         py: Python<'_>,
         name: &str,
         options: &RingOptions,
         make: impl FnOnce() -> ipcx::Result<ipcx::Ring> + Send,
     ) -> PyResult<Ring> {
-        let ring = py.detach(make).map_err(|error| errors::raise(py, &error, name))?;
-        let capacity = ring.capacity();
-        let found = (!name.is_empty()).then_some(options.segment.directory.as_deref());
-        let facts = (ring.name().to_owned(), ring.schema().map(str::to_owned), ring.wait_strategy());
-        let handle = Handle::new("Ring", ring, facts, found);
+        let handle = Handle::open(py, name, options.segment.directory.as_deref(), make)?;
+        let capacity = handle.get()?.capacity();
         Ok(Ring { handle, capacity })
     }
 }
@@ -131,20 +126,19 @@ impl Ring {
     /// A new descriptor of the ring, to hand to another process; yours to close. It is closed on exec unless you say
     /// otherwise (subprocess: pass_fds).
     fn share_fd(&self, py: Python<'_>) -> PyResult<i32> {
-        let fd = self.handle.get()?.share_fd();
-        fd.map(IntoRawFd::into_raw_fd).map_err(|error| self.handle.raise(py, &error))
+        self.handle.share_fd(py)
     }
 
     /// Take the producer's role: the first time, or after its owner closed or died.
     fn producer(&self, py: Python<'_>) -> PyResult<Producer> {
         let producer = self.handle.get()?.producer().map_err(|error| self.handle.raise(py, &error))?;
-        Ok(Producer::new(producer, &self.handle.name))
+        Ok(Producer::new(producer, &self.handle))
     }
 
     /// Take the consumer's role: the first time, or after its owner closed or died.
     fn consumer(&self, py: Python<'_>) -> PyResult<Consumer> {
         let consumer = self.handle.get()?.consumer().map_err(|error| self.handle.raise(py, &error))?;
-        Ok(Consumer::new(consumer, &self.handle.name))
+        Ok(Consumer::new(consumer, &self.handle))
     }
 
     /// Figures as they are now, taken without stopping anybody.
@@ -189,13 +183,13 @@ impl Ring {
     }
 
     /// Let go of the handle. The name stays, and so do endpoints taken from it. Closing again does nothing.
-    fn close(&self) {
-        self.handle.close();
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.handle.close(py)
     }
 
-    /// For multiprocessing with the start methods spawn and forkserver: the other process attaches anew.
+    /// For multiprocessing: the other process attaches anew, by name, or by a descriptor that travels along.
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        reduce(slf)
+        slf.get().handle.reduce(slf)
     }
 
     fn __enter__(slf: &Bound<'_, Self>) -> PyResult<Py<Self>> {
@@ -206,12 +200,13 @@ impl Ring {
     #[pyo3(signature = (exc_type=None, exc_value=None, traceback=None))]
     fn __exit__(
         &self,
+        py: Python<'_>,
         exc_type: Option<&Bound<'_, PyAny>>,
         exc_value: Option<&Bound<'_, PyAny>>,
         traceback: Option<&Bound<'_, PyAny>>,
-    ) {
+    ) -> PyResult<()> {
         let _ = (exc_type, exc_value, traceback);
-        self.handle.close();
+        self.handle.close(py)
     }
 
     fn __repr__(&self) -> String {

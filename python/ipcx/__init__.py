@@ -23,17 +23,38 @@ handed from process to process through rings, and read in place.
 
 Arrays (as_array) need NumPy; nothing else does.
 
+A buffer is a value that one process writes at a time, and any number read and wait for; a semaphore has permits that come back
+when their holder dies.
+
+    price = ipcx.Buffer.open("price")
+    version = price.write(b"1234.50")
+    while True:
+        version = price.wait(version)
+        print(price.read())
+
+    with price.lock() as value:
+        value[0:4] = b"1235"
+
+    with ipcx.Semaphore.open("licences", limit=4):
+        ...
+
 Calls that wait take `timeout`: seconds, 0 not
-to wait, None (the default) for ever. While they wait, other threads run, and Ctrl-C ends them.
+to wait, None (the default) for ever. While they wait, other threads run, and Ctrl-C ends them. `wait_any` waits for one of
+several. In coroutines it is `await rx.arecv()`, `pool.aacquire()`, `semaphore.aacquire()`, `buffer.await_newer(version)`; for
+other event loops there is `fileno()`, and `signal(signo)` has a real-time signal queued.
 
 If a process is killed, nothing is lost: a record whose send returned is delivered; one that was received but not
-released is delivered again, at the same position; and whoever attaches next takes the dead process's role over.
+released is delivered again, at the same position; and whoever attaches next takes the dead process's role over. A value that
+was being written stays as it was, and its lock and the permits go to the next.
 
 What goes wrong with a segment or a peer is an `ipcx.Error`, and also the built-in that fits (TimeoutError,
 FileNotFoundError, ...). A wrong argument, or the use of something closed, is a plain ValueError or TypeError.
 
-Handles may be used by several threads; endpoints (Producer, Consumer) belong to one thread at a time. After fork, the
-child attaches anew; inherited objects raise `Forked`. The memory of an inherited block stays reachable: do not touch it.
+Handles (Ring, Pool, Buffer, Semaphore) may be used by several threads; endpoints (Producer, Consumer) belong to one thread at a
+time. Handles are arguments of a multiprocessing.Process under every start method: in the other process they attach anew, under
+fork when it uses them. An endpoint, a block or a locked value is its process's, and raises `Forked` in a forked child. Pass
+the ring and take the role there; or, under spawn and forkserver, pass an endpoint that you have closed, whose role the other
+process takes.
 """
 
 from ipcx._errors import (
@@ -56,7 +77,11 @@ from ipcx._errors import (
 from ipcx._ipcx import (
     LAYOUT_VERSION,
     Block,
+    Buffer,
+    BufferStats,
     Consumer,
+    LockedValue,
+    NewerThan,
     Participant,
     Pool,
     PoolHolder,
@@ -66,13 +91,19 @@ from ipcx._ipcx import (
     Reservation,
     Ring,
     RingStats,
+    Semaphore,
+    SemaphoreHolder,
+    SemaphoreStats,
     __version__,
     unlink,
+    wait_any,
 )
 
 __all__ = [
     "LAYOUT_VERSION",
     "Block",
+    "Buffer",
+    "BufferStats",
     "Busy",
     "Closed",
     "Consumer",
@@ -81,7 +112,9 @@ __all__ = [
     "Exists",
     "Forked",
     "Invalid",
+    "LockedValue",
     "Mismatch",
+    "NewerThan",
     "NoSpace",
     "NotFound",
     "Participant",
@@ -95,9 +128,13 @@ __all__ = [
     "Reservation",
     "Ring",
     "RingStats",
+    "Semaphore",
+    "SemaphoreHolder",
+    "SemaphoreStats",
     "Timeout",
     "TooBig",
     "WouldBlock",
     "__version__",
     "unlink",
+    "wait_any",
 ]

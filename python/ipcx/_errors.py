@@ -72,7 +72,7 @@ class PermissionDenied(Error, PermissionError):
 
 
 class Forked(Error):
-    """The handle was inherited over fork and belongs to the parent. Attach again in the child."""
+    """The endpoint, block or locked value was inherited over fork and belongs to the parent. Attach again in the child."""
 
 
 class Invalid(Error, ValueError):

@@ -2,10 +2,12 @@
 
 import itertools
 import os
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,6 +91,28 @@ def until_in_use(endpoint: ipcx.Producer | ipcx.Consumer) -> None:
         return False
 
     until(in_use, "in use")
+
+
+class Thread(threading.Thread):
+    """A thread whose result or exception is the join's."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        super().__init__(daemon=True)
+        self.work = work
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self.result, self.error = self.work(), None
+        except BaseException as error:
+            self.error = error
+
+    def value(self) -> Any:
+        self.join(30)
+        assert not self.is_alive()
+        if self.error is not None:
+            raise self.error
+        return self.result
 
 
 def in_child(work: Callable[[], object]) -> None:

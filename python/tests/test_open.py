@@ -1,13 +1,10 @@
 """Making, opening, attaching, naming."""
 
-import multiprocessing
 import os
-import pickle
 import stat
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import in_child
@@ -132,35 +129,7 @@ def test_a_ring_without_a_name_goes_by_descriptor() -> None:
         ipcx.Ring.from_fd("3")  # type: ignore[arg-type]
 
 
-def send_from(ring: ipcx.Ring, data: bytes) -> None:
-    """The body of a process of the test below."""
-    with ring.producer() as tx:
-        tx.send(data)
-
-
-@pytest.mark.parametrize("method", ["spawn", "forkserver"])
-def test_rings_are_arguments_of_multiprocessing(name: str, method: str) -> None:
-    context: Any = multiprocessing.get_context(method)
-    for ring in (ipcx.Ring.create(name), ipcx.Ring.anonymous()):
-        process = context.Process(target=send_from, args=(ring, b"by pickle"))
-        process.start()
-        assert ring.consumer().recv(30) == b"by pickle"
-        process.join()
-        assert process.exitcode == 0
-
-
-def test_endpoints_and_closed_rings_are_not_pickled(name: str) -> None:
-    ring = ipcx.Ring.create(name)
-    for unpicklable in (ring.producer(), ring.consumer()):
-        with pytest.raises(TypeError):
-            pickle.dumps(unpicklable)
-    assert pickle.loads(pickle.dumps(ring)).name == name
-    ring.close()
-    with pytest.raises(ValueError):
-        pickle.dumps(ring)
-
-
-def test_after_fork_the_child_attaches_anew(name: str) -> None:
+def test_after_fork_endpoints_are_the_parents(name: str) -> None:
     ring = ipcx.Ring.create(name)
     tx, rx = ring.producer(), ring.consumer()
     reservation = tx.reserve(8)
@@ -168,9 +137,6 @@ def test_after_fork_the_child_attaches_anew(name: str) -> None:
 
     def child() -> None:
         for call in (
-            ring.producer,
-            ring.stats,
-            ring.share_fd,
             rx.recv,
             rx.borrow,
             rx.fileno,

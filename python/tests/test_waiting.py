@@ -6,40 +6,17 @@ import select
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
 import pytest
-from conftest import fill, in_child, until_in_use
+from conftest import Thread, fill, in_child, until_in_use
 
 import ipcx
 
 WAITS = ("balanced", "spin", "yield", "block")
-
-
-class Thread(threading.Thread):
-    """A thread whose result or exception is the join's."""
-
-    def __init__(self, work: Callable[[], Any]) -> None:
-        super().__init__(daemon=True)
-        self.work = work
-        self.start()
-
-    def run(self) -> None:
-        try:
-            self.result, self.error = self.work(), None
-        except BaseException as error:
-            self.error = error
-
-    def value(self) -> Any:
-        self.join(30)
-        assert not self.is_alive()
-        if self.error is not None:
-            raise self.error
-        return self.result
 
 
 @pytest.mark.parametrize("bad", [-1, -0.001, math.nan, -math.inf])

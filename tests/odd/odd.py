@@ -71,17 +71,22 @@ def become_another_program(name: str) -> None:
 
 
 def fork(own: str, other: str) -> None:
-    """The child has its handles refused, closes them, attaches anew elsewhere, and exits; the parent goes on."""
+    """The child has the endpoint refused, and the role that the handle asks for anew; it closes them, attaches elsewhere, and exits;
+    the parent goes on."""
     ring = ipcx.Ring.attach(own)
     tx = ring.producer()
     tx.send(b"before", 0)
     if os.fork() == 0:
-        for call in (lambda: tx.send(b"stolen", 0), ring.producer):
-            try:
-                call()
-                raise fail("an inherited handle works")
-            except ipcx.Forked:
-                pass
+        try:
+            tx.send(b"stolen", 0)
+            raise fail("an inherited endpoint works")
+        except ipcx.Forked:
+            pass
+        try:
+            ring.producer()
+            raise fail("the parent's role is free")
+        except ipcx.Busy:
+            pass
         tx.close()
         ring.close()
         try:
