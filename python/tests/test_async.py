@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from contextlib import suppress
 
 import pytest
 from conftest import in_child
@@ -136,3 +137,150 @@ def test_a_forked_child_can_poll_after_it_lost_what_it_inherited(rx: ipcx.Consum
                 own.fileno()
 
     in_child(child)
+
+
+def test_tasks_take_turns_with_the_blocks_of_a_pool() -> None:
+    pool = ipcx.Pool.anonymous(block_size=8, blocks=2)
+    done = []
+
+    async def work(number: int) -> None:
+        with await pool.aacquire() as block:
+            block[0] = number
+            await asyncio.sleep(0)
+            assert block[0] == number
+        done.append(number)
+
+    async def main() -> None:
+        await asyncio.wait_for(asyncio.gather(*(work(number) for number in range(50))), 60)
+
+    asyncio.run(main())
+    assert sorted(done) == list(range(50)) and pool.stats().free == 2
+
+
+def test_a_semaphore_in_async_with() -> None:
+    semaphore, inside, most = ipcx.Semaphore.anonymous(limit=2), 0, 0
+
+    async def work() -> None:
+        nonlocal inside, most
+        for _ in range(10):
+            async with semaphore as same:
+                assert same is semaphore
+                inside += 1
+                most = max(most, inside)
+                await asyncio.sleep(0)
+                inside -= 1
+
+    async def main() -> None:
+        await asyncio.wait_for(asyncio.gather(*(work() for _ in range(10))), 60)
+        async with semaphore, semaphore:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await semaphore.aacquire()
+            waiting = asyncio.create_task(semaphore.aconsume())
+            await asyncio.sleep(0)
+            semaphore.release()
+            await waiting
+            assert semaphore.value == 0
+
+    asyncio.run(main())
+    assert most == 2
+
+
+def test_cancelling_loses_no_permit_and_no_block() -> None:
+    semaphore, pool = ipcx.Semaphore.anonymous(limit=1), ipcx.Pool.anonymous(block_size=8, blocks=1)
+
+    async def main() -> None:
+        for number in range(50):
+            semaphore.acquire()
+            block = pool.acquire()
+            waiting = [asyncio.create_task(semaphore.aacquire()) for _ in range(3)]
+            blocks = [asyncio.create_task(pool.aacquire()) for _ in range(3)]
+            for _ in range(number % 4):
+                await asyncio.sleep(0)
+            semaphore.release()
+            block.release()
+            for _ in range(number % 3):
+                await asyncio.sleep(0)
+            waiting[0].cancel()
+            blocks[0].cancel()
+            for task in waiting:
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait_for(task, 60)
+                    semaphore.release()
+            for other in blocks:
+                with suppress(asyncio.CancelledError):
+                    (await asyncio.wait_for(other, 60)).release()
+            assert (semaphore.value, pool.stats().free) == (1, 1)
+
+    asyncio.run(main())
+
+
+def test_all_tasks_learn_of_a_new_version() -> None:
+    buffer = ipcx.Buffer.anonymous()
+    fd = buffer.share_fd()
+    other = ipcx.Buffer.from_fd(fd)
+    os.close(fd)
+
+    async def main() -> None:
+        for version in range(1, 50):
+            waiting = [asyncio.create_task(buffer.await_newer(version - 1)) for _ in range(5)]
+            for _ in range(version % 4):
+                await asyncio.sleep(0)
+            other.write(b"x")
+            if version % 2:
+                await asyncio.to_thread(buffer.read)  # lowers the descriptor before the loop has looked
+            else:
+                buffer.read()
+            assert await asyncio.wait_for(asyncio.gather(*waiting), 60) == [version] * 5
+        assert await buffer.await_newer(7) == 49
+        late = [asyncio.create_task(buffer.await_newer(49)) for _ in range(2)]
+        await asyncio.sleep(0)
+        late[0].cancel()
+        other.write(b"y")
+        assert await asyncio.wait_for(late[1], 60) == 50
+
+    asyncio.run(main())
+
+
+def test_closing_a_handle_wakes_the_tasks_that_wait_with_it() -> None:
+    semaphore, pool = ipcx.Semaphore.anonymous(initial=0), ipcx.Pool.anonymous(block_size=8, blocks=1)
+    buffer, block = ipcx.Buffer.anonymous(), pool.acquire()
+
+    async def main() -> None:
+        waiting: list[asyncio.Task[object]] = []
+        for _ in range(3):
+            waiting.append(asyncio.create_task(semaphore.aacquire()))
+            waiting.append(asyncio.create_task(pool.aacquire()))
+            waiting.append(asyncio.create_task(buffer.await_newer(0)))
+        await asyncio.sleep(0)
+        for handle in (semaphore, pool, buffer):
+            await asyncio.to_thread(handle.close)
+        for task in waiting:
+            with pytest.raises(ValueError, match="closed"):
+                await asyncio.wait_for(task, 60)
+        # A new handle, whose descriptor may have the same number.
+        with ipcx.Buffer.anonymous() as new:
+            task = asyncio.create_task(new.await_newer(0))
+            await asyncio.sleep(0)
+            await asyncio.to_thread(new.write, b"x")
+            assert await asyncio.wait_for(task, 60) == 1
+
+    asyncio.run(main())
+    block.release()
+
+
+def test_each_loop_needs_a_handle_of_its_own() -> None:
+    semaphore = ipcx.Semaphore.anonymous(initial=0)
+
+    async def refused() -> None:
+        with pytest.raises(ipcx.Busy, match="loop"):
+            await semaphore.aacquire()
+
+    async def main() -> None:
+        first = asyncio.create_task(semaphore.aacquire())
+        await asyncio.sleep(0)
+        await asyncio.to_thread(asyncio.run, refused())
+        semaphore.release()
+        await first
+
+    asyncio.run(main())
