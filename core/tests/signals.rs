@@ -190,6 +190,12 @@ fn receive_in_handlers() {
         drop(tx);
     });
     assert!(SIGNALS.load(Ordering::Relaxed) >= RECORDS / 100);
+    // The producer closed: that is told, and not again and again to who has heard it.
+    let (heard, begin) = (SIGNALS.load(Ordering::Relaxed), Instant::now());
+    while begin.elapsed() < Duration::from_millis(100) {
+        std::thread::yield_now();
+    }
+    assert!(SIGNALS.load(Ordering::Relaxed) <= heard + 5, "a signal for each call that says the same");
     assert_eq!(VALUE.load(Ordering::Relaxed), 0, "the first handle has slot 0");
     RECEIVER.store(null_mut(), Ordering::Release);
     rx.signal(None).unwrap();

@@ -401,15 +401,8 @@ impl Consumer {
     #[inline(always)]
     pub(super) fn after(&mut self) {
         if self.end.watcher.get().is_some() {
-            self.update_watcher();
-        }
-    }
-
-    #[cold]
-    fn update_watcher(&mut self) {
-        let ready = self.has_record();
-        if let Some(watcher) = self.end.watcher.get() {
-            watcher.update(ready, self.receiver.position());
+            let (ready, position) = (self.has_record(), self.receiver.position());
+            self.end.update_watcher(ready, position);
         }
     }
 

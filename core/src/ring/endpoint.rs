@@ -82,6 +82,8 @@ pub(crate) struct Endpoint {
     generation: u32,
     /// When the peer's lease was last asked for; 0 to ask at the next turn.
     asked: u64,
+    /// The peer had closed or died when it was last looked for.
+    is_alone: bool,
     pub(crate) watcher: OnDemand,
 }
 
@@ -103,6 +105,7 @@ impl Endpoint {
             strategy: segment.wait_strategy(),
             generation: fork::generation(),
             asked: 0,
+            is_alone: false,
             watcher: OnDemand::default(),
         };
         endpoint.note_cpu();
@@ -156,6 +159,7 @@ impl Endpoint {
             return Ok(());
         };
         self.asked = if state == RoleState::Dead { 0 } else { now };
+        self.is_alone = matches!(state, RoleState::Closed | RoleState::Dead);
         let context = |detail: &'static str| self.segment().context(detail);
         let producer = self.peer.role.index == PRODUCER.index;
         match state {
@@ -170,6 +174,19 @@ impl Endpoint {
                 "the consumer died and the ring is full; start it again, and go on here",
             ))),
             RoleState::Never | RoleState::Alive => Ok(()),
+        }
+    }
+
+    /// After an operation: makes the descriptor, if there is one, say whether this end is `ready` for `target`. An end whose peer is
+    /// gone stays ready: it has been told, and is not told again before a successor has come and there is something to wait for.
+    #[cold]
+    pub(crate) fn update_watcher(&mut self, ready: bool, target: u64) {
+        let ready = ready || self.is_alone;
+        if let Some(watcher) = self.watcher.get() {
+            watcher.update(ready, target);
+        }
+        if !ready {
+            self.asked = 0; // The next call that finds nothing asks for the peer, as the watcher will have done.
         }
     }
 

@@ -387,15 +387,9 @@ impl Producer {
     #[inline(always)]
     pub(super) fn after(&mut self) {
         if self.end.watcher.get().is_some() {
-            self.update_watcher();
+            let (ready, wanted) = (self.has_room(), self.wanted());
+            self.end.update_watcher(ready, wanted);
         }
-    }
-
-    #[cold]
-    fn update_watcher(&mut self) {
-        let ready = self.has_room();
-        let Some(watcher) = self.end.watcher.get() else { return };
-        watcher.update(ready, self.wanted());
     }
 
     /// True if there is room for the record that last did not fit, or what is there is corrupt, which a call will report.
