@@ -34,8 +34,8 @@ pub trait Sleeping {
     fn is_inherited(&self) -> bool;
 }
 
-/// 1 once the kernel has said that it does not have `futex_waitv`.
-static OLD_KERNEL: AtomicU32 = AtomicU32::new(0);
+/// 1 once the kernel has refused `futex_waitv`.
+static NO_WAITV: AtomicU32 = AtomicU32::new(0);
 
 /// By what to sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ enum By {
 /// `WouldBlock` if none is and the deadline is [`Deadline::NOW`], `TimedOut`, `Interrupted` if a signal handler ran while it slept,
 /// `Invalid` if there are no items, `Forked`, `Os`.
 pub fn wait_any(items: &mut [&mut dyn Waitable], deadline: Deadline) -> Result<Vec<usize>> {
-    let words = items.len() <= futex::MOST_WAITERS && OLD_KERNEL.load(Ordering::Relaxed) == 0;
+    let words = items.len() <= futex::MOST_WAITERS && NO_WAITV.load(Ordering::Relaxed) == 0;
     let by = if words { By::Words } else { By::Descriptors };
     wait_by(items, deadline, by)
 }
@@ -120,15 +120,18 @@ fn wait_by(items: &mut [&mut dyn Waitable], deadline: Deadline, mut by: By) -> R
             By::Descriptors => sleep_on_descriptors(items, until.saturating_sub(now))?,
         };
         match slept {
-            Err(Errno::ENOSYS) => {
-                OLD_KERNEL.store(1, Ordering::Relaxed); // Relaxed: a hint.
-                by = By::Descriptors;
-            }
             Err(Errno::EINTR) => {
                 let ready = which(items, None);
                 return if ready.is_empty() { Err(Error::Interrupted) } else { Ok(ready) };
             }
-            // Woken, or something changed, or the time passed; what else fails will at the next look.
+            Err(errno) if !matches!(errno, Errno::EAGAIN | Errno::ETIMEDOUT) => {
+                // Sandboxes refuse calls that they do not know.
+                if matches!(errno, Errno::ENOSYS | Errno::EPERM) {
+                    NO_WAITV.store(1, Ordering::Relaxed); // Relaxed: a hint.
+                }
+                by = By::Descriptors;
+            }
+            // Woken, or something changed, or the time passed.
             _ => {}
         }
     }

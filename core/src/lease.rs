@@ -7,15 +7,18 @@
 
 use crate::error::{from_errno, Context, Error, Result};
 use crate::role::{Locks, Roles, CLOSED, OPEN};
+use crate::slots::Slots;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::fork::NotInherited;
 use crate::sys::{clock, lock, process, Errno};
 use std::os::fd::AsFd;
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::Duration;
 
 pub use crate::role::RoleState;
 pub(crate) use crate::role::{Role, RoleWord};
+pub(crate) use crate::slots::MOST_PARTICIPANTS;
 
 /// Lock offset of slot 0, beyond any size a segment can have.
 const SLOT_BASE: u64 = 1 << 62;
@@ -26,14 +29,16 @@ pub(crate) const CREATOR: u64 = ROLE_BASE + (1 << 16);
 /// Lock offset of channel 0 of a pool, after that.
 pub(crate) const CHANNEL_BASE: u64 = CREATOR + (1 << 16);
 
-/// Most participants a segment can have.
-pub(crate) const MOST_PARTICIPANTS: u32 = 4096;
+/// State of a slot: its participant died, and somebody is recovering what it left. As good as `OPEN` to everyone else.
+const BURIED: u64 = OPEN | CLOSED;
+/// How often a slot that is being recovered is tried again, a millisecond apart.
+const PATIENCE: u32 = 100;
 
 /// One participant, in shared memory. Only writer: its owner. All of it but `state` is for display.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct SlotRecord {
-    /// Bits 0-1: `NONE`, `OPEN` or `CLOSED`; from bit 32: how often the slot was taken.
+    /// Bits 0-1: `NONE`, `OPEN`, `CLOSED` or `BURIED`; from bit 32: how often the slot was taken.
     state: AtomicU64,
     /// Process number in the owner's PID namespace.
     pid: AtomicU32,
@@ -105,14 +110,22 @@ impl Leases {
             succeeds: AtomicU32::new(0),
             burying: Mutex::new(()),
         };
-        for index in 0..participants {
-            let ours = lock::try_lock(leases.file().as_fd(), SLOT_BASE + u64::from(index));
-            if ours.map_err(|errno| leases.refused(errno))? {
-                leases.slot = index;
-                leases.succeeds = AtomicU32::new(leases.is_open(index).into());
-                leases.describe();
-                return Ok(leases);
+        for _ in 0..PATIENCE {
+            for index in 0..participants {
+                let ours = lock::try_lock(leases.file().as_fd(), SLOT_BASE + u64::from(index));
+                if ours.map_err(|errno| leases.refused(errno))? {
+                    leases.slot = index;
+                    leases.succeeds = AtomicU32::new(leases.is_open(index).into());
+                    leases.describe();
+                    return Ok(leases);
+                }
             }
+            let is_buried = |record: &SlotRecord| record.state.load(Ordering::Relaxed) & 3 == BURIED;
+            if !(0..participants).any(|slot| leases.record(slot).is_some_and(is_buried)) {
+                break;
+            }
+            // A slot comes free as soon as what its dead participant left is recovered.
+            std::thread::sleep(Duration::from_millis(1));
         }
         Err(Error::NoSpace(Context::new(
             &leases.segment,
@@ -149,7 +162,7 @@ impl Leases {
     /// True if the slot says that somebody has it, or died having it.
     fn is_open(&self, slot: u32) -> bool {
         // Acquire: partner `describe`.
-        self.record(slot).is_some_and(|record| record.state.load(Ordering::Acquire) & 3 == OPEN)
+        self.record(slot).is_some_and(|record| record.state.load(Ordering::Acquire) & OPEN != 0)
     }
 
     /// True if the slot is in the hands of a living participant.
@@ -174,33 +187,58 @@ impl Leases {
         }
     }
 
-    /// Shows `bury` the slot of each participant that died, with the right to recover what is there; then the slot is free.
-    /// One system call for each participant.
-    pub(crate) fn each_dead(&self, turn: &Turn<'_>, mut bury: impl FnMut(u32)) -> Result<()> {
-        for slot in (0..self.participants).filter(|slot| self.is_open(*slot)) {
-            // Looked at again: it may have closed, and another may have buried it.
-            self.bury(turn, slot, |slot| {
-                if self.is_open(slot) {
-                    bury(slot);
+    /// Shows `bury` the slots of all participants that died, with the right to recover what is there; then they are free. One
+    /// system call for each participant.
+    pub(crate) fn each_dead(&self, _turn: &Turn<'_>, bury: impl FnOnce(&Slots)) -> Result<()> {
+        let (mut dead, mut failed) = (Slots::none(), Ok(()));
+        for slot in (0..self.participants).filter(|slot| *slot != self.slot && self.is_open(*slot)) {
+            match lock::try_lock(self.file().as_fd(), SLOT_BASE + u64::from(slot)) {
+                // Looked at again: it may have closed, and another may have buried it.
+                Ok(true) if self.is_open(slot) => {
+                    self.mark(slot, BURIED);
+                    dead.add(slot);
                 }
-            })?;
+                Ok(true) => self.let_go(slot),
+                Ok(false) => {} // It lives.
+                Err(errno) => failed = Err(self.refused(errno)),
+            }
         }
-        Ok(())
+        if !dead.is_empty() {
+            bury(&dead);
+        }
+        for slot in (0..self.participants).filter(|slot| dead.has(*slot)) {
+            self.mark(slot, CLOSED);
+            self.let_go(slot);
+        }
+        failed
     }
 
     /// The same of one slot, whatever it says of its participant. Async-signal-safe.
     pub(crate) fn bury(&self, _turn: &Turn<'_>, slot: u32, bury: impl FnOnce(u32)) -> Result<()> {
-        let Some(record) = self.record(slot).filter(|_| slot != self.slot) else { return Ok(()) };
+        if slot == self.slot || slot >= self.participants {
+            return Ok(());
+        }
         let offset = SLOT_BASE + u64::from(slot);
         if lock::try_lock(self.file().as_fd(), offset).map_err(|errno| self.refused(errno))? {
             bury(slot);
             if self.is_open(slot) {
-                let closed = record.state.load(Ordering::Relaxed) & !3 | CLOSED;
-                record.state.store(closed, Ordering::Release); // Partner: `is_open`.
+                self.mark(slot, CLOSED);
             }
-            let _ = lock::unlock(self.file().as_fd(), offset);
+            self.let_go(slot);
         }
         Ok(())
+    }
+
+    /// For the holder of the slot's lock.
+    fn mark(&self, slot: u32, state: u64) {
+        if let Some(record) = self.record(slot) {
+            let marked = record.state.load(Ordering::Relaxed) & !3 | state;
+            record.state.store(marked, Ordering::Release); // Partner: `is_open`.
+        }
+    }
+
+    fn let_go(&self, slot: u32) {
+        let _ = lock::unlock(self.file().as_fd(), SLOT_BASE + u64::from(slot)); // Unlocking cannot fail.
     }
 
     fn refused(&self, errno: Errno) -> Error {
@@ -235,7 +273,7 @@ impl Leases {
     /// What a slot says of its owner.
     pub(crate) fn participant(&self, slot: u32) -> Option<Participant> {
         let record = self.record(slot)?;
-        if record.state.load(Ordering::Acquire) & 3 != OPEN {
+        if record.state.load(Ordering::Acquire) & OPEN == 0 {
             return None; // Acquire: partner `describe`.
         }
         let name: Vec<u8> =

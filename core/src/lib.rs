@@ -55,6 +55,7 @@ mod mutex;
 mod pool;
 mod ring;
 mod role;
+mod slots;
 mod sync;
 mod wait;
 

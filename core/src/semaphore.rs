@@ -19,6 +19,7 @@ use crate::pool::protocol::Store;
 use crate::pool::stock::Stock;
 use crate::pool::BlockId;
 use crate::segment::{fnv1a, Backing, Format, Kind, Parameters, Segment, SegmentOptions, FNV_START};
+use crate::slots::Slots;
 use crate::sync::{AtomicU32, Ordering};
 use crate::sys::thread;
 use crate::wait::{Deadline, WaitStrategy};
@@ -32,8 +33,8 @@ const LIMIT: usize = 0;
 const INITIAL: usize = 1;
 /// Most permits that a semaphore can have.
 const MOST: u64 = 1 << 20;
-/// How often a release looks for a permit to give back, where other threads of the handle give back the one it found.
-const TRIES: usize = 64;
+/// How often a permit of the handle's is looked for, where other threads of the handle are faster.
+const TRIES: usize = 10_000;
 
 const LAYOUT: u64 = fnv1a(
     b"semaphore 1: control{freed@0}:128 magazine{revoked@0 busy@4 blocks@8*14} hints cells \
@@ -123,6 +124,9 @@ impl SemaphoreOptions {
 pub struct Semaphore {
     watcher: OnDemand, // before what its thread keeps: fields are dropped in order
     stock: Arc<Stock>,
+    /// Permits that the user of this handle holds. Its cells that are owned are these, and those of calls that are under way: so
+    /// that each who gives one back or uses one up finds one, if perhaps not its own.
+    held: AtomicU32,
     /// Where the permit lies that was acquired last; a hint.
     last: AtomicU32,
 }
@@ -143,10 +147,15 @@ impl Semaphore {
     fn of(segment: Segment) -> Result<Semaphore> {
         let store = Store::new(map(&segment)?, segment.leases().slot());
         segment.leases().succeed(|slot| {
-            store.reclaim(slot);
+            store.reclaim(&Slots::one(slot));
         });
         let stock = Arc::new(Stock::new(store, segment));
-        Ok(Semaphore { watcher: OnDemand::default(), stock, last: AtomicU32::new(0) })
+        Ok(Semaphore {
+            watcher: OnDemand::default(),
+            stock,
+            held: AtomicU32::new(0),
+            last: AtomicU32::new(0),
+        })
     }
 
     /// Creates a semaphore that must be new.
@@ -247,7 +256,7 @@ impl Semaphore {
     /// # Errors
     /// Those of [`Semaphore::try_acquire`], `TimedOut`, and `Interrupted` if a signal handler ran while it slept.
     pub fn acquire_until(&self, deadline: Deadline) -> Result<Permit<'_>> {
-        self.take(deadline).map(|id| Permit { semaphore: self, id })
+        self.take_to_hold(deadline).map(|id| Permit { semaphore: self, id })
     }
 
     /// [`Semaphore::acquire_until`] without a guard, for bindings to other languages. [`Semaphore::release`] gives it back.
@@ -255,7 +264,7 @@ impl Semaphore {
     /// # Errors
     /// As there.
     pub fn acquire_raw(&self, deadline: Deadline) -> Result<()> {
-        self.take(deadline).map(drop)
+        self.take_to_hold(deadline).map(drop)
     }
 
     /// Uses a permit up, waiting for one until `deadline`: nobody holds it, and it does not come back. A process that is
@@ -265,10 +274,7 @@ impl Semaphore {
     /// As [`Semaphore::acquire_until`].
     pub fn consume_until(&self, deadline: Deadline) -> Result<()> {
         let id = self.take(deadline)?;
-        if self.stock.store.use_up(id) {
-            return Ok(());
-        }
-        Err(self.not_ours())
+        self.with_owned(id, |id| self.stock.store.use_up(id))
     }
 
     /// [`Semaphore::consume_until`] without waiting.
@@ -294,11 +300,8 @@ impl Semaphore {
     /// `Invalid` if this handle holds none and the limit is reached: nothing changes. `Forked`. Makes no allocation.
     pub fn release(&self) -> Result<()> {
         self.stock.segment.check_not_inherited()?;
-        for _ in 0..TRIES {
-            let Some(id) = self.stock.store.find_owned(self.last.load(Ordering::Relaxed)) else { break };
-            if self.stock.store.give(id, thread::current()) {
-                return Ok(());
-            }
+        if self.hold_one_less() {
+            return self.give_back(BlockId::from_raw(0));
         }
         if self.stock.store.supply() {
             return Ok(());
@@ -357,17 +360,57 @@ impl Semaphore {
         let watched = || Arc::clone(&self.stock) as Arc<dyn Watched>;
         let (watcher, first) = self.watcher.start(self.stock.segment.name(), watched)?;
         if first {
-            self.after();
+            self.after(true); // as things are
         }
         Ok(watcher)
     }
 
-    /// Keeps the descriptor true, if there is one.
+    /// Keeps the descriptor true, if there is one, after an acquire. One that failed arms it in any case: what came since is for
+    /// the watcher to tell of.
     #[inline(always)]
-    fn after(&self) {
+    fn after(&self, acquired: bool) {
         if let Some(watcher) = self.watcher.get() {
-            watcher.update(self.stock.has_free(), 0);
+            watcher.update(acquired && self.stock.has_free(), 0);
         }
+    }
+
+    fn take_to_hold(&self, deadline: Deadline) -> Result<BlockId> {
+        let taken = self.take(deadline);
+        if taken.is_ok() {
+            self.held.fetch_add(1, Ordering::Relaxed); // Relaxed, as all of it: the cells tell of who owns what.
+        }
+        taken
+    }
+
+    /// False if the user of this handle holds none.
+    fn hold_one_less(&self) -> bool {
+        let mut held = self.held.load(Ordering::Relaxed);
+        while held > 0 {
+            match self.held.compare_exchange(held, held - 1, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(now) => held = now,
+            }
+        }
+        false
+    }
+
+    /// Gives a permit back that is not held any more: this one, or another of the handle's.
+    fn give_back(&self, id: BlockId) -> Result<()> {
+        self.with_owned(id, |id| self.stock.store.give(id, thread::current()))
+    }
+
+    /// Does this with a permit of the handle's: the one with this id, or, if another thread has taken that for its own, another.
+    fn with_owned(&self, id: BlockId, work: impl Fn(BlockId) -> bool) -> Result<()> {
+        if work(id) {
+            return Ok(());
+        }
+        for _ in 0..TRIES {
+            match self.stock.store.find_owned(self.last.load(Ordering::Relaxed)) {
+                Some(id) if work(id) => return Ok(()),
+                _ => std::hint::spin_loop(), // Others are at it.
+            }
+        }
+        Err(self.not_ours())
     }
 
     fn take(&self, deadline: Deadline) -> Result<BlockId> {
@@ -375,13 +418,13 @@ impl Semaphore {
         if let Some(number) = taken.as_ref().ok().and_then(|id| id.number()) {
             self.last.store(number, Ordering::Relaxed); // Relaxed: a hint.
         }
-        self.after();
+        self.after(taken.is_ok());
         taken
     }
 
     #[cold]
     fn not_ours(&self) -> Error {
-        Error::Corrupt(self.stock.segment.context("a permit that was just acquired is somebody else's"))
+        Error::Corrupt(self.stock.segment.context("a permit that this handle holds is somebody else's"))
     }
 
     /// Name, or `anonymous`.
@@ -443,8 +486,10 @@ impl Permit<'_> {
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        // Fails where another thread has released it for one of its own, and in a forked child, whose parent has it.
-        let _ = self.semaphore.stock.release(self.id);
+        // In a forked child, the parent has it.
+        if !self.semaphore.stock.segment.is_inherited() && self.semaphore.hold_one_less() {
+            let _ = self.semaphore.give_back(self.id);
+        }
     }
 }
 
@@ -476,7 +521,7 @@ impl Sleeping for &Semaphore {
 
     fn descriptor(&mut self) -> Result<BorrowedFd<'_>> {
         self.watcher()?;
-        self.after(); // so that it is raised for what is there now, and armed otherwise
+        self.after(false); // so that it is raised for what is there now
         self.poll_fd()
     }
 

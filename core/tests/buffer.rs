@@ -470,3 +470,40 @@ fn what_a_buffer_cannot_be_is_refused() {
     let ring = ipcx::RingOptions { segment: dir.segment(), ..Default::default() };
     assert!(matches!(ipcx::Ring::attach_with("b", &ring), Err(Error::Mismatch(_))));
 }
+
+#[test]
+fn figures_are_no_read_and_a_later_thread_not_the_owner() {
+    use std::os::fd::AsRawFd;
+    let writer = buffer(8, WaitStrategy::Balanced);
+    let reader = another(&writer);
+    let fd = reader.poll_fd().unwrap().as_raw_fd();
+    let readable = |milliseconds| {
+        let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        // SAFETY: one valid pollfd.
+        unsafe { libc::poll(&mut poll, 1, milliseconds) == 1 }
+    };
+    writer.write(b"").unwrap();
+    assert!(readable(5_000));
+    assert!(reader.is_empty().unwrap() && reader.stats().unwrap().len == 0 && reader.len().unwrap() == 0);
+    assert!(readable(0), "nobody has read the empty value");
+
+    // A thread locks, and ends; the next one may get its number from the system.
+    std::thread::spawn({
+        let writer = another(&writer);
+        move || {
+            writer.lock_raw(Deadline::NOW).unwrap();
+            writer
+        }
+    })
+    .join()
+    .map(|writer| {
+        std::thread::spawn(move || {
+            assert!(matches!(writer.try_write(b"x"), Err(Error::WouldBlock)));
+            assert!(matches!(writer.unlock_raw(0), Err(Error::Invalid(_))));
+        })
+        .join()
+        .unwrap();
+    })
+    .unwrap();
+    assert_eq!(writer.write_timeout(b"free", LONG).unwrap(), 2, "the handle is closed");
+}

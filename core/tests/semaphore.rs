@@ -125,6 +125,51 @@ fn no_more_than_its_permits_are_inside_at_once() {
     }
 }
 
+#[test]
+fn guards_and_calls_on_one_handle_keep_the_account() {
+    let semaphore = make(2, None);
+    semaphore.acquire().unwrap().keep();
+    let permit = semaphore.acquire().unwrap();
+    semaphore.release().unwrap(); // of the two, any
+    drop(permit);
+    assert_eq!(semaphore.value().unwrap(), 2);
+    assert!(matches!(semaphore.release(), Err(Error::Invalid(_))));
+}
+
+/// A permit is its consumer's for a moment, in which a signal must not take it for one to give back.
+#[test]
+fn consumers_and_signallers_of_one_handle_lose_nothing() {
+    const SIGNALS: u64 = 50_000;
+    let semaphore = make(64, Some(0));
+    let (given, taken) = (AtomicU64::new(0), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while given.load(Ordering::Relaxed) < SIGNALS {
+                    match semaphore.release() {
+                        Ok(()) => _ = given.fetch_add(1, Ordering::Relaxed),
+                        Err(Error::Invalid(_)) => std::thread::yield_now(), // the limit
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+                given.fetch_add(1 << 32, Ordering::Relaxed);
+            });
+            scope.spawn(|| loop {
+                let over = given.load(Ordering::Relaxed) >> 32 == 2;
+                match semaphore.try_consume() {
+                    Ok(()) => _ = taken.fetch_add(1, Ordering::Relaxed),
+                    Err(Error::WouldBlock) if over => break,
+                    Err(Error::WouldBlock) => std::thread::yield_now(),
+                    Err(error) => panic!("{error}"),
+                }
+            });
+        }
+    });
+    let given = given.into_inner() & 0xffff_ffff;
+    assert_eq!(taken.into_inner() + semaphore.value().unwrap(), given);
+    assert_eq!(semaphore.stats().unwrap().holders.len(), 0);
+}
+
 /// The child of the next test.
 #[test]
 fn child_that_dies_with_permits() {
@@ -182,8 +227,16 @@ fn a_descriptor_follows_the_permits() {
 
 #[test]
 fn a_child_of_fork_is_refused_and_gives_nothing_back() {
+    use std::os::fd::AsRawFd;
     let semaphore = make(2, None);
     let permit = semaphore.acquire().unwrap();
+    let fd = semaphore.poll_fd().unwrap().as_raw_fd();
+    let readable = |milliseconds| {
+        let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        // SAFETY: one valid pollfd.
+        unsafe { libc::poll(&mut poll, 1, milliseconds) == 1 }
+    };
+    assert!(readable(5_000));
     in_child(|| {
         assert!(matches!(semaphore.try_acquire(), Err(Error::Forked)));
         assert!(matches!(semaphore.release(), Err(Error::Forked)));
@@ -192,6 +245,7 @@ fn a_child_of_fork_is_refused_and_gives_nothing_back() {
         true
     });
     assert_eq!(semaphore.value().unwrap(), 1);
+    assert!(readable(0), "the descriptor is the parent's");
     drop(permit);
 }
 

@@ -200,3 +200,48 @@ fn receive_in_handlers() {
     RECEIVER.store(null_mut(), Ordering::Release);
     rx.signal(None).unwrap();
 }
+
+static BUFFER: AtomicPtr<Buffer> = AtomicPtr::new(null_mut());
+static READ: AtomicU64 = AtomicU64::new(0);
+
+/// Reads once, as one may for each signal.
+extern "C" fn read_once(_: libc::c_int, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
+    // SAFETY: lent while the signal comes.
+    let Some(buffer) = (unsafe { BUFFER.load(Ordering::Acquire).as_ref() }) else { return };
+    if let Ok((_, version)) = buffer.read(&mut [0; 8]) {
+        READ.store(version, Ordering::Relaxed);
+    }
+}
+
+/// In a child, as above. A version that comes while the one before is being read is told of as well.
+#[test]
+fn each_version_is_told_of_by_a_signal_sooner_or_later() {
+    in_child(|| {
+        const VERSIONS: u64 = 30_000;
+        let signal = libc::SIGRTMIN() + 4;
+        handle(signal, read_once);
+        let writer = Buffer::anonymous(&Default::default()).unwrap();
+        let mut reader = Buffer::from_fd(writer.share_fd().unwrap().as_fd()).unwrap();
+        BUFFER.store(&mut reader, Ordering::Release);
+        reader.signal(Some(signal)).unwrap();
+        let writing = std::thread::spawn(move || {
+            // SAFETY: blocks the signals in this thread.
+            unsafe {
+                let mut set: libc::sigset_t = std::mem::zeroed();
+                libc::sigfillset(&mut set);
+                libc::pthread_sigmask(libc::SIG_SETMASK, &set, null_mut());
+            }
+            for version in 1..=VERSIONS {
+                assert_eq!(writer.write(&version.to_le_bytes()).unwrap(), version);
+                let begin = Instant::now();
+                while version % 50 == 0 && READ.load(Ordering::Relaxed) < version {
+                    assert!(begin.elapsed() < LONG, "version {version} was not told of");
+                    std::thread::yield_now();
+                }
+            }
+        });
+        let done = writing.join().is_ok();
+        BUFFER.store(null_mut(), Ordering::Release);
+        done && READ.load(Ordering::Relaxed) == VERSIONS
+    });
+}

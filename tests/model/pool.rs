@@ -5,6 +5,7 @@ use super::model;
 use crate::event::{Event, Kernel};
 use crate::pool::layout::{BlockId, Cell, Magazine, State};
 use crate::pool::protocol::{Memory, Store};
+use crate::slots::Slots;
 use crate::sync::{AtomicU64, Ordering};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
@@ -230,7 +231,7 @@ fn a_sender_that_dies_in_between_leaves_its_block_to_one() {
         let receiver = thread::spawn(move || receive(&theirs, &record, 1));
         // The lock on the slot of the dead orders this behind what it did.
         let c = Participant::new(&memory, 2);
-        let reclaimed = c.store.reclaim(0);
+        let reclaimed = c.store.reclaim(&Slots::one(0));
         if let Some(id) = c.take() {
             c.touch();
             c.give(id);
@@ -257,7 +258,7 @@ fn one_that_dies_while_it_empties_a_magazine_keeps_nobody_from_it() {
                 a.give(id);
             }
         });
-        c.store.reclaim(1);
+        c.store.reclaim(&Slots::one(1));
         if let Some(id) = c.take().or_else(|| c.look_everywhere().0) {
             c.touch();
             c.give(id);

@@ -187,7 +187,7 @@ impl Buffer {
         let core = &*self.core;
         let locked = core.acquire(deadline)?;
         core.held.abandoned.store(locked.abandoned.into(), Ordering::Relaxed);
-        core.held.thread.store(thread::current(), Ordering::Relaxed);
+        core.held.thread.store(thread::number(), Ordering::Relaxed);
         core.fill()
     }
 
@@ -314,7 +314,7 @@ impl Core {
     /// What the thread that has the lock fills.
     fn held(&self) -> Result<Next> {
         self.segment.check_not_inherited()?;
-        if self.held.thread.load(Ordering::Relaxed) != thread::current() {
+        if self.held.thread.load(Ordering::Relaxed) != thread::number() {
             return Err(Error::invalid("this thread does not have the buffer's lock"));
         }
         Ok(Next(self.held.next.load(Ordering::Relaxed)))

@@ -377,7 +377,8 @@ impl Buffer {
         let watched = || Arc::clone(core) as Arc<dyn Watched>;
         let (watcher, first) = self.watcher.start(core.segment.name(), watched)?;
         if first {
-            self.note(core.seen.load(Ordering::Relaxed));
+            let seen = core.seen.load(Ordering::Relaxed);
+            watcher.update(self.version() != seen, seen); // as things are
         }
         Ok(watcher)
     }
@@ -387,7 +388,8 @@ impl Buffer {
     pub(super) fn note(&self, version: u64) {
         self.core.seen.store(version, Ordering::Relaxed); // Relaxed: what a watcher begins with.
         if let Some(watcher) = self.watcher.get() {
-            watcher.update(self.version() != version, version);
+            // Not asked whether there is another by now: that is for the watcher to tell of.
+            watcher.update(false, version);
         }
     }
 
@@ -406,7 +408,7 @@ impl Buffer {
     /// # Errors
     /// As [`Buffer::read`], less `TooBig`.
     pub fn len(&self) -> Result<usize> {
-        match self.read(&mut []) {
+        match self.core.read_the_long_way(&mut []) {
             Ok((len, _)) | Err(Error::TooBig { needed: len, .. }) => Ok(len),
             Err(error) => Err(error),
         }
@@ -466,7 +468,7 @@ impl Core {
     #[inline(never)]
     fn acquire_the_long_way(&self, deadline: Deadline) -> Result<Locked> {
         self.segment.check_not_inherited()?;
-        if self.held.thread.load(Ordering::Relaxed) == thread::current() {
+        if self.held.thread.load(Ordering::Relaxed) == thread::number() {
             return Err(Error::invalid("this thread has the buffer's lock already; unlock it first"));
         }
         let mut free = FreeMutex { core: self, found: None };
@@ -501,7 +503,7 @@ impl Core {
         }
         if seen == Look::Overtaken {
             let patience = Deadline::within(Duration::from_nanos(PATIENCE));
-            let ours = self.held.thread.load(Ordering::Relaxed) == thread::current();
+            let ours = self.held.thread.load(Ordering::Relaxed) == thread::number();
             let locked = if ours { None } else { Some(self.acquire(patience)) };
             seen = match locked {
                 Some(Err(Error::TimedOut | Error::Interrupted)) => return Err(Error::WouldBlock),

@@ -100,8 +100,8 @@ impl Sleeping for NewerThan<'_> {
     fn withdraw(&mut self) {}
 
     fn descriptor(&mut self) -> Result<BorrowedFd<'_>> {
-        self.buffer.watcher()?;
-        self.buffer.note(self.seen);
+        // What the handle's user knows stays as it is; until the next read or wait, the descriptor is about this version.
+        self.buffer.watcher()?.update(false, self.seen);
         self.buffer.poll_fd()
     }
 

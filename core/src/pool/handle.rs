@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::segment::{
     Backing, Created, Format, Kind, Parameters, Segment, SegmentOptions, BACKING, KEY, SYSTEM_V,
 };
+use crate::slots::Slots;
 use crate::wait::{Deadline, WaitStrategy};
 use crate::watch::{OnDemand, Watched, Watcher};
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -153,7 +154,7 @@ impl Pool {
     fn of(segment: Segment, memory: Mapped) -> Pool {
         let store = Store::new(memory, segment.leases().slot());
         segment.leases().succeed(|slot| {
-            store.reclaim(slot);
+            store.reclaim(&Slots::one(slot));
         });
         let watcher = OnDemand::default();
         Pool { watcher, stock: Arc::new(Stock::new(store, segment)) }
@@ -282,7 +283,7 @@ impl Pool {
     #[inline(always)]
     pub fn acquire_raw(&self, deadline: Deadline) -> Result<BlockId> {
         let acquired = self.stock.acquire(deadline);
-        self.after();
+        self.after(acquired.is_ok());
         acquired
     }
 
@@ -346,16 +347,17 @@ impl Pool {
         let watched = || Arc::clone(&self.stock) as Arc<dyn Watched>;
         let (watcher, first) = self.watcher.start(self.stock.segment.name(), watched)?;
         if first {
-            self.after();
+            self.after(true); // as things are
         }
         Ok(watcher)
     }
 
-    /// Keeps the descriptor true, if there is one.
+    /// Keeps the descriptor true, if there is one, after an acquire. One that failed arms it in any case: what came since is for
+    /// the watcher to tell of.
     #[inline(always)]
-    fn after(&self) {
+    fn after(&self, acquired: bool) {
         if let Some(watcher) = self.watcher.get() {
-            watcher.update(self.stock.has_free(), 0);
+            watcher.update(acquired && self.stock.has_free(), 0);
         }
     }
 
@@ -415,7 +417,7 @@ impl Sleeping for &Pool {
 
     fn descriptor(&mut self) -> Result<BorrowedFd<'_>> {
         self.watcher()?;
-        self.after(); // so that it is raised for what is there now, and armed otherwise
+        self.after(false); // so that it is raised for what is there now
         self.poll_fd()
     }
 

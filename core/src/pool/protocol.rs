@@ -25,6 +25,7 @@
 
 use super::layout::{BlockId, Cell, Magazine, State, MAGAZINE};
 use crate::event::{light_fence, Event, Kernel};
+use crate::slots::Slots;
 use crate::sync::{fence, AtomicU32, AtomicU64, Ordering};
 use crate::wait::Nap;
 
@@ -346,6 +347,34 @@ impl<M: Memory> Store<M> {
         self.memory.freed().nap(self.memory.kernel(), look)
     }
 
+    /// True if somebody who looks everywhere can have a block, as of now: one that a hint leads to, or that is kept ready by an
+    /// owner who is not at it.
+    pub(crate) fn has_free(&self) -> bool {
+        let memory = &self.memory;
+        let by_hint = |word: u32| {
+            let mut offered = !memory.hints(word).load(Ordering::Relaxed);
+            while offered != 0 {
+                let block = word * 64 + offered.trailing_zeros();
+                if block < memory.blocks() && self.cell(block).is(State::Free, 0) {
+                    return true;
+                }
+                offered &= offered - 1;
+            }
+            false
+        };
+        let ready = |slot: u32| {
+            let magazine = memory.magazine(slot);
+            let is_ready = |block: &AtomicU32| {
+                let block = block.load(Ordering::Relaxed);
+                block < memory.blocks() && self.cell(block).is(State::Cached, slot)
+            };
+            magazine.busy.load(Ordering::Relaxed) == 0
+                && magazine.revoked.load(Ordering::Relaxed) == 0
+                && magazine.blocks.iter().any(is_ready)
+        };
+        (0..memory.blocks().div_ceil(64)).any(by_hint) || (0..memory.participants()).any(ready)
+    }
+
     /// Wakes everyone who sleeps, for one of them to look at something else.
     pub(crate) fn wake_all(&self) {
         self.notify(u32::MAX);
@@ -400,16 +429,21 @@ impl<M: Memory> Store<M> {
         false
     }
 
-    /// Gives back what a participant left that died, or that closes; says how many blocks. For the holder of the lock on its
-    /// slot. Can be done again, and by another, from any point.
-    pub(crate) fn reclaim(&self, slot: u32) -> u32 {
+    /// Gives back what participants left that died, or that close; says how many blocks. For the holder of the locks on their
+    /// slots. Can be done again, and by another, from any point.
+    pub(crate) fn reclaim(&self, slots: &Slots) -> u32 {
         for other in 0..self.memory.participants() {
             let revoked = &self.memory.magazine(other).revoked;
-            let _ = revoked.compare_exchange(slot + 1, 0, Ordering::AcqRel, Ordering::Relaxed);
+            let by = revoked.load(Ordering::Relaxed);
+            if by.checked_sub(1).is_some_and(|slot| slots.has(slot)) {
+                let _ = revoked.compare_exchange(by, 0, Ordering::AcqRel, Ordering::Relaxed);
+            }
         }
-        self.memory.magazine(slot).busy.store(0, Ordering::Relaxed);
+        for slot in (0..self.memory.participants()).filter(|slot| slots.has(*slot)) {
+            self.memory.magazine(slot).busy.store(0, Ordering::Relaxed);
+        }
         self.sweep(|cell| match cell.state() {
-            Some(State::Owned | State::Cached | State::Sending) if cell.who() == slot => Left::Block,
+            Some(State::Owned | State::Cached | State::Sending) if slots.has(cell.who()) => Left::Block,
             Some(State::Free) => Left::Hint,
             _ => Left::Nothing,
         })

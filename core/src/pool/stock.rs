@@ -2,12 +2,13 @@
 //!
 //! The protocol is in `protocol`; here are waiting, and burying the dead.
 
-use super::layout::{BlockId, State};
+use super::layout::BlockId;
 use super::memory::Mapped;
 use super::protocol::{Memory, Store};
 use crate::error::{Error, Result};
 use crate::lease::Turn;
 use crate::segment::Segment;
+use crate::slots::Slots;
 use crate::sync::{AtomicU64, Ordering};
 use crate::sys::{clock, thread};
 use crate::wait::{wait, Condition, Deadline, Nap, SLICE};
@@ -52,7 +53,7 @@ impl Stock {
 
     /// True if something can be acquired, as of now.
     pub(crate) fn has_free(&self) -> bool {
-        self.store.cells().any(|cell| matches!(cell.state(), Some(State::Free | State::Cached)))
+        self.store.has_free()
     }
 
     #[cold]
@@ -95,7 +96,7 @@ impl Stock {
     /// Gives back what dead participants owned.
     pub(crate) fn bury(&self, turn: &Turn<'_>) -> Result<u32> {
         let mut found = 0;
-        self.segment.leases().each_dead(turn, |slot| found += self.store.reclaim(slot))?;
+        self.segment.leases().each_dead(turn, |dead| found += self.store.reclaim(dead))?;
         Ok(found)
     }
 
@@ -115,7 +116,7 @@ impl Stock {
 impl Drop for Stock {
     fn drop(&mut self) {
         if !self.segment.is_inherited() {
-            self.store.reclaim(self.store.slot());
+            self.store.reclaim(&Slots::one(self.store.slot()));
         }
     }
 }

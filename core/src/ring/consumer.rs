@@ -380,8 +380,9 @@ impl Consumer {
             wait(&mut next, strategy, deadline)
         };
         let waited = waited.map(|()| next.found.expect("it is ready"));
-        if waited.is_err() {
-            self.after();
+        if waited.is_err() && self.end.watcher.get().is_some() {
+            // Not asked again whether there is a record: one that came since is for the watcher to tell of.
+            self.end.update_watcher(false, self.receiver.position());
         }
         waited
     }

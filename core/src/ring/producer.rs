@@ -378,7 +378,10 @@ impl Producer {
         };
         if waited.is_err() {
             self.watched_len = len;
-            self.after();
+            if self.end.watcher.get().is_some() {
+                // Not asked again whether there is room: what came since is for the watcher to tell of.
+                self.end.update_watcher(false, self.wanted());
+            }
         }
         waited
     }

@@ -107,6 +107,16 @@ impl Level {
         Some(Seen::of(from, old))
     }
 
+    /// Changes the word and not the state, so that a watcher that is about to sleep on it looks again. Async-signal-safe.
+    pub(crate) fn nudge(&self) {
+        loop {
+            let from = self.state.load(Ordering::Acquire);
+            if from & STATE == STOPPED || self.change(from, from & STATE) {
+                return;
+            }
+        }
+    }
+
     /// The watcher is to end. Gives what was there before.
     pub(crate) fn stop(&self) -> Seen {
         let target = self.target.load(Ordering::Relaxed);

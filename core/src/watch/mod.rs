@@ -39,8 +39,8 @@ pub(crate) trait Watched: Send + Sync + 'static {
     fn wake(&self, target: u64);
 }
 
-/// How long the thread waits for room in the queue of signals.
-const FULL_QUEUE: Duration = Duration::from_millis(1);
+/// How long the thread waits for room in the queue of signals, in nanoseconds.
+const FULL_QUEUE: u64 = 1_000_000;
 
 struct Shared {
     flag: Flag,
@@ -48,6 +48,8 @@ struct Shared {
     /// The signal that is queued when the thread raises the flag, 0 for none, and the value that goes with it.
     signal: AtomicU32,
     value: AtomicU32,
+    /// 1 if that is to be queued as long as the flag is raised. Only the thread does it.
+    pending: AtomicU32,
     watched: Arc<dyn Watched>,
 }
 
@@ -67,15 +69,23 @@ impl Shared {
             match self.level.seen() {
                 Seen::Stopped => return,
                 Seen::Raised(state) => {
+                    let sent = self.pending.swap(0, Ordering::AcqRel) == 0 || self.try_signal();
+                    if !sent {
+                        self.pending.store(1, Ordering::Release);
+                    }
                     let word = std::ptr::from_ref(&self.level.state).cast();
+                    let until = clock::now() + if sent { 20 * SLICE } else { FULL_QUEUE };
                     // SAFETY: as in `wake`. However it ends, the state is looked at again.
-                    let _ = unsafe { futex::wait(word, state, clock::now() + 20 * SLICE) };
+                    let _ = unsafe { futex::wait(word, state, until) };
                 }
                 Seen::Armed { state, target } => {
-                    if !self.watched.ready(target) && !self.watched.peer_is_gone() {
+                    if self.watched.ready(target) || self.watched.peer_is_gone() {
+                        if self.level.raise(state, &self.flag) {
+                            self.pending.store(1, Ordering::Release);
+                        }
+                    } else {
+                        self.pending.store(0, Ordering::Relaxed); // Whoever armed it knows what the signal was for.
                         self.watched.nap(target, clock::now() + SLICE);
-                    } else if self.level.raise(state, &self.flag) {
-                        self.send_signal();
                     }
                 }
             }
@@ -88,11 +98,13 @@ impl Shared {
         signal == 0 || signal::queue(signal as i32, self.value.load(Ordering::Relaxed))
     }
 
-    /// Queues the signal, once there is room for it.
-    fn send_signal(&self) {
-        while !self.try_signal() {
-            std::thread::sleep(FULL_QUEUE);
-        }
+    /// Has the thread queue the signal, if the flag is raised. Async-signal-safe.
+    fn ask_for_signal(&self) {
+        self.pending.store(1, Ordering::Release);
+        // A thread that saw 0 just now finds the word changed, and what comes before in this one seen.
+        self.level.nudge();
+        // SAFETY: as in `wake`.
+        unsafe { futex::wake(std::ptr::from_ref(&self.level.state).cast(), 1) };
     }
 }
 
@@ -119,6 +131,7 @@ impl Watcher {
             level: Level::new(),
             signal: AtomicU32::new(0),
             value: AtomicU32::new(0),
+            pending: AtomicU32::new(0),
             watched,
         });
         let inside = Arc::clone(&shared);
@@ -141,18 +154,19 @@ impl Watcher {
         }
         self.shared.value.store(value, Ordering::Relaxed);
         self.shared.signal.store(signal as u32, Ordering::Release); // Partner: `try_signal`.
-        if let Seen::Raised(_) = self.shared.level.seen() {
-            self.shared.send_signal();
-        }
+        self.shared.ask_for_signal();
         Ok(())
     }
 
     /// After an operation: makes the descriptor say whether the endpoint is `ready`. Async-signal-safe.
     pub(crate) fn update(&self, ready: bool, target: u64) {
+        if self.generation != fork::generation() {
+            return; // A forked child has the parent's descriptor.
+        }
         let shared = &*self.shared;
         let Some(before) = shared.level.set(ready, target, &shared.flag) else { return };
         if ready && matches!(before, Seen::Armed { .. }) {
-            shared.try_signal();
+            shared.ask_for_signal();
         }
         shared.wake(before);
     }
@@ -167,7 +181,6 @@ impl Drop for Watcher {
             return;
         }
         let shared = &*self.shared;
-        shared.signal.store(0, Ordering::Release); // It does not wait for room any more.
         let before = shared.level.stop();
         while !thread.is_finished() {
             shared.wake(before); // Again until it is heard: a nap may only just begin.
