@@ -191,11 +191,12 @@ impl History {
         History { versions: Mutex::new(BTreeMap::new()), next: AtomicU64::new(FIRST) }
     }
 
-    /// Writes the next value, and keeps in mind as which version.
+    /// Writes the next value, and keeps in mind as which version. Whoever reads it meanwhile waits until that is done.
     fn write(&self, work: impl FnOnce(&[u8]) -> Result<u64, Error>) -> Result<u64, Error> {
         let number = self.next.fetch_add(1, Ordering::Relaxed); // Relaxed: only different numbers are needed.
+        let mut versions = self.versions.lock().expect("no panic before");
         let version = work(&record(number))?;
-        let before = self.note(version, number);
+        let before = versions.insert(version, number);
         assert_eq!(before, None, "version {version} was there before");
         Ok(version)
     }
