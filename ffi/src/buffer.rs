@@ -36,7 +36,7 @@ pub unsafe extern "C" fn ipcx_buffer_create(
     buffer: *mut *mut ipcx_buffer,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(opts, buffer, |opts| Buffer::create(text(name, "name")?, opts)) }
+    unsafe { open(opts, buffer, &|opts| Buffer::create(text(name, "name")?, opts)) }
 }
 
 /// Attaches to a buffer, or creates it if there is none, and gives a handle on it in `*buffer`.
@@ -54,7 +54,7 @@ pub unsafe extern "C" fn ipcx_buffer_open(
     buffer: *mut *mut ipcx_buffer,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(opts, buffer, |opts| Buffer::open(text(name, "name")?, opts)) }
+    unsafe { open(opts, buffer, &|opts| Buffer::open(text(name, "name")?, opts)) }
 }
 
 /// Attaches to a buffer that must exist, and gives a handle on it in `*buffer`.
@@ -67,7 +67,7 @@ pub unsafe extern "C" fn ipcx_buffer_open(
 pub unsafe extern "C" fn ipcx_buffer_attach(name: *const c_char, buffer: *mut *mut ipcx_buffer) -> c_int {
     // SAFETY: pointers as the contract wants them; no options.
     unsafe {
-        open(null::<ipcx_buffer_options>(), buffer, |opts| Buffer::attach_with(text(name, "name")?, opts))
+        open(null::<ipcx_buffer_options>(), buffer, &|opts| Buffer::attach_with(text(name, "name")?, opts))
     }
 }
 
@@ -84,7 +84,7 @@ pub unsafe extern "C" fn ipcx_buffer_attach_with(
     buffer: *mut *mut ipcx_buffer,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(opts, buffer, |opts| Buffer::attach_with(text(name, "name")?, opts)) }
+    unsafe { open(opts, buffer, &|opts| Buffer::attach_with(text(name, "name")?, opts)) }
 }
 
 /// Creates a buffer without a name, in a memfd sealed against resizing, and gives a handle on it in `*buffer`.
@@ -102,7 +102,7 @@ pub unsafe extern "C" fn ipcx_buffer_anonymous(
     buffer: *mut *mut ipcx_buffer,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(opts, buffer, Buffer::anonymous) }
+    unsafe { open(opts, buffer, &Buffer::anonymous) }
 }
 
 /// Attaches to the buffer behind a descriptor, and gives a handle on it in `*buffer`.

@@ -8,13 +8,15 @@ use ipcx_core::Result;
 use std::ffi::c_int;
 use std::os::fd::{BorrowedFd, IntoRawFd, OwnedFd};
 
-/// Opens by options, and gives the handle.
+/// Opens by options, and gives the handle. Once in the library for each kind, not for each way of opening: that is what its size
+/// is made of.
 ///
 /// # Safety `handle` is NULL or writable; `opts` as for [`convert`].
+#[inline(never)]
 pub(crate) unsafe fn open<H: Handle, O: Options>(
     opts: *const O,
     handle: *mut *mut H,
-    open: impl FnOnce(&O::Core) -> Result<H::Value>,
+    open: &dyn Fn(&O::Core) -> Result<H::Value>,
 ) -> c_int {
     boundary::code(|| {
         // SAFETY: as the caller promises.

@@ -108,7 +108,7 @@ pub unsafe extern "C" fn ipcx_pool_create(
     pool: *mut *mut ipcx_pool,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(opts, pool, |opts| Pool::create(text(name, "name")?, opts)) }
+    unsafe { open(opts, pool, &|opts| Pool::create(text(name, "name")?, opts)) }
 }
 
 /// Attaches to a pool, or creates it if there is none, and gives a handle on it in `*pool`. With a block size of 0
@@ -127,7 +127,7 @@ pub unsafe extern "C" fn ipcx_pool_open(
     pool: *mut *mut ipcx_pool,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(opts, pool, |opts| Pool::open(text(name, "name")?, opts)) }
+    unsafe { open(opts, pool, &|opts| Pool::open(text(name, "name")?, opts)) }
 }
 
 /// Attaches to a pool that must exist, and gives a handle on it in `*pool`.
@@ -139,7 +139,7 @@ pub unsafe extern "C" fn ipcx_pool_open(
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_pool_attach(name: *const c_char, pool: *mut *mut ipcx_pool) -> c_int {
     // SAFETY: pointers as the contract wants them; no options.
-    unsafe { open(null::<ipcx_pool_options>(), pool, |opts| Pool::attach_with(text(name, "name")?, opts)) }
+    unsafe { open(null::<ipcx_pool_options>(), pool, &|opts| Pool::attach_with(text(name, "name")?, opts)) }
 }
 
 /// As ipcx_pool_attach(), in the directory that the options name, and only if the pool agrees with the
@@ -155,7 +155,7 @@ pub unsafe extern "C" fn ipcx_pool_attach_with(
     pool: *mut *mut ipcx_pool,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(opts, pool, |opts| Pool::attach_with(text(name, "name")?, opts)) }
+    unsafe { open(opts, pool, &|opts| Pool::attach_with(text(name, "name")?, opts)) }
 }
 
 /// Creates a pool without a name, in a memfd sealed against resizing, and gives a handle on it in `*pool`.
@@ -173,7 +173,7 @@ pub unsafe extern "C" fn ipcx_pool_anonymous(
     pool: *mut *mut ipcx_pool,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(opts, pool, Pool::anonymous) }
+    unsafe { open(opts, pool, &Pool::anonymous) }
 }
 
 /// Attaches to the pool behind a descriptor, and gives a handle on it in `*pool`.

@@ -35,7 +35,7 @@ pub unsafe extern "C" fn ipcx_semaphore_create(
     semaphore: *mut *mut ipcx_semaphore,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(opts, semaphore, |opts| Semaphore::create(text(name, "name")?, opts)) }
+    unsafe { open(opts, semaphore, &|opts| Semaphore::create(text(name, "name")?, opts)) }
 }
 
 /// Attaches to a semaphore, or creates it if there is none, and gives a handle on it in `*semaphore`.
@@ -53,7 +53,7 @@ pub unsafe extern "C" fn ipcx_semaphore_open(
     semaphore: *mut *mut ipcx_semaphore,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(opts, semaphore, |opts| Semaphore::open(text(name, "name")?, opts)) }
+    unsafe { open(opts, semaphore, &|opts| Semaphore::open(text(name, "name")?, opts)) }
 }
 
 /// Attaches to a semaphore that must exist, and gives a handle on it in `*semaphore`.
@@ -69,7 +69,7 @@ pub unsafe extern "C" fn ipcx_semaphore_attach(
 ) -> c_int {
     // SAFETY: pointers as the contract wants them; no options.
     unsafe {
-        open(null::<ipcx_semaphore_options>(), semaphore, |opts| {
+        open(null::<ipcx_semaphore_options>(), semaphore, &|opts| {
             Semaphore::attach_with(text(name, "name")?, opts)
         })
     }
@@ -88,7 +88,7 @@ pub unsafe extern "C" fn ipcx_semaphore_attach_with(
     semaphore: *mut *mut ipcx_semaphore,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(opts, semaphore, |opts| Semaphore::attach_with(text(name, "name")?, opts)) }
+    unsafe { open(opts, semaphore, &|opts| Semaphore::attach_with(text(name, "name")?, opts)) }
 }
 
 /// Creates a semaphore without a name, in a memfd sealed against resizing, and gives a handle on it in `*semaphore`.
@@ -106,7 +106,7 @@ pub unsafe extern "C" fn ipcx_semaphore_anonymous(
     semaphore: *mut *mut ipcx_semaphore,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(opts, semaphore, Semaphore::anonymous) }
+    unsafe { open(opts, semaphore, &Semaphore::anonymous) }
 }
 
 /// Attaches to the semaphore behind a descriptor, and gives a handle on it in `*semaphore`.
