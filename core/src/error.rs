@@ -22,6 +22,11 @@ impl Context {
         Context { segment: Arc::clone(segment), detail: detail.into() }
     }
 
+    /// The same place, something else.
+    pub(crate) fn of(context: Context, detail: impl Into<Cow<'static, str>>) -> Context {
+        Context { detail: detail.into(), ..context }
+    }
+
     /// The segment's name, or `anonymous`.
     pub fn segment(&self) -> &str {
         &self.segment

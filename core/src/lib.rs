@@ -25,6 +25,7 @@
 //! | [`Buffer`] | a value that one process writes at a time, and any number read without a lock and wait for |
 //! | [`Semaphore`] | permits that come back when their holder dies |
 //! | [`Pool`] | blocks of one size, filled in place, and handed from process to process through rings |
+//! | [`Transport`] | pipe, FIFO, POSIX message queue, Unix socket, ring or buffer, as one word: a [`Sender`] and a [`Receiver`] |
 //!
 //! # What happens when a process dies
 //! SIGKILL at any instruction loses, doubles and hangs nothing. A record whose send returned is delivered; one that was
@@ -86,6 +87,8 @@ mod semaphore;
 #[cfg(not(loom))]
 mod sys;
 #[cfg(not(loom))]
+mod transport;
+#[cfg(not(loom))]
 mod watch;
 
 #[cfg(all(loom, test))]
@@ -102,6 +105,7 @@ pub use crate::{
     ring::{Consumer, Producer, Record, Reservation, Ring, RingOptions, RingStats, Unsent},
     segment::{unlink, unlink_in, Backing, SegmentOptions},
     semaphore::{Permit, Semaphore, SemaphoreOptions, SemaphoreStats},
+    transport::{Receiver, Sender, Transport, TransportOptions},
     wait::{Deadline, WaitStrategy},
 };
 

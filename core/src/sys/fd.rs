@@ -80,3 +80,19 @@ pub(crate) unsafe fn read_to(fd: BorrowedFd<'_>, to: *mut u8, len: usize) -> Sys
     // SAFETY: the kernel writes at most `len` bytes to `to`, valid by the caller's promise.
     Errno::result(unsafe { libc::read(fd.as_raw_fd(), to.cast(), len) }).map(|n| n as usize)
 }
+
+/// Reads up to `len` bytes from `offset` on to `to`; 0 at the end. `ssize_t pread(int, void *, size_t, off_t)`
+///
+/// # Safety
+/// As for [`read_to`].
+pub(crate) unsafe fn read_at_to(
+    fd: BorrowedFd<'_>,
+    to: *mut u8,
+    len: usize,
+    offset: u64,
+) -> SysResult<usize> {
+    use std::os::fd::AsRawFd;
+    let offset = libc::off_t::try_from(offset).map_err(|_| Errno::EINVAL)?;
+    // SAFETY: the kernel writes at most `len` bytes to `to`, valid by the caller's promise.
+    Errno::result(unsafe { libc::pread(fd.as_raw_fd(), to.cast(), len, offset) }).map(|n| n as usize)
+}

@@ -16,11 +16,15 @@ pub(crate) struct Facts {
     /// Permission bits.
     pub(crate) mode: u32,
     pub(crate) is_regular: bool,
+    pub(crate) is_fifo: bool,
+    pub(crate) is_socket: bool,
     /// False if no name leads to it.
     pub(crate) has_name: bool,
 }
 
 const OPEN: OFlag = OFlag::O_RDWR.union(OFlag::O_CLOEXEC).union(OFlag::O_NOFOLLOW).union(OFlag::O_NONBLOCK);
+
+const FIFO: OFlag = OFlag::O_CLOEXEC.union(OFlag::O_NOFOLLOW).union(OFlag::O_NONBLOCK);
 
 /// Opens a directory, as the anchor for the calls below. `int open(const char *, O_PATH | O_DIRECTORY)`
 pub(crate) fn directory(path: &Path) -> SysResult<OwnedFd> {
@@ -71,6 +75,11 @@ pub(crate) fn rename_new(directory: BorrowedFd<'_>, from: &str, to: &str) -> Sys
         libc::syscall(libc::SYS_renameat2, at, from.as_ptr(), at, to.as_ptr(), libc::RENAME_NOREPLACE)
     })
     .map(drop)
+}
+
+/// Renames a file; one that has the new name is replaced. `int renameat(int, const char *, int, const char *)`
+pub(crate) fn rename(directory: BorrowedFd<'_>, from: &str, to: &str) -> SysResult<()> {
+    fcntl::renameat(directory, from, directory, to)
 }
 
 /// Removes a name. `int unlinkat(int, const char *, 0)`
@@ -144,15 +153,53 @@ pub(crate) fn set_group(fd: BorrowedFd<'_>, group: u32) -> SysResult<()> {
 
 /// `int fstat(int, struct stat *)`
 pub(crate) fn facts(fd: BorrowedFd<'_>) -> SysResult<Facts> {
-    let stat = nix::sys::stat::fstat(fd)?;
-    Ok(Facts {
-        size: u64::try_from(stat.st_size).unwrap_or(0),
-        owner: stat.st_uid,
-        group: stat.st_gid,
-        mode: stat.st_mode & 0o7777,
-        has_name: stat.st_nlink > 0,
-        is_regular: stat.st_mode & libc::S_IFMT == libc::S_IFREG,
-    })
+    nix::sys::stat::fstat(fd).map(Facts::of)
+}
+
+/// Facts of what is at a name, which is not opened, and not through a symbolic link.
+/// `int fstatat(int, const char *, struct stat *, AT_SYMLINK_NOFOLLOW)`
+pub(crate) fn facts_at(directory: BorrowedFd<'_>, name: &str) -> SysResult<Facts> {
+    nix::sys::stat::fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW).map(Facts::of)
+}
+
+impl Facts {
+    fn of(stat: libc::stat) -> Facts {
+        let kind = stat.st_mode & libc::S_IFMT;
+        Facts {
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+            owner: stat.st_uid,
+            group: stat.st_gid,
+            mode: stat.st_mode & 0o7777,
+            has_name: stat.st_nlink > 0,
+            is_regular: kind == libc::S_IFREG,
+            is_fifo: kind == libc::S_IFIFO,
+            is_socket: kind == libc::S_IFSOCK,
+        }
+    }
+}
+
+/// Makes a FIFO under a name that must be new. `int mkfifoat(int, const char *, 0600)`
+pub(crate) fn make_fifo(directory: BorrowedFd<'_>, name: &str) -> SysResult<()> {
+    nix::unistd::mkfifoat(directory, name, Mode::S_IRUSR | Mode::S_IWUSR)
+}
+
+/// Opens a FIFO to read, without waiting for a writer. `int openat(int, const char *, O_RDONLY | O_NONBLOCK)`
+pub(crate) fn open_fifo_to_read(directory: BorrowedFd<'_>, name: &str) -> SysResult<OwnedFd> {
+    fcntl::openat(directory, name, OFlag::O_RDONLY | FIFO, Mode::empty())
+}
+
+/// Opens a FIFO to write. `int openat(int, const char *, O_WRONLY | O_NONBLOCK)`
+///
+/// # Errors
+/// `ENXIO` if nobody has it open to read.
+pub(crate) fn open_fifo_to_write(directory: BorrowedFd<'_>, name: &str) -> SysResult<OwnedFd> {
+    fcntl::openat(directory, name, OFlag::O_WRONLY | FIFO, Mode::empty())
+}
+
+/// Sets permission bits of what is at a name. `int fchmodat(int, const char *, mode_t, 0)`
+pub(crate) fn set_mode_at(directory: BorrowedFd<'_>, name: &str, mode: u32) -> SysResult<()> {
+    let mode = Mode::from_bits_truncate(mode as libc::mode_t);
+    nix::sys::stat::fchmodat(directory, name, mode, nix::sys::stat::FchmodatFlags::FollowSymlink)
 }
 
 /// What kind of file is at a path, which is not opened, and not through a symbolic link: `ENOENT` if there is none.

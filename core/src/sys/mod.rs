@@ -13,8 +13,11 @@ pub(crate) mod futex;
 pub(crate) mod lock;
 pub(crate) mod map;
 pub(crate) mod memory;
+pub(crate) mod mqueue;
 pub(crate) mod process;
 pub(crate) mod signal;
+pub(crate) mod socket;
+pub(crate) mod stream;
 pub(crate) mod sysv;
 pub(crate) mod thread;
 

@@ -1,0 +1,87 @@
+//! Descriptors of ends, and waiting for them: the one nap between two tries of a call.
+
+use crate::error::{from_errno, Error, Result};
+use crate::sys::fork::NotInherited;
+use crate::sys::stream::For;
+use crate::sys::{clock, stream, SysResult};
+use crate::wait::{Deadline, SLICE};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+/// How long one that has nothing to sleep on naps: a receiver may come at any time, and nobody says so.
+const LOOK_AGAIN: u64 = 1_000_000;
+
+/// Until when the calls of an operation wait, and for which transport.
+#[derive(Clone, Debug)]
+pub(super) struct Patience {
+    pub(super) name: Arc<str>,
+    deadline: Deadline,
+}
+
+impl Patience {
+    pub(super) fn new(name: &Arc<str>, deadline: Deadline) -> Patience {
+        Patience { name: Arc::clone(name), deadline: deadline.started() }
+    }
+
+    /// Time for one nap. `WouldBlock` if the operation does not wait, `TimedOut` if it has waited long enough.
+    fn slice(&self, most: u64) -> Result<u64> {
+        if self.deadline.is_now() {
+            return Err(Error::WouldBlock);
+        }
+        let now = clock::now();
+        if self.deadline.is_over(now) {
+            return Err(Error::TimedOut);
+        }
+        Ok(self.deadline.at_most(now + most) - now)
+    }
+
+    /// Naps until the descriptor may be ready, for a slice at most. Then try again.
+    pub(super) fn nap(&self, fd: BorrowedFd<'_>, what: For) -> Result<()> {
+        let slice = self.slice(SLICE)?;
+        stream::wait([(fd, what)], slice).map(drop).map_err(|e| from_errno(&self.name, "ppoll", e))
+    }
+
+    /// Naps where there is nothing to wait for yet.
+    pub(super) fn nap_for_nothing(&self) -> Result<()> {
+        let slice = self.slice(LOOK_AGAIN)?;
+        stream::wait([], slice).map(drop).map_err(|e| from_errno(&self.name, "ppoll", e))
+    }
+}
+
+/// The name of what has none.
+pub(super) fn anonymous() -> Arc<str> {
+    Arc::from("anonymous")
+}
+
+/// An end's descriptor.
+#[derive(Debug)]
+pub(super) enum Descriptor {
+    /// Of one without a name: also a forked child's.
+    Anyones(OwnedFd),
+    /// Of one with a name: a forked child does not keep it open when this process closes it.
+    Own(NotInherited),
+}
+
+impl Descriptor {
+    /// Opens one that a forked child does not have.
+    pub(super) fn own(open: impl FnOnce() -> SysResult<OwnedFd>) -> SysResult<Descriptor> {
+        NotInherited::open(open).map(Descriptor::Own)
+    }
+
+    /// Itself, if it can be given away.
+    pub(super) fn into_fd(self) -> Option<OwnedFd> {
+        match self {
+            Descriptor::Anyones(fd) => Some(fd),
+            Descriptor::Own(_) => None,
+        }
+    }
+}
+
+impl AsFd for Descriptor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Descriptor::Anyones(fd) => fd.as_fd(),
+            Descriptor::Own(fd) => fd.as_fd(),
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Names of FIFOs and sockets in a directory, and who has their roles.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `ipcx.NAME.fifo`, `ipcx.NAME.sock` | what a receiver made, for a sender to connect to |
+//! | with `.lock` behind it | a byte for each role, locked by whoever has it: the kernel's proof that it lives |
+//! | with `.claim` behind it | a FIFO that a sender is connecting to |
+//!
+//! Only the receiver makes or replaces the first. What its predecessor left is stale: it has the lock. So nothing is
+//! ever guessed from a refused connection, and none of these names needs to be removed by hand.
+
+use super::TransportOptions;
+use crate::error::{from_errno, Context, Error, Result};
+use crate::name;
+use crate::segment::Segment;
+use crate::sys::file::{self, Facts};
+use crate::sys::fork::NotInherited;
+use crate::sys::{lock, Errno};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// How often others may get between two steps of an opening before it gives up.
+const ATTEMPTS: usize = 64;
+
+/// What kind of file a transport has under its name.
+#[derive(Debug)]
+pub(super) struct Kind {
+    /// Behind the name.
+    pub(super) suffix: &'static str,
+    /// For people.
+    pub(super) what: &'static str,
+    pub(super) is: fn(&Facts) -> bool,
+}
+
+/// A role, by its byte in the lock file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Sender = 0,
+    Receiver = 1,
+}
+
+/// A role that this process has, until this is dropped or the process ends.
+#[derive(Debug)]
+pub(super) struct Lease {
+    held: NotInherited,
+    role: Role,
+}
+
+impl Lease {
+    /// # Errors
+    /// `Forked` in a child that inherited it.
+    pub(super) fn check_not_inherited(&self) -> Result<()> {
+        if self.held.is_inherited() {
+            return Err(Error::Forked);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Lease {
+    /// Gives it up at once, also where a child that is being started still has the descriptor.
+    fn drop(&mut self) {
+        if !self.held.is_inherited() {
+            let _ = lock::unlock(self.held.as_fd(), self.role as u64); // Closing does it otherwise.
+        }
+    }
+}
+
+/// A name resolved.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) name: Arc<str>,
+    pub(super) file: String,
+    kind: &'static Kind,
+    path: PathBuf,
+    directory: OwnedFd,
+}
+
+impl Place {
+    pub(super) fn find(name: &str, options: &TransportOptions, kind: &'static Kind) -> Result<Place> {
+        let file = format!("{}{}", name::file_name(name)?, kind.suffix);
+        let (name, path) = (Arc::from(name), name::directory(options.directory.as_deref()));
+        match file::directory(&path) {
+            Ok(directory) => Ok(Place { name, file, kind, path, directory }),
+            Err(Errno::ENOENT | Errno::ENOTDIR) => Err(Error::NotFound(Context::new(
+                &name,
+                format!(
+                    "{} is not a directory; create it, or choose another with IPCX_DIR or the options",
+                    path.display()
+                ),
+            ))),
+            Err(errno) => Err(from_errno(&name, "open", errno)),
+        }
+    }
+
+    pub(super) fn at(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+
+    pub(super) fn error(&self, call: &'static str, errno: Errno) -> Error {
+        from_errno(&self.name, call, errno)
+    }
+
+    /// Takes a role: the lock on its byte.
+    pub(super) fn take(&self, role: Role, options: &TransportOptions) -> Result<Lease> {
+        let lock_file = format!("{}.lock", self.file);
+        for _ in 0..ATTEMPTS {
+            let held = match NotInherited::open(|| file::open(self.at(), &lock_file)) {
+                Ok(held) => held,
+                Err(Errno::ENOENT) => {
+                    self.create_lock_file(&lock_file, options)?;
+                    continue;
+                }
+                Err(errno) => return Err(self.error("open", errno)),
+            };
+            self.check_facts(held.as_fd(), &lock_file, |facts| facts.is_regular)?;
+            let locked = lock::try_lock(held.as_fd(), role as u64);
+            if !locked.map_err(|e| self.error("fcntl(F_OFD_SETLK)", e))? {
+                return Err(self.taken(role));
+            }
+            // Somebody may have unlinked it before it was locked.
+            if file::facts(held.as_fd()).map_err(|e| self.error("fstat", e))?.has_name {
+                return Ok(Lease { held, role });
+            }
+        }
+        Err(Error::Exists(Context::new(&self.name, "other processes unlink it all the time; give up")))
+    }
+
+    fn create_lock_file(&self, lock_file: &str, options: &TransportOptions) -> Result<()> {
+        match file::create_named(self.at(), lock_file) {
+            Ok(made) => file::set_mode(made.as_fd(), options.mode()).map_err(|e| self.error("fchmod", e)),
+            Err(Errno::EEXIST) => Ok(()),
+            Err(errno) => Err(self.error("open(O_CREAT)", errno)),
+        }
+    }
+
+    fn taken(&self, role: Role) -> Error {
+        let who = match role {
+            Role::Sender => "the sender",
+            Role::Receiver => "the receiver",
+        };
+        Error::RoleTaken(Context::new(&self.name, format!("a living process is {who} already")))
+    }
+
+    /// What is at its name, if anything is: it must be of the kind, and somebody's who is trusted.
+    pub(super) fn look(&self) -> Result<Option<Facts>> {
+        match file::facts_at(self.at(), &self.file) {
+            Ok(facts) => self.check(facts, &self.file, self.kind.is).map(Some),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(errno) => Err(self.error("fstatat", errno)),
+        }
+    }
+
+    /// The same of something that was opened.
+    pub(super) fn check_opened(&self, fd: BorrowedFd<'_>) -> Result<()> {
+        self.check_facts(fd, &self.file, self.kind.is)
+    }
+
+    fn check_facts(&self, fd: BorrowedFd<'_>, file: &str, is: fn(&Facts) -> bool) -> Result<()> {
+        let facts = file::facts(fd).map_err(|e| self.error("fstat", e))?;
+        self.check(facts, file, is).map(drop)
+    }
+
+    fn check(&self, facts: Facts, file: &str, is: fn(&Facts) -> bool) -> Result<Facts> {
+        if !is(&facts) {
+            let path = self.path.join(file);
+            let detail = format!(
+                "{} is no {}, which is what it should be; remove it, or choose another name",
+                path.display(),
+                if file == self.file { self.kind.what } else { "lock file" }
+            );
+            return Err(Error::Mismatch(Context::new(&self.name, detail)));
+        }
+        Segment::check_trust(&self.name, facts.owner, facts.group, facts.mode)?;
+        Ok(facts)
+    }
+
+    /// Removes what a receiver before left. For the receiver.
+    pub(super) fn clear(&self) -> Result<()> {
+        match self.look()? {
+            Some(_) => self.remove(&self.file).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes a name; false if there was none.
+    pub(super) fn remove(&self, file: &str) -> Result<bool> {
+        match file::unlink(self.at(), file) {
+            Ok(()) => Ok(true),
+            Err(Errno::ENOENT) => Ok(false),
+            Err(errno) => Err(self.error("unlink", errno)),
+        }
+    }
+
+    /// The name of a FIFO while a sender connects to it.
+    pub(super) fn claim(&self) -> String {
+        format!("{}.claim", self.file)
+    }
+}
+
+/// Removes a transport's names.
+pub(super) fn unlink(name: &str, options: &TransportOptions, kind: &'static Kind) -> Result<()> {
+    let place = Place::find(name, options, kind)?;
+    place.look()?;
+    let mut any = false;
+    for file in [place.file.clone(), place.claim(), format!("{}.lock", place.file)] {
+        any |= place.remove(&file)?;
+    }
+    if any {
+        return Ok(());
+    }
+    let detail = format!("no such {} in {}: nothing to unlink", kind.what, place.path.display());
+    Err(Error::NotFound(Context::new(&place.name, detail)))
+}

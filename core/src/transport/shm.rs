@@ -1,0 +1,171 @@
+//! ipcx's own mechanisms as transports. An end without a name takes its role when it is first used, so that a process that
+//! hands it over, by fork or as a descriptor, never has it.
+
+use super::receiver::Receiving;
+use super::sender::Sending;
+use super::TransportOptions;
+use crate::buffer::{Buffer, BufferOptions};
+use crate::error::{Error, Result};
+use crate::ring::{Consumer, Producer, Ring, RingOptions};
+use crate::segment::SegmentOptions;
+use crate::sys::fork;
+use crate::wait::Deadline;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// Capacity of a ring that nobody asked another of.
+const DEFAULT_CAPACITY: u64 = 1 << 20;
+/// What a ring needs beside its longest record.
+const OVERHEAD: u64 = 16;
+
+impl TransportOptions {
+    fn segment(&self) -> SegmentOptions {
+        SegmentOptions { mode: self.mode, directory: self.directory.clone(), ..Default::default() }
+    }
+
+    fn ring(&self) -> RingOptions {
+        let needed = self.message_size as u64 + OVERHEAD;
+        let capacity = match self.capacity {
+            0 if needed > DEFAULT_CAPACITY => needed,
+            0 => 0,
+            capacity => capacity.max(needed),
+        };
+        RingOptions { capacity, segment: self.segment() }
+    }
+
+    fn buffer(&self) -> BufferOptions {
+        let capacity = if self.message_size > 0 { self.message_size as u64 } else { self.capacity };
+        BufferOptions { capacity, segment: self.segment() }
+    }
+}
+
+pub(super) fn ring_pair(options: &TransportOptions) -> Result<(Sending, Receiving)> {
+    let ring = Ring::anonymous(&options.ring())?;
+    let (tx, rx) = (ring.share_fd()?, ring.share_fd()?);
+    Ok((Sending::Ring(RingSender::from_fd(tx)), Receiving::Ring(RingReceiver::from_fd(rx))))
+}
+
+pub(super) fn buffer_pair(options: &TransportOptions) -> Result<(Sending, Receiving)> {
+    let buffer = Buffer::anonymous(&options.buffer())?;
+    let (tx, rx) = (buffer.share_fd()?, buffer.share_fd()?);
+    Ok((Sending::Buffer(Value::from_fd(tx)), Receiving::Buffer(Value::from_fd(rx))))
+}
+
+pub(super) fn ring_sender(name: &str, options: &TransportOptions) -> Result<RingSender> {
+    Ring::open(name, &options.ring())?.producer().map(End::taken)
+}
+
+pub(super) fn ring_receiver(name: &str, options: &TransportOptions) -> Result<RingReceiver> {
+    Ring::open(name, &options.ring())?.consumer().map(End::taken)
+}
+
+pub(super) fn buffer(name: &str, options: &TransportOptions) -> Result<Value> {
+    Buffer::open(name, &options.buffer()).map(|buffer| Value { end: End::taken(buffer), seen: 0 })
+}
+
+/// What an end without a name takes when it is first used.
+pub(super) trait Take: Sized {
+    fn take(fd: &OwnedFd) -> Result<Self>;
+}
+
+impl Take for Producer {
+    fn take(fd: &OwnedFd) -> Result<Producer> {
+        Ring::from_fd(fd.as_fd())?.producer()
+    }
+}
+
+impl Take for Consumer {
+    fn take(fd: &OwnedFd) -> Result<Consumer> {
+        Ring::from_fd(fd.as_fd())?.consumer()
+    }
+}
+
+impl Take for Buffer {
+    fn take(fd: &OwnedFd) -> Result<Buffer> {
+        Buffer::from_fd(fd.as_fd())
+    }
+}
+
+/// An end, taken or not.
+#[derive(Debug)]
+pub(super) struct End<T: Take> {
+    taken: Option<T>,
+    /// Of the segment, if it has no name.
+    fd: Option<OwnedFd>,
+    /// Fork generation of the process it was made in.
+    generation: u32,
+}
+
+pub(super) type RingSender = End<Producer>;
+pub(super) type RingReceiver = End<Consumer>;
+
+impl<T: Take> End<T> {
+    fn taken(end: T) -> End<T> {
+        End { taken: Some(end), fd: None, generation: fork::generation() }
+    }
+
+    pub(super) fn from_fd(fd: OwnedFd) -> End<T> {
+        End { taken: None, fd: Some(fd), generation: fork::generation() }
+    }
+
+    pub(super) fn get(&mut self) -> Result<&mut T> {
+        match (&mut self.taken, &self.fd) {
+            (Some(taken), _) => Ok(taken),
+            (free, Some(fd)) => Ok(free.insert(T::take(fd)?)),
+            (None, None) => Err(Error::Forked),
+        }
+    }
+
+    /// Gives it up for another process to take, if it has no name.
+    pub(super) fn into_fd(mut self) -> Option<OwnedFd> {
+        self.fd.take()
+    }
+}
+
+impl<T: Take> Drop for End<T> {
+    /// The peer of one that was never used learns that it went, unless a child has it now.
+    fn drop(&mut self) {
+        let unused = self.taken.is_none() && self.generation == fork::generation();
+        if let Some(fd) = self.fd.as_ref().filter(|_| unused) {
+            let _ = T::take(fd);
+        }
+    }
+}
+
+/// A buffer: the newest message.
+#[derive(Debug)]
+pub(super) struct Value {
+    end: End<Buffer>,
+    /// Version last received.
+    seen: u64,
+}
+
+impl Value {
+    pub(super) fn from_fd(fd: OwnedFd) -> Value {
+        Value { end: End::from_fd(fd), seen: 0 }
+    }
+
+    pub(super) fn buffer(&mut self) -> Result<&mut Buffer> {
+        self.end.get()
+    }
+
+    pub(super) fn into_fd(self) -> Option<OwnedFd> {
+        self.end.into_fd()
+    }
+
+    pub(super) fn recv(&mut self, to: &mut [u8], deadline: Deadline) -> Result<usize> {
+        let (seen, deadline) = (self.seen, deadline.started());
+        let buffer = self.buffer()?;
+        loop {
+            buffer.wait_until(seen, deadline)?;
+            match buffer.read(to) {
+                // Writers are too fast for it to be read at all: waits as long as the call may.
+                Err(Error::WouldBlock) if deadline.remaining().is_none_or(|left| !left.is_zero()) => {}
+                Ok((len, version)) => {
+                    self.seen = version;
+                    return Ok(len);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
