@@ -26,6 +26,7 @@
 //! | [`Semaphore`] | permits that come back when their holder dies |
 //! | [`Pool`] | blocks of one size, filled in place, and handed from process to process through rings |
 //! | [`Transport`] | pipe, FIFO, POSIX message queue, Unix socket, ring or buffer, as one word: a [`Sender`] and a [`Receiver`] |
+//! | [`ChildPipes`] | what a child process reads and writes, without a shell |
 //!
 //! # What happens when a process dies
 //! SIGKILL at any instruction loses, doubles and hangs nothing. A record whose send returned is delivered; one that was
@@ -105,7 +106,7 @@ pub use crate::{
     ring::{Consumer, Producer, Record, Reservation, Ring, RingOptions, RingStats, Unsent},
     segment::{unlink, unlink_in, Backing, SegmentOptions},
     semaphore::{Permit, Semaphore, SemaphoreOptions, SemaphoreStats},
-    transport::{Receiver, Sender, Transport, TransportOptions},
+    transport::{ChildPipes, Receiver, Sender, Transport, TransportOptions},
     wait::{Deadline, WaitStrategy},
 };
 

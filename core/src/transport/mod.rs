@@ -8,8 +8,10 @@
 //! | `place` | names: FIFOs and sockets in a directory, and who has their roles |
 //! | `fifo`, `unix`, `mqueue`, `shm` | the mechanisms |
 //! | `file` | files into transports |
+//! | `child` | pipes to a child process |
 //! | `nap` | waiting for a descriptor |
 
+mod child;
 mod fifo;
 mod file;
 mod frame;
@@ -22,7 +24,7 @@ mod shm;
 mod stream;
 mod unix;
 
-pub use self::{receiver::Receiver, sender::Sender};
+pub use self::{child::ChildPipes, receiver::Receiver, sender::Sender};
 
 use self::receiver::Receiving;
 use self::sender::Sending;

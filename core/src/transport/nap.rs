@@ -41,6 +41,12 @@ impl Patience {
         stream::wait([(fd, what)], slice).map(drop).map_err(|e| from_errno(&self.name, "ppoll", e))
     }
 
+    /// The same for any of two.
+    pub(super) fn nap_for_two(&self, fds: [(BorrowedFd<'_>, For); 2]) -> Result<[stream::Ready; 2]> {
+        let slice = self.slice(SLICE)?;
+        stream::wait(fds, slice).map_err(|e| from_errno(&self.name, "ppoll", e))
+    }
+
     /// Naps where there is nothing to wait for yet.
     pub(super) fn nap_for_nothing(&self) -> Result<()> {
         let slice = self.slice(LOOK_AGAIN)?;

@@ -1,0 +1,163 @@
+//! Pipes to a child process: what it reads, and what it writes.
+
+use super::nap::{anonymous, Patience};
+use crate::error::{from_errno, Context, Error, Result};
+use crate::sys::stream::{self as sys, For};
+use crate::sys::Errno;
+use crate::wait::Deadline;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::{Child, Command, Stdio};
+
+/// Bytes read at a time.
+const PART: usize = 1 << 16;
+
+/// The standard input and output of a child process: bytes as they are, no messages. No shell is involved, so there is nothing
+/// to quote.
+///
+/// Belongs to one thread at a time. Dropping it closes both: the child's next read finds the end, its next write SIGPIPE. It does
+/// not wait for the child; `Child::wait` does.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use ipcx::{ChildPipes, Deadline};
+/// let (mut pipes, mut child) = ChildPipes::spawn(std::process::Command::new("cat"))?;
+/// let mut output = Vec::new();
+/// pipes.exchange_until(&mut &b"hello"[..], &mut output, Deadline::NEVER)?;
+/// assert!(output == b"hello" && child.wait()?.success());
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct ChildPipes {
+    /// What the child reads, until it is closed.
+    input: Option<OwnedFd>,
+    /// What the child writes.
+    output: OwnedFd,
+}
+
+impl ChildPipes {
+    /// New pipes, and the child's ends of them for `Command::stdin` and `Command::stdout`. The output ends only when nobody has
+    /// the child's end any more, and a `Command` keeps it: drop that after starting the child, or use [`ChildPipes::spawn`].
+    ///
+    /// # Errors
+    /// `Os`.
+    pub fn new() -> Result<(ChildPipes, Stdio, Stdio)> {
+        let failed = |errno| from_errno(&anonymous(), "pipe2", errno);
+        let (child_input, input) = sys::pipe().map_err(failed)?;
+        let (output, child_output) = sys::pipe().map_err(failed)?;
+        // Of these ends only: the child's, other open file descriptions, wait as programs expect.
+        sys::set_nonblocking(input.as_fd()).map_err(failed)?;
+        sys::set_nonblocking(output.as_fd()).map_err(failed)?;
+        Ok((ChildPipes { input: Some(input), output }, child_input.into(), child_output.into()))
+    }
+
+    /// Starts a command with pipes of its own.
+    ///
+    /// # Errors
+    /// `NotFound` or `Permission` for the program, `Os`.
+    pub fn spawn(mut command: Command) -> Result<(ChildPipes, Child)> {
+        let (pipes, input, output) = ChildPipes::new()?;
+        let child = command.stdin(input).stdout(output).spawn().map_err(|error| {
+            let program = command.get_program().to_string_lossy();
+            let errno = error.raw_os_error().map_or(Errno::EINVAL, Errno::from_raw);
+            match errno {
+                Errno::ENOENT => Error::NotFound(Context::new(&anonymous(), format!("no program {program}"))),
+                errno => from_errno(&anonymous(), "execve", errno),
+            }
+        })?;
+        Ok((pipes, child))
+    }
+
+    /// Writes some of `data`, at least a byte unless it is empty, for the child to read; says how many. Waits for room until
+    /// `deadline`.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is no room and the deadline is [`Deadline::NOW`], `TimedOut`, `Interrupted`, `Closed` if the child
+    /// does not read any more or the input was closed, `Os`. Nothing was written then.
+    pub fn write_until(&mut self, data: &[u8], deadline: Deadline) -> Result<usize> {
+        let patience = Patience::new(&anonymous(), deadline);
+        let Some(input) = &self.input else { return Err(closed("the child's input was closed")) };
+        if data.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            match sys::write(input.as_fd(), [data, &[]]) {
+                Ok(written) => return Ok(written),
+                Err(Errno::EAGAIN) => patience.nap(input.as_fd(), For::Writing)?,
+                Err(Errno::EPIPE) => return Err(closed("the child reads no more")),
+                Err(errno) => return Err(from_errno(&anonymous(), "writev", errno)),
+            }
+        }
+    }
+
+    /// Reads some of what the child writes, waiting for it until `deadline`; says how many bytes: 0 at the end.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is nothing and the deadline is [`Deadline::NOW`], `TimedOut`, `Interrupted`, `Os`.
+    pub fn read_until(&mut self, buffer: &mut [u8], deadline: Deadline) -> Result<usize> {
+        let patience = Patience::new(&anonymous(), deadline);
+        loop {
+            match sys::read(self.output.as_fd(), buffer) {
+                Ok(read) => return Ok(read),
+                Err(Errno::EAGAIN) => patience.nap(self.output.as_fd(), For::Reading)?,
+                Err(errno) => return Err(from_errno(&anonymous(), "read", errno)),
+            }
+        }
+    }
+
+    /// Ends what the child reads.
+    pub fn close_input(&mut self) {
+        self.input = None;
+    }
+
+    /// Writes all of `input` and then ends it, and meanwhile reads to the end of the output, so that neither side waits for the
+    /// other for ever. A child that does not read to the end is no error: the rest is not written.
+    ///
+    /// `input` moves on, and `output` grows, by what was done: after an error, call again to go on.
+    ///
+    /// # Errors
+    /// `WouldBlock` if it is not over and the deadline is [`Deadline::NOW`], `TimedOut`, `Interrupted`, `Os`.
+    pub fn exchange_until(
+        &mut self,
+        input: &mut &[u8],
+        output: &mut Vec<u8>,
+        deadline: Deadline,
+    ) -> Result<()> {
+        let patience = Patience::new(&anonymous(), deadline);
+        let mut part = vec![0; PART];
+        loop {
+            self.feed(input)?;
+            match self.read_until(&mut part, Deadline::NOW) {
+                Ok(0) => return Ok(()),
+                Ok(read) => output.extend_from_slice(&part[..read]),
+                Err(Error::WouldBlock) => self.nap(&patience)?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Writes what there is room for, and ends the input after the last of it.
+    fn feed(&mut self, input: &mut &[u8]) -> Result<()> {
+        while self.input.is_some() && !input.is_empty() {
+            match self.write_until(input, Deadline::NOW) {
+                Ok(written) => *input = &input[written..],
+                Err(Error::WouldBlock) => return Ok(()),
+                Err(Error::Closed(_)) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        self.close_input();
+        Ok(())
+    }
+
+    fn nap(&self, patience: &Patience) -> Result<()> {
+        let output = (self.output.as_fd(), For::Reading);
+        match &self.input {
+            Some(input) => patience.nap_for_two([output, (input.as_fd(), For::Writing)]).map(drop),
+            None => patience.nap(output.0, output.1),
+        }
+    }
+}
+
+fn closed(detail: &'static str) -> Error {
+    Error::Closed(Context::new(&anonymous(), detail))
+}

@@ -1,0 +1,56 @@
+//! Pipes to child processes.
+
+use ipcx::{ChildPipes, Deadline, Error};
+use std::process::Command;
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(20);
+const SHORT: Duration = Duration::from_millis(60);
+
+#[test]
+fn a_child_that_echoes_a_megabyte_blocks_nobody() {
+    let input: Vec<u8> = (0..1 << 20).map(|i: u32| (i ^ i >> 8) as u8).collect();
+    let (mut pipes, mut child) = ChildPipes::spawn(Command::new("cat")).unwrap();
+    let mut output = Vec::new();
+    pipes.exchange_until(&mut &input[..], &mut output, Deadline::after(SOON)).unwrap();
+    assert!(output == input && child.wait().unwrap().success());
+}
+
+#[test]
+fn a_child_that_does_not_read_is_no_error_and_one_that_does_not_end_times_out() {
+    let input = vec![0; 1 << 20];
+    let mut command = Command::new("echo");
+    command.arg("$HOME; no shell");
+    let (mut pipes, mut child) = ChildPipes::spawn(command).unwrap();
+    let mut output = Vec::new();
+    pipes.exchange_until(&mut &input[..], &mut output, Deadline::after(SOON)).unwrap();
+    assert_eq!(output, b"$HOME; no shell\n");
+    child.wait().unwrap();
+
+    let mut command = Command::new("sleep");
+    command.arg("60");
+    let (mut pipes, mut child) = ChildPipes::spawn(command).unwrap();
+    let mut rest = &input[..];
+    let late = pipes.exchange_until(&mut rest, &mut output, Deadline::after(SHORT));
+    assert!(matches!(late, Err(Error::TimedOut)), "{late:?}");
+    assert!(!rest.is_empty() && rest.len() < input.len(), "it went as far as there was room");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(matches!(ChildPipes::spawn(Command::new("no-such-program")), Err(Error::NotFound(_))));
+}
+
+#[test]
+fn a_conversation_with_a_child() {
+    let (mut pipes, mut child) = ChildPipes::spawn(Command::new("cat")).unwrap();
+    let mut buffer = [0; 64];
+    for line in [&b"one"[..], b"two", b"three"] {
+        assert_eq!(pipes.write_until(line, Deadline::NOW).unwrap(), line.len());
+        let read = pipes.read_until(&mut buffer, Deadline::after(SOON)).unwrap();
+        assert_eq!(&buffer[..read], line);
+    }
+    assert!(matches!(pipes.read_until(&mut buffer, Deadline::NOW), Err(Error::WouldBlock)));
+    pipes.close_input();
+    assert!(matches!(pipes.write_until(b"x", Deadline::NOW), Err(Error::Closed(_))));
+    assert_eq!(pipes.read_until(&mut buffer, Deadline::after(SOON)).unwrap(), 0);
+    child.wait().unwrap();
+}
