@@ -49,7 +49,7 @@ impl fmt::Display for Context {
 #[non_exhaustive]
 pub enum Error {
     /// Nothing to receive or acquire, no room to send, or locked; and the call does not wait.
-    #[error("would block: nothing to receive, no room to send, no block or permit free, or the lock is held; try again or use a call that waits")]
+    #[error("would block: nothing to receive, no room to send, no block or permit free, no other version, or the lock is held; try again or use a call that waits")]
     WouldBlock,
     /// The deadline passed. Nothing happened.
     #[error("timed out")]

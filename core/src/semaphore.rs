@@ -469,6 +469,7 @@ impl Semaphore {
 
 /// A permit, given back when dropped.
 #[derive(Debug)]
+#[must_use = "a permit is given back when it is dropped"]
 pub struct Permit<'s> {
     semaphore: &'s Semaphore,
     id: BlockId,

@@ -29,8 +29,9 @@ when their holder dies.
     price = ipcx.Buffer.open("price")
     version = price.write(b"1234.50")
     while True:
-        version = price.wait(version)
-        print(price.read())
+        price.wait(version)
+        value, version = price.read_versioned()
+        print(value)
 
     with price.lock() as value:
         value[0:4] = b"1235"

@@ -24,11 +24,12 @@ class Error(OSError):
 
 
 class WouldBlock(Error, BlockingIOError):
-    """Nothing to receive, no room to send, or no block free, and the call does not wait (`timeout=0`)."""
+    """Nothing to receive, no room to send, no block or permit free, no other version, or the lock held; and the call does not
+    wait (`timeout=0`)."""
 
 
 class Timeout(Error, TimeoutError):
-    """The time was over. Nothing happened."""
+    """The time was over. Nothing happened; but a wait on a locked value has given the lock up, and what was not published."""
 
 
 class Closed(Error, BrokenPipeError, EOFError):

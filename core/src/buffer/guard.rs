@@ -17,6 +17,7 @@ use std::time::Duration;
 ///
 /// It belongs to the thread that took the lock.
 #[derive(Debug)]
+#[must_use = "the lock is given up when the guard is dropped"]
 pub struct BufferGuard<'b> {
     buffer: &'b Buffer,
     len: usize,

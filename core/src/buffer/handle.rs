@@ -283,7 +283,26 @@ impl Buffer {
         }
     }
 
-    /// Makes a typed value the value; see [`Buffer::write`].
+    /// Makes a typed value the value; see [`Buffer::write`]. A type of your own derives what this needs:
+    ///
+    /// ```
+    /// use ipcx::zerocopy::{FromBytes, Immutable, IntoBytes};
+    ///
+    /// #[derive(FromBytes, IntoBytes, Immutable)]
+    /// #[zerocopy(crate = "ipcx::zerocopy")]
+    /// #[repr(C)]
+    /// struct Price {
+    ///     cents: u64,
+    ///     volume: u64,
+    /// }
+    ///
+    /// # fn main() -> ipcx::Result<()> {
+    /// let buffer = ipcx::Buffer::anonymous(&Default::default())?;
+    /// buffer.write_value(&Price { cents: 123_450, volume: 7 })?;
+    /// let (price, version) = buffer.read_value::<Price>()?.expect("something was written");
+    /// assert_eq!((price.cents, version), (123_450, 1));
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// As there.
@@ -291,7 +310,7 @@ impl Buffer {
         self.write(value.as_bytes())
     }
 
-    /// The value as a type, and its version; `None` if nothing was written yet.
+    /// The value as a type, and its version; `None` if nothing was written yet. See [`Buffer::write_value`] for types of your own.
     ///
     /// # Errors
     /// As [`Buffer::read`]; `Mismatch` if it has another size.
