@@ -643,13 +643,15 @@ int ipcx_ring_create(const char *name, const ipcx_ring_options *opts, ipcx_ring 
  * Attaches to a ring, or creates it if there is none, and gives a handle on it in `*ring`.
  *
  * `opts` may be NULL. If the ring exists, its capacity, number of participants and schema must be those of
- * the options where these give any; mode, group and wait are only for a new one.
+ * the options where these give any (a schema, where both have one); mode, group and wait are only for a new one.
  *
  * Ownership: the handle is yours; give it back with ipcx_ring_close().
  * Thread-safe, does not block. Not async-signal-safe.
  * Errors: those of ipcx_ring_create() less IPCX_E_EXISTS, and those of ipcx_ring_attach_with().
  */
-int ipcx_ring_open(const char *name, const ipcx_ring_options *opts, ipcx_ring **ring);
+int ipcx_ring_open(const char *name,
+                   const ipcx_ring_options *opts,
+                   ipcx_ring **ring);
 
 /**
  * Attaches to a ring that must exist, and gives a handle on it in `*ring`.
@@ -1246,7 +1248,7 @@ int ipcx_buffer_create(const char *name,
  * Attaches to a buffer, or creates it if there is none, and gives a handle on it in `*buffer`.
  *
  * `opts` may be NULL. If the buffer exists, its capacity, number of participants and schema must be those of the
- * options where these give any; mode, group and wait are only for a new one.
+ * options where these give any (a schema, where both have one); mode, group and wait are only for a new one.
  *
  * Ownership: the handle is yours; give it back with ipcx_buffer_close().
  * Thread-safe, does not block. Not async-signal-safe.
@@ -1542,7 +1544,7 @@ int ipcx_semaphore_create(const char *name,
  * Attaches to a semaphore, or creates it if there is none, and gives a handle on it in `*semaphore`.
  *
  * `opts` may be NULL. If the semaphore exists, its limit, number of participants and schema must be those of the
- * options where these give any; initial, mode, group and wait are only for a new one.
+ * options where these give any (a schema, where both have one); initial, mode, group and wait are for a new one.
  *
  * Ownership: the handle is yours; give it back with ipcx_semaphore_close().
  * Thread-safe, does not block. Not async-signal-safe.

@@ -42,7 +42,7 @@ pub unsafe extern "C" fn ipcx_buffer_create(
 /// Attaches to a buffer, or creates it if there is none, and gives a handle on it in `*buffer`.
 ///
 /// `opts` may be NULL. If the buffer exists, its capacity, number of participants and schema must be those of the
-/// options where these give any; mode, group and wait are only for a new one.
+/// options where these give any (a schema, where both have one); mode, group and wait are only for a new one.
 ///
 /// Ownership: the handle is yours; give it back with ipcx_buffer_close().
 /// Thread-safe, does not block. Not async-signal-safe.

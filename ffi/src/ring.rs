@@ -42,7 +42,7 @@ pub unsafe extern "C" fn ipcx_ring_create(
 /// Attaches to a ring, or creates it if there is none, and gives a handle on it in `*ring`.
 ///
 /// `opts` may be NULL. If the ring exists, its capacity, number of participants and schema must be those of
-/// the options where these give any; mode, group and wait are only for a new one.
+/// the options where these give any (a schema, where both have one); mode, group and wait are only for a new one.
 ///
 /// Ownership: the handle is yours; give it back with ipcx_ring_close().
 /// Thread-safe, does not block. Not async-signal-safe.

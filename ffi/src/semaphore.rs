@@ -41,7 +41,7 @@ pub unsafe extern "C" fn ipcx_semaphore_create(
 /// Attaches to a semaphore, or creates it if there is none, and gives a handle on it in `*semaphore`.
 ///
 /// `opts` may be NULL. If the semaphore exists, its limit, number of participants and schema must be those of the
-/// options where these give any; initial, mode, group and wait are only for a new one.
+/// options where these give any (a schema, where both have one); initial, mode, group and wait are for a new one.
 ///
 /// Ownership: the handle is yours; give it back with ipcx_semaphore_close().
 /// Thread-safe, does not block. Not async-signal-safe.
