@@ -124,14 +124,14 @@ fn wait_by(items: &mut [&mut dyn Waitable], deadline: Deadline, mut by: By) -> R
                 let ready = which(items, None);
                 return if ready.is_empty() { Err(Error::Interrupted) } else { Ok(ready) };
             }
-            Err(errno) if !matches!(errno, Errno::EAGAIN | Errno::ETIMEDOUT) => {
+            Err(errno) if by == By::Words && !matches!(errno, Errno::EAGAIN | Errno::ETIMEDOUT) => {
                 // Sandboxes refuse calls that they do not know.
                 if matches!(errno, Errno::ENOSYS | Errno::EPERM) {
                     NO_WAITV.store(1, Ordering::Relaxed); // Relaxed: a hint.
                 }
                 by = By::Descriptors;
             }
-            // Woken, or something changed, or the time passed.
+            // Woken, or something changed, or the time passed; or there was no memory to poll with, and it looks again.
             _ => {}
         }
     }
@@ -163,5 +163,5 @@ fn sleep_on_words(items: &mut [&mut dyn Waitable], until: u64) -> Slept {
 
 fn sleep_on_descriptors(items: &mut [&mut dyn Waitable], nanoseconds: u64) -> Result<Slept> {
     let fds = items.iter_mut().map(|item| item.descriptor()).collect::<Result<Vec<_>>>()?;
-    Ok(fd::wait_any_readable(&fds, nanoseconds))
+    Ok(fd::wait_any_readable(&fds, nanoseconds).map(drop))
 }

@@ -38,9 +38,13 @@ pub(crate) struct Mutex {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(crate) struct Locked {
-    /// The owner before died while it had it.
+    /// An owner died while it had it, and none who could ask has had it since.
     pub(crate) abandoned: bool,
 }
+
+/// The word is not one that ipcx writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unsound;
 
 impl Mutex {
     #[cfg(loom)]
@@ -66,8 +70,8 @@ impl Mutex {
         locked.is_ok().then_some(Locked { abandoned: true })
     }
 
-    /// Unlocks it, and wakes one who waits. For its owner. With `mark`, the next one is told that an owner died: this one was not, or
-    /// could not ask.
+    /// Unlocks it, and wakes one who waits. For its owner. An owner that could not ask gives what it was told as `mark`: the next
+    /// one is told the same.
     #[inline(always)]
     pub(crate) fn unlock(&self, mark: Option<Locked>, kernel: &impl Kernel) {
         let free = if mark.is_some_and(|locked| locked.abandoned) { ABANDONED } else { 0 };
@@ -81,10 +85,15 @@ impl Mutex {
         (self.word.load(Ordering::Relaxed) & OWNER).checked_sub(1) // Relaxed: a hint; the lease decides.
     }
 
-    /// True if the word is one that this many participants may write.
-    pub(crate) fn is_sound(&self, participants: u32) -> bool {
-        let word = self.word.load(Ordering::Relaxed);
-        word & !(OWNER | ABANDONED) == 0 && word & OWNER <= participants
+    /// The slot of its owner, if it has one; an error if the word is not one that so many participants write.
+    pub(crate) fn owner_among(&self, participants: u32) -> Result<Option<u32>, Unsound> {
+        let word = self.word.load(Ordering::Relaxed); // Relaxed: as above.
+        let sound = word & !(OWNER | ABANDONED) == 0 && word & OWNER <= participants;
+        if sound {
+            Ok((word & OWNER).checked_sub(1))
+        } else {
+            Err(Unsound)
+        }
     }
 
     /// Frees it if the participant in `slot` owns it, who is dead. For the holder of that slot's lease.

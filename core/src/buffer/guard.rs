@@ -31,8 +31,8 @@ impl<'b> BufferGuard<'b> {
         BufferGuard { buffer, len, _of_this_thread: PhantomData }
     }
 
-    /// True if an owner died while it had the lock, and nobody has locked since (writes alone do not count). The value is whole all the same: it is the one that was
-    /// committed last. Anything else that the lock guards may need repair.
+    /// True if an owner died while it had the lock, and nobody has locked since (writes alone do not count). The value is
+    /// whole all the same: it is the one that was committed last. Anything else that the lock guards may need repair.
     pub fn recovered(&self) -> bool {
         self.buffer.recovered_raw().unwrap_or(false)
     }
@@ -84,14 +84,15 @@ impl<'b> BufferGuard<'b> {
         if offset.checked_add(len).is_none_or(|needed| needed > end) {
             return Err(Error::TooBig { needed: offset.saturating_add(len), available: end });
         }
-        self.buffer.core.segment.check_not_inherited()?;
-        Ok(self.as_mut_ptr().wrapping_add(offset))
+        let next = self.buffer.core.held()?;
+        Ok(self.buffer.core.memory.address(next.copy()).as_ptr().wrapping_add(offset))
     }
 
     /// Copies `data` to `offset`. What ends behind the used bytes makes them more.
     ///
     /// # Errors
-    /// `TooBig` if that is not inside the capacity, `Forked`; nothing is written.
+    /// `TooBig` if that is not inside the capacity, `Forked`, `Invalid` after a [`BufferGuard::publish`] that failed; nothing is
+    /// written.
     pub fn write_at(&mut self, offset: usize, data: &[u8]) -> Result<()> {
         let to = self.range(offset, data.len(), self.capacity())?;
         // SAFETY: inside the copy, which is mapped as long as the buffer; bytes that others touch are damaged data, nothing else.
@@ -103,7 +104,7 @@ impl<'b> BufferGuard<'b> {
     /// Copies used bytes from `offset` on to all of `buffer`.
     ///
     /// # Errors
-    /// `TooBig` if not that many are used, `Forked`; nothing is copied.
+    /// `TooBig` if not that many are used, `Forked`, `Invalid` after a [`BufferGuard::publish`] that failed; nothing is copied.
     pub fn read_at(&mut self, offset: usize, buffer: &mut [u8]) -> Result<()> {
         let from = self.range(offset, buffer.len(), self.len)?;
         // SAFETY: as in `write_at`.
@@ -122,7 +123,7 @@ impl<'b> BufferGuard<'b> {
     /// Makes what is there the value, and keeps the lock; says which version it is.
     ///
     /// # Errors
-    /// `Forked`, `Corrupt`.
+    /// `Forked`; `Corrupt`, and then the lock is given up.
     pub fn publish(&mut self) -> Result<u64> {
         self.buffer.publish_raw(self.len)
     }

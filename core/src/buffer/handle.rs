@@ -377,9 +377,9 @@ impl Buffer {
         self.watcher().map(Watcher::fd)
     }
 
-    /// Queues a real-time signal to this process each time the buffer has a version that this handle's user does not know, as for the descriptor, and once now if it has; `None` ends that. The
-    /// signal's value (`si_value`) is this handle's slot, as [`Participant`](crate::Participant)s are numbered. Read or wait
-    /// until that would block: only then does the next one queue a signal.
+    /// Queues a real-time signal to this process each time the buffer has a version that this handle's user does not know, as for
+    /// the descriptor, and once now if it has; `None` ends that. The signal's value (`si_value`) is this handle's slot. Read the
+    /// value, or wait for a version: only then does the next one queue a signal.
     ///
     /// The first call starts a thread of this process that waits on its behalf.
     ///
@@ -587,10 +587,9 @@ impl Condition for FreeMutex<'_> {
         if asked != 0 && now.saturating_sub(asked) < SLICE {
             return Ok(());
         }
-        if !mutex.is_sound(leases.participants()) {
-            return Err(core.corrupt("the lock is not in a state that ipcx writes"));
-        }
-        let (Some(owner), Some(turn)) = (mutex.owner(), leases.try_turn()) else { return Ok(()) };
+        let owner = mutex.owner_among(leases.participants());
+        let owner = owner.map_err(|_| core.corrupt("the lock is not in a state that ipcx writes"))?;
+        let (Some(owner), Some(turn)) = (owner, leases.try_turn()) else { return Ok(()) };
         leases.bury(&turn, owner, |slot| mutex.bury(slot, core.memory.kernel()))?;
         core.asked.store(now.max(1), Ordering::Relaxed); // Who got no answer may ask again at once.
         self.found = mutex.try_lock(core.slot());

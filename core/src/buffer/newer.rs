@@ -33,17 +33,16 @@ impl Buffer {
     pub fn wait_until(&self, seen: u64, deadline: Deadline) -> Result<u64> {
         let core = &*self.core;
         core.segment.check_not_inherited()?;
-        let mut newer = NewVersion { core, seen };
-        if newer.seen == version(&core.memory) {
+        let mut newer = NewVersion { core, seen, now: version(&core.memory) };
+        if newer.now == seen {
             if deadline.is_now() {
                 self.note(seen);
                 return Err(Error::WouldBlock);
             }
             wait(&mut newer, core.segment.wait_strategy(), deadline.started())?;
         }
-        let now = version(&core.memory);
-        self.note(now);
-        Ok(now)
+        self.note(newer.now);
+        Ok(newer.now)
     }
 
     /// What [`wait_any`](crate::wait_any()) waits for: another version than `seen`.
@@ -56,11 +55,14 @@ impl Buffer {
 struct NewVersion<'a> {
     core: &'a Core,
     seen: u64,
+    /// The version when it was last looked at.
+    now: u64,
 }
 
 impl Condition for NewVersion<'_> {
     fn ready(&mut self) -> Result<bool> {
-        Ok(version(&self.core.memory) != self.seen)
+        self.now = version(&self.core.memory);
+        Ok(self.now != self.seen)
     }
 
     fn nap(&mut self, until: u64) -> Nap {

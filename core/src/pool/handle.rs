@@ -329,9 +329,10 @@ impl Pool {
         self.watcher().map(Watcher::fd)
     }
 
-    /// Queues a real-time signal to this process each time the pool has a block to acquire, as for the descriptor, and once now if it has; `None` ends that. The
-    /// signal's value (`si_value`) is this handle's slot, as [`Participant`](crate::Participant)s are numbered. Acquire
-    /// until that would block: only then does the next one queue a signal.
+    /// Queues a real-time signal to this process each time the pool has a block to acquire, as for the descriptor, and once
+    /// now if it has; `None` ends that. The signal's value (`si_value`) is this handle's slot, as
+    /// [`Participant`](crate::Participant)s are numbered. Acquire until that would block: only then does the next one queue a
+    /// signal.
     ///
     /// The first call starts a thread of this process that waits on its behalf.
     ///

@@ -130,8 +130,9 @@ impl<M: Memory> Store<M> {
             return None;
         }
         own.busy.store(1, Ordering::Relaxed);
-        light_fence(self.memory.kernel()); // Partner: `revoke`.
-                                           // Acquire: partner of the 0 with which `gather` ends, whose changes of cells are then seen.
+        // Partner: `revoke`.
+        light_fence(self.memory.kernel());
+        // Acquire: partner of the 0 with which `gather` ends, whose changes of cells are then seen.
         if own.revoked.load(Ordering::Acquire) != 0 || self.thread.load(Ordering::Relaxed) != thread {
             self.leave(own);
             return None;

@@ -290,9 +290,10 @@ impl Consumer {
         self.watcher().map(Watcher::fd)
     }
 
-    /// Queues a real-time signal to this process each time the consumer has a record to receive, or the producer went, and once now if there is one; `None` ends that. The
-    /// signal's value (`si_value`) is this handle's slot, as [`Participant`](crate::Participant)s are numbered. Receive
-    /// until that would block: only then does the next one queue a signal.
+    /// Queues a real-time signal to this process each time the consumer has a record to receive, or the producer went, and
+    /// once now if there is one; `None` ends that. The signal's value (`si_value`) is this handle's slot, as
+    /// [`Participant`](crate::Participant)s are numbered. Receive until that would block: only then does the next one queue a
+    /// signal.
     ///
     /// The first call starts a thread of this process that waits on its behalf.
     ///

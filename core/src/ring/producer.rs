@@ -313,9 +313,10 @@ impl Producer {
         self.watcher().map(Watcher::fd)
     }
 
-    /// Queues a real-time signal to this process each time the producer has room for a record, as for the descriptor, or the consumer went, and once now if it has; `None` ends that. The
-    /// signal's value (`si_value`) is this handle's slot, as [`Participant`](crate::Participant)s are numbered. Send
-    /// until that would block: only then does the next one queue a signal.
+    /// Queues a real-time signal to this process each time the producer has room for a record, as for the descriptor, or the
+    /// consumer went, and once now if it has; `None` ends that. The signal's value (`si_value`) is this handle's slot, as
+    /// [`Participant`](crate::Participant)s are numbered. Send until that would block: only then does the next one queue a
+    /// signal.
     ///
     /// The first call starts a thread of this process that waits on its behalf.
     ///

@@ -2,6 +2,7 @@
 
 use super::SysResult;
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::memfd::MFdFlags;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -54,21 +55,22 @@ impl AsFd for Flag {
 }
 
 /// Waits until `fd` can be read, has ended, or `nanoseconds` have passed (none: for ever); false if they passed.
-/// `int ppoll(struct pollfd *, nfds_t, const struct timespec *, NULL)`
 pub(crate) fn wait_readable(fd: BorrowedFd<'_>, nanoseconds: Option<u64>) -> SysResult<bool> {
-    use nix::poll::{ppoll, PollFd, PollFlags};
-    let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
-    let timeout =
-        nanoseconds.map(std::time::Duration::from_nanos).map(nix::sys::time::TimeSpec::from_duration);
-    ppoll(&mut fds, timeout, None).map(|ready| ready > 0)
+    poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], nanoseconds)
 }
 
-/// Waits until one of `fds` can be read, or `nanoseconds` have passed. `int ppoll(struct pollfd *, nfds_t, ...)`
-pub(crate) fn wait_any_readable(fds: &[BorrowedFd<'_>], nanoseconds: u64) -> SysResult<()> {
-    use nix::poll::{ppoll, PollFd, PollFlags};
+/// The same for any of several.
+pub(crate) fn wait_any_readable(fds: &[BorrowedFd<'_>], nanoseconds: u64) -> SysResult<bool> {
     let mut fds: Vec<_> = fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
-    let timeout = nix::sys::time::TimeSpec::from_duration(std::time::Duration::from_nanos(nanoseconds));
-    ppoll(&mut fds, Some(timeout), None).map(drop)
+    poll(&mut fds, Some(nanoseconds))
+}
+
+/// Waits until something is to be said of one of `fds`, or `nanoseconds` have passed (none: for ever); false if they passed.
+/// `int ppoll(struct pollfd *, nfds_t, const struct timespec *, NULL)`
+pub(crate) fn poll(fds: &mut [PollFd<'_>], nanoseconds: Option<u64>) -> SysResult<bool> {
+    let timeout =
+        nanoseconds.map(std::time::Duration::from_nanos).map(nix::sys::time::TimeSpec::from_duration);
+    nix::poll::ppoll(fds, timeout, None).map(|ready| ready > 0)
 }
 
 /// Reads up to `len` bytes to `to`; 0 at the end. `ssize_t read(int, void *, size_t)`

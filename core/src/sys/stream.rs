@@ -5,7 +5,7 @@ use super::SysResult;
 use crate::sync::{AtomicU32, Ordering};
 use nix::errno::Errno;
 use nix::fcntl::{fcntl, FcntlArg, OFlag};
-use nix::poll::{ppoll, PollFd, PollFlags};
+use nix::poll::{PollFd, PollFlags};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 /// What to wait for.
@@ -53,14 +53,12 @@ pub(crate) fn set_room(fd: BorrowedFd<'_>, bytes: usize) -> SysResult<()> {
 }
 
 /// Waits until one of `fds` is ready, has ended, or `nanoseconds` have passed.
-/// `int ppoll(struct pollfd *, nfds_t, const struct timespec *, NULL)`
 pub(crate) fn wait<const N: usize>(
     fds: [(BorrowedFd<'_>, For); N],
     nanoseconds: u64,
 ) -> SysResult<[Ready; N]> {
     let mut fds = fds.map(|(fd, what)| PollFd::new(fd, PollFlags::from_bits_truncate(what.events())));
-    let timeout = nix::sys::time::TimeSpec::from_duration(std::time::Duration::from_nanos(nanoseconds));
-    ppoll(&mut fds, Some(timeout), None)?;
+    super::fd::poll(&mut fds, Some(nanoseconds))?;
     Ok(fds.map(|fd| {
         let events = fd.revents().unwrap_or(PollFlags::empty());
         let gone = PollFlags::POLLHUP | PollFlags::POLLERR;

@@ -7,7 +7,8 @@ use nix::sys::signal::{SigSet, SigmaskHow};
 use std::cell::Cell;
 use std::thread::JoinHandle;
 
-/// A number that no other living thread of this process has, and not 0; one that ended may have had it. `pthread_t pthread_self(void)`
+/// A number that no other living thread of this process has, and not 0; one that ended may have had it.
+/// `pthread_t pthread_self(void)`
 #[inline(always)]
 pub(crate) fn current() -> u64 {
     // SAFETY: takes nothing and touches no memory of ours.

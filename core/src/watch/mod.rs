@@ -48,7 +48,7 @@ struct Shared {
     /// The signal that is queued when the thread raises the flag, 0 for none, and the value that goes with it.
     signal: AtomicU32,
     value: AtomicU32,
-    /// 1 if that is to be queued as long as the flag is raised. Only the thread does it.
+    /// 1 if that is to be queued as soon as the flag is raised. Only the thread does it.
     pending: AtomicU32,
     watched: Arc<dyn Watched>,
 }
@@ -84,7 +84,6 @@ impl Shared {
                             self.pending.store(1, Ordering::Release);
                         }
                     } else {
-                        self.pending.store(0, Ordering::Relaxed); // Whoever armed it knows what the signal was for.
                         self.watched.nap(target, clock::now() + SLICE);
                     }
                 }
@@ -98,7 +97,7 @@ impl Shared {
         signal == 0 || signal::queue(signal as i32, self.value.load(Ordering::Relaxed))
     }
 
-    /// Has the thread queue the signal, if the flag is raised. Async-signal-safe.
+    /// Has the thread queue the signal, now or as soon as the flag is raised.
     fn ask_for_signal(&self) {
         self.pending.store(1, Ordering::Release);
         // A thread that saw 0 just now finds the word changed, and what comes before in this one seen.
@@ -158,16 +157,14 @@ impl Watcher {
         Ok(())
     }
 
-    /// After an operation: makes the descriptor say whether the endpoint is `ready`. Async-signal-safe.
+    /// After an operation: makes the descriptor say whether the endpoint is `ready`. Async-signal-safe. No signal comes of it:
+    /// whoever has found the endpoint ready goes on until it is not.
     pub(crate) fn update(&self, ready: bool, target: u64) {
         if self.generation != fork::generation() {
             return; // A forked child has the parent's descriptor.
         }
         let shared = &*self.shared;
         let Some(before) = shared.level.set(ready, target, &shared.flag) else { return };
-        if ready && matches!(before, Seen::Armed { .. }) {
-            shared.ask_for_signal();
-        }
         shared.wake(before);
     }
 }
