@@ -1,4 +1,4 @@
-//! Copying between shared and private memory.
+//! Copying between shared and private memory, and bringing it near.
 
 /// Copies `len` bytes. Up to two cache lines in line, by moves of which the last may overlap the one before, so that
 /// there is no loop: a call of `memcpy` costs as much as the copy.
@@ -34,6 +34,31 @@ pub(crate) unsafe fn copy(from: *const u8, to: *mut u8, len: usize) {
             _ => to.copy_from_nonoverlapping(from, len),
         }
     }
+}
+
+/// Brings the line at an address near for reading; a hint.
+#[inline(always)]
+pub(crate) fn near_for_reading(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch accesses nothing as far as the program can tell, at any address.
+    unsafe {
+        use std::arch::x86_64::{_mm_prefetch, _MM_HINT_T0};
+        _mm_prefetch::<_MM_HINT_T0>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
+
+/// The same for writing.
+#[inline(always)]
+pub(crate) fn near_for_writing(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: as above.
+    unsafe {
+        std::arch::asm!("prefetchw [{}]", in(reg) address, options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
 }
 
 #[cfg(test)]

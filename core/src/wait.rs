@@ -55,6 +55,16 @@ impl WaitStrategy {
             _ => None,
         }
     }
+
+    /// True if a waiting call looks again and again at first, without giving its processor away.
+    #[cfg(not(loom))]
+    pub(crate) fn looks(self, peer_is_here: impl FnOnce() -> bool) -> bool {
+        match self {
+            WaitStrategy::Spin => true,
+            WaitStrategy::Yield | WaitStrategy::Block => false,
+            WaitStrategy::Balanced => !cpu::single() && !peer_is_here(),
+        }
+    }
 }
 
 /// When a waiting call gives up, on the monotonic clock: wall-clock changes do not touch it.
@@ -135,11 +145,28 @@ pub(crate) const SPIN: u64 = 20_000;
 /// How long `Yield` gives way before it sleeps.
 #[cfg(not(loom))]
 const GIVE_WAY: u64 = 2_000_000;
-/// Looks between two readings of the clock. Between two looks the processor gets its hint for spinning loops (about 20 ns on
-/// an AMD EPYC of 2024): looking without it took a line away from the partner that was still writing it, and made a
-/// round trip a fifth slower.
+/// Looks between two readings of the clock.
 #[cfg(not(loom))]
-const LOOKS: u32 = 128;
+pub(crate) const LOOKS: u32 = 64;
+
+/// The pauses between looks. A look takes the line away from the partner that is about to write it, and who looks too seldom
+/// notices late: a pause is a quarter of what was waited before, from 20 to 65 ns. Measured, see docs/performance.md.
+#[cfg(not(loom))]
+pub(crate) struct Pauses(u32);
+
+#[cfg(not(loom))]
+impl Pauses {
+    pub(crate) const fn new() -> Pauses {
+        Pauses(20)
+    }
+
+    /// The next one.
+    pub(crate) fn pause(&mut self) {
+        cpu::pause(self.0);
+        self.0 = (self.0 + self.0 / 4).min(65);
+    }
+}
+
 /// One side's say about its sleeping, in shared memory. Only writer: this side's process; the partner only reads it.
 ///
 /// | bits of `word` | meaning |
@@ -299,22 +326,19 @@ pub(crate) trait Condition {
 #[cfg(not(loom))]
 #[cold]
 pub(crate) fn wait(condition: &mut impl Condition, strategy: WaitStrategy, deadline: Deadline) -> Result<()> {
-    let spins = match strategy {
-        WaitStrategy::Spin | WaitStrategy::Yield => true,
-        WaitStrategy::Block => false,
-        WaitStrategy::Balanced => !cpu::single() && !condition.peer_is_here(),
-    };
-    let mut begin = None;
+    let looks = strategy.looks(|| condition.peer_is_here());
+    let spins = looks || strategy == WaitStrategy::Yield;
+    let (mut begin, mut pauses) = (None, Pauses::new());
     loop {
         // Whoever gives way may be away for long, and looks at the clock when it is back.
-        for _ in 0..if spins && strategy != WaitStrategy::Yield { LOOKS } else { 1 } {
+        for _ in 0..if looks { LOOKS } else { 1 } {
             if condition.ready()? {
                 return Ok(());
             }
-            if strategy == WaitStrategy::Yield {
-                cpu::give_way();
+            if looks {
+                pauses.pause();
             } else if spins {
-                std::hint::spin_loop();
+                cpu::give_way();
             }
         }
         let now = clock::now();

@@ -2,6 +2,7 @@
 
 use super::layout::{Channel, Control, Magazine, Parts};
 use super::protocol::Memory;
+use crate::bytes::{near_for_reading, near_for_writing};
 use crate::error::{from_errno, Error, Result};
 use crate::event::{Event, Kernel, System};
 use crate::segment::Segment;
@@ -67,6 +68,15 @@ impl Mapped {
         debug_assert!(block < self.blocks);
         // SAFETY: inside the data, which has `blocks` strides.
         unsafe { self.data.add(block as usize * self.parts.stride) }
+    }
+
+    /// Brings a block's cell near for a change, and its first line for reading; a hint, for any number.
+    #[inline(always)]
+    pub(crate) fn expect(&self, block: u32) {
+        if block < self.blocks {
+            near_for_writing(self.cell(block).as_ptr().cast());
+            near_for_reading(self.address(block).as_ptr());
+        }
     }
 
     pub(crate) fn channel(&self, channel: u32) -> &Channel {

@@ -544,10 +544,16 @@ impl<M: Memory> Store<M> {
     /// in the same generation when it comes round. `None` if it is not, or no longer, to be had.
     pub(crate) fn receive(&self, id: BlockId, sender: u32, channel: u32) -> Option<BlockId> {
         let block = id.number().filter(|block| *block < self.memory.blocks())?;
-        // In this order, which is the sender's: what is in neither state after both looks was not to be had.
+        // In this order, which is the sender's: what is in neither state after both looks was not to be had. Most often the
+        // sender has finished, and then the first look is spared.
         let states = [id.cell(State::Sending, sender), id.cell(State::InFlight, channel)];
+        let finished = self.cell(block) == states[1];
         let taken = |from: &Cell| self.change(block, *from, from.released(State::Owned, self.slot));
-        states.into_iter().find(taken).map(|from| BlockId::new(block, from.released(State::Owned, self.slot)))
+        states
+            .into_iter()
+            .skip(usize::from(finished))
+            .find(taken)
+            .map(|from| BlockId::new(block, from.released(State::Owned, self.slot)))
     }
 
     /// What each block is doing, in any order of time.

@@ -10,11 +10,15 @@ use crate::pool::Use;
 use crate::segment::Segment;
 use crate::sync::Ordering;
 use crate::sys::{clock, cpu};
-use crate::wait::{wait, Condition, Deadline, Nap, Sleeper, WaitStrategy};
+use crate::wait::{wait, Condition, Deadline, Nap, Pauses, Sleeper, LOOKS};
 use crate::watch::{Watched, Watcher};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Nanoseconds for which a consumer that has caught up with a stream steps back: long enough for a producer to get a few
+/// records ahead, measured in docs/ring-format.md.
+const STEP_BACK: u32 = 1_400;
 
 /// The receiving end of a [`Ring`](super::Ring). One exists at a time, over all processes.
 ///
@@ -346,10 +350,35 @@ impl Consumer {
         if self.end.is_inherited() || self.borrowed.is_some() {
             return Err(self.refusal());
         }
+        if !self.receiver.may_peek() && !deadline.is_now() {
+            self.look_on();
+        }
         match self.receiver.peek() {
             Ok(Some(found)) => Ok(found),
             Ok(None) => self.wait_for_record(deadline.started()),
             Err(corruption) => Err(self.end.corrupt(corruption)),
+        }
+    }
+
+    /// The short way of waiting, for a record that comes at once: looks for it for a few microseconds, where that was worth
+    /// it at the last long wait.
+    #[inline(never)]
+    fn look_on(&mut self) {
+        if !self.end.looks() {
+            return;
+        }
+        let mut pauses = Pauses::new();
+        if !self.step_back() {
+            pauses.pause();
+        }
+        let (memory, position) = (self.receiver.memory(), self.receiver.position());
+        for _ in 0..LOOKS {
+            // A small record with its word often lies on two lines: both are asked for at once.
+            memory.expect(position.wrapping_add(64));
+            if self.receiver.may_peek() {
+                return;
+            }
+            pauses.pause();
         }
     }
 
@@ -365,10 +394,8 @@ impl Consumer {
     /// cannot keep it here.
     #[cold]
     fn wait_for_record(&mut self, deadline: Deadline) -> Result<Found> {
-        let strategy = self.end.strategy();
         if !deadline.is_now() {
             self.end.note_cpu();
-            self.step_back(strategy);
         }
         let mut next = NextRecord { receiver: &self.receiver, end: &mut self.end, found: None };
         let waited = if deadline.is_now() {
@@ -378,6 +405,7 @@ impl Consumer {
                 Err(gone) => next.ready().and_then(|there| if there { Ok(()) } else { Err(gone) }),
             }
         } else {
+            let strategy = next.end.strategy();
             wait(&mut next, strategy, deadline)
         };
         let waited = waited.map(|()| next.found.expect("it is ready"));
@@ -390,13 +418,15 @@ impl Consumer {
 
     /// A consumer as fast as its producer takes the line that the producer is writing away from it at every record. When
     /// it has received several in a row and then found none, it lets the producer get ahead by a few: several times the
-    /// rate (see docs/ring-format.md). After a single record, as in a round trip, it does not.
-    fn step_back(&mut self, strategy: WaitStrategy) {
+    /// rate (see docs/ring-format.md). After a single record, as in a round trip, it does not. Says whether it did.
+    fn step_back(&mut self) -> bool {
         let received = self.receiver.records();
-        if received.wrapping_sub(self.received_before) >= 2 && strategy != WaitStrategy::Block {
-            cpu::pause();
+        let streak = received.wrapping_sub(self.received_before) >= 2;
+        if streak {
+            cpu::pause(STEP_BACK);
         }
         self.received_before = received;
+        streak
     }
 
     /// Keeps the descriptor true, if there is one.
@@ -433,9 +463,6 @@ struct NextRecord<'a> {
 
 impl Condition for NextRecord<'_> {
     fn ready(&mut self) -> Result<bool> {
-        // A small record with its word often lies on two lines: both are asked for at once.
-        let position = self.receiver.position();
-        self.receiver.memory().expect(position.wrapping_add(64));
         self.found = self.receiver.peek().map_err(|c| self.end.corrupt(c))?;
         Ok(self.found.is_some())
     }

@@ -78,6 +78,8 @@ pub(crate) struct Endpoint {
     own: Role,
     peer: Peer,
     strategy: WaitStrategy,
+    /// Whether a wait begins with looking on.
+    looks: bool,
     /// Fork generation of the process it was made in.
     generation: u32,
     /// When the peer's lease was last asked for; 0 to ask at the next turn.
@@ -99,10 +101,11 @@ impl Endpoint {
         segment.leases().take(own, role_of(&memory, own))?;
         let nothing_left = || side != Side::Consumer || is_empty(&memory);
         let before = role_of(&memory, own).peer_before(role_of(&memory, peer), nothing_left);
-        let endpoint = Endpoint {
+        let mut endpoint = Endpoint {
             own,
             peer: Peer { segment: Arc::clone(segment), memory, role: peer, before },
             strategy: segment.wait_strategy(),
+            looks: false,
             generation: fork::generation(),
             asked: 0,
             is_alone: false,
@@ -134,13 +137,20 @@ impl Endpoint {
         self.generation != fork::generation()
     }
 
-    /// Publishes on which processor this side runs, as of now. Relaxed: a hint for the partner's waiting.
-    pub(crate) fn note_cpu(&self) {
+    /// Whether a wait begins with looking on, as of the last [`Endpoint::note_cpu`].
+    #[inline(always)]
+    pub(crate) fn looks(&self) -> bool {
+        self.looks
+    }
+
+    /// Publishes on which processor this side runs, as of now, and looks where the peer does. Relaxed: hints for waiting.
+    pub(crate) fn note_cpu(&mut self) {
         let (shown, now) = (cpu_of(self.memory(), self.own), cpu::current());
         // Stored only when it changes: the partner reads this line at every message.
         if shown.load(Ordering::Relaxed) != now {
             shown.store(now, Ordering::Relaxed);
         }
+        self.looks = self.strategy.looks(|| self.peer_is_here());
     }
 
     /// True if the peer was last seen on this thread's processor.

@@ -221,6 +221,9 @@ impl Consumer {
         if note.pool != pool.stock.segment.key() {
             return mismatch("the next record hands over a block of another pool");
         }
+        let id = BlockId::from_raw(note.block);
+        // Both are on their way while the rest is looked at.
+        id.number().into_iter().for_each(|block| pool.stock.store.memory().expect(block));
         let len = usize::try_from(note.len).ok().filter(|len| *len <= pool.block_size());
         let len =
             len.ok_or_else(|| Error::Corrupt(segment.context("more bytes are used than the block has")))?;
@@ -231,7 +234,6 @@ impl Consumer {
                 Use::keep(&mut self.carried, new);
             }
         }
-        let id = BlockId::from_raw(note.block);
         Ok(pool.stock.store.receive(id, note.slot, note.channel).map(|id| (id, len)))
     }
 }

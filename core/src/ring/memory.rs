@@ -2,7 +2,7 @@
 
 use super::layout::{ConsumerPage, ProducerPage};
 use super::protocol::Memory;
-use crate::bytes::copy;
+use crate::bytes::{copy, near_for_reading, near_for_writing};
 use crate::error::{from_errno, Result};
 use crate::segment::Segment;
 use crate::sync::AtomicU64;
@@ -75,14 +75,7 @@ impl Mapped {
     /// Brings the line that holds `position` near for reading; a hint.
     #[inline(always)]
     pub(crate) fn expect(&self, position: u64) {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: a prefetch accesses nothing as far as the program can tell, at any address.
-        unsafe {
-            use std::arch::x86_64::{_mm_prefetch, _MM_HINT_T0};
-            _mm_prefetch::<_MM_HINT_T0>(self.address(position).as_ptr().cast());
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = position;
+        near_for_reading(self.address(position).as_ptr());
     }
 
     /// Address of the half of a 64-bit word that changes with every change, for the kernel to compare.
@@ -141,14 +134,7 @@ impl Memory for Mapped {
 
     #[inline(always)]
     fn prefetch(&self, position: u64) {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: a prefetch accesses nothing as far as the program can tell, at any address.
-        unsafe {
-            let line = self.address(position).as_ptr();
-            std::arch::asm!("prefetchw [{}]", in(reg) line, options(nostack, preserves_flags, readonly));
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = position;
+        near_for_writing(self.address(position).as_ptr());
     }
 
     #[inline(always)]

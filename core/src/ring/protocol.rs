@@ -309,6 +309,12 @@ impl<M: Memory> Receiver<M> {
         self.found_at(self.position).ok().filter(|found| found.content == Content::Data)
     }
 
+    /// True if a record may be there now: a hint.
+    #[inline(always)]
+    pub(crate) fn may_peek(&self) -> bool {
+        self.memory.word(self.position).load(Ordering::Relaxed) != 0 // Relaxed: `peek` acquires.
+    }
+
     /// The record whose word is at `at`, or the word, if ipcx does not write that for a record that fits there.
     #[inline(always)]
     fn found_at(&self, at: u64) -> Result<Found, u64> {

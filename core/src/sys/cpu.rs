@@ -39,12 +39,10 @@ pub(crate) fn give_way() {
     std::thread::yield_now();
 }
 
-/// Nanoseconds of a [`pause`]: long enough for a producer to get a few records ahead, measured in docs/ring-format.md.
-const PAUSE: u64 = 1_400;
-
-/// Keeps this processor off shared memory for about 1.4 µs, without a system call. One `spin_loop` takes from 2 to 60 ns on
-/// processors of today, so it is timed once per process.
-pub(crate) fn pause() {
+/// Keeps this processor off shared memory for about so many nanoseconds, 10,000 at most, without a system call. One
+/// `spin_loop` takes from 2 to 60 ns on processors of today, so it is timed once per process.
+pub(crate) fn pause(nanoseconds: u32) {
+    /// How many take 1,024 ns.
     static TURNS: Kept = Kept(AtomicU32::new(0));
     let turns = TURNS.get(|| {
         const SAMPLE: u64 = 1_000;
@@ -52,7 +50,7 @@ pub(crate) fn pause() {
         (0..SAMPLE).for_each(|_| std::hint::spin_loop());
         let elapsed = (super::clock::now() - begin).max(1);
         // Bounded, for a sample that was interrupted.
-        (PAUSE * SAMPLE / elapsed).clamp(16, 1_000) as u32
+        (1024 * SAMPLE / elapsed).clamp(16, 512) as u32
     });
-    (0..turns).for_each(|_| std::hint::spin_loop());
+    (0..(turns * nanoseconds).div_ceil(1024)).for_each(|_| std::hint::spin_loop());
 }
