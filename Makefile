@@ -76,13 +76,14 @@ loom: ## models of the protocols under the loom checker
 	scripts/models
 
 .PHONY: check
-check: build python ## formatting, lints, header and stub drift, licences, ABI, that mutants still apply
+check: build python ## formatting, lints, header and stub drift, licences, ABI, instruction counts, that mutants still apply
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps -p ipcx --quiet
 	scripts/check-rooms
 	scripts/check-header
 	scripts/check-abi
+	scripts/check-instructions
 	scripts/mutants --list > target/mutants.list
 	$(VPY) scripts/check-licences
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" scripts/check-python
