@@ -215,7 +215,7 @@ impl Consumer {
         if self.end.is_inherited() || self.borrowed.is_some() {
             return Err(self.refusal());
         }
-        let found = self.receiver.peek().map_err(|corruption| self.end.corrupt(corruption))?;
+        let found = self.peek()?;
         if let Some(found) = &found {
             self.receiver.release(found.end(), 1);
         }
@@ -350,36 +350,41 @@ impl Consumer {
         if self.end.is_inherited() || self.borrowed.is_some() {
             return Err(self.refusal());
         }
-        if !self.receiver.may_peek() && !deadline.is_now() {
-            self.look_on();
-        }
-        match self.receiver.peek() {
-            Ok(Some(found)) => Ok(found),
-            Ok(None) => self.wait_for_record(deadline.started()),
-            Err(corruption) => Err(self.end.corrupt(corruption)),
+        match self.peek()? {
+            Some(found) => Ok(found),
+            None => self.await_record(deadline),
         }
     }
 
-    /// The short way of waiting, for a record that comes at once: looks for it for a few microseconds, where that was worth
-    /// it at the last long wait.
+    /// The next record, if it is there.
+    #[inline(always)]
+    fn peek(&self) -> Result<Option<Found>> {
+        self.receiver.peek().map_err(|corruption| self.end.corrupt(corruption))
+    }
+
+    /// The next record, which is not there yet: looks for it for a few microseconds, where that was worth it at the last long
+    /// wait, and then waits until `deadline`.
     #[inline(never)]
-    fn look_on(&mut self) {
-        if !self.end.looks() {
-            return;
-        }
-        let mut pauses = Pauses::new();
-        if !self.step_back() {
-            pauses.pause();
-        }
-        let (memory, position) = (self.receiver.memory(), self.receiver.position());
-        for _ in 0..LOOKS {
-            // A small record with its word often lies on two lines: both are asked for at once.
-            memory.expect(position.wrapping_add(64));
-            if self.receiver.may_peek() {
-                return;
+    fn await_record(&mut self, deadline: Deadline) -> Result<Found> {
+        if !deadline.is_now() && self.end.looks() {
+            let mut pauses = Pauses::new();
+            if !self.step_back() {
+                pauses.pause();
             }
-            pauses.pause();
+            let (memory, position) = (self.receiver.memory(), self.receiver.position());
+            for _ in 0..LOOKS {
+                // A small record with its word often lies on two lines: both are asked for at once.
+                memory.expect(position.wrapping_add(64));
+                if self.receiver.may_peek() {
+                    break;
+                }
+                pauses.pause();
+            }
+            if let Some(found) = self.peek()? {
+                return Ok(found);
+            }
         }
+        self.wait_for_record(deadline.started())
     }
 
     #[cold]

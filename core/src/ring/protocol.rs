@@ -13,7 +13,7 @@
 //! | consumer's position | release | producer's acquire load, before it overwrites what was read |
 
 use super::layout::{
-    largest_payload, record, record_size, record_word, ConsumerPage, Content, ProducerPage, WORD,
+    largest_payload, record, record_len, record_size, record_word, ConsumerPage, Content, ProducerPage, WORD,
 };
 use crate::sync::{AtomicU64, Ordering};
 use crate::wait::{Nap, Sleeper, Waker};
@@ -306,7 +306,11 @@ impl<M: Memory> Receiver<M> {
     /// As [`Receiver::peek`] for a record of the user's bytes, without saying why there is none.
     #[inline(always)]
     pub(crate) fn peek_fast(&self) -> Option<Found> {
-        self.found_at(self.position).ok().filter(|found| found.content == Content::Data)
+        let (at, content) = (self.position, Content::Data);
+        // Acquire: partner of `Sender::publish`; the one load of this word for this decision.
+        let len = record_len(content, self.memory.word(at).load(Ordering::Acquire), at)?;
+        let found = Found { position: at, len, content };
+        (found.end().wrapping_sub(at) <= self.memory.capacity() - WORD).then_some(found)
     }
 
     /// True if a record may be there now: a hint.
