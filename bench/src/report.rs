@@ -187,11 +187,11 @@ fn case_cells(measured: &Measured) -> Vec<String> {
         let why = measured.missing.clone().unwrap_or_default();
         return vec![measured.case.to_string(), "-".to_owned(), why, String::new(), String::new()];
     };
-    let rate = match measured.case.workload.shape() {
+    let rate = match measured.case.workload.shape {
         Shape::RoundTrip | Shape::InPlace => String::new(),
         Shape::Pairs(_) | Shape::OneWayInPlace => format!("{:.2} M/s", 1e3 / spread.median),
         Shape::OneWay | Shape::Batch => {
-            let gigabytes = measured.case.workload.size() as f64 / spread.median;
+            let gigabytes = measured.case.workload.size as f64 / spread.median;
             format!("{:.2} M/s, {gigabytes:.2} GB/s", 1e3 / spread.median)
         }
     };
@@ -218,7 +218,7 @@ fn case_json(measured: &Measured) -> Json {
     let part = |part: fn(Spread) -> f64| spread.map_or(Json::Null, |spread| part(spread).into());
     Json::Object(vec![
         ("contender", Json::text(measured.case.contender)),
-        ("workload", Json::text(measured.case.workload.name())),
+        ("workload", Json::text(measured.case.workload)),
         ("about", Json::text(measured.about)),
         ("ns_median", part(|s| s.median)),
         ("ns_p10", part(|s| s.p10)),

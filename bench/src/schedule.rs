@@ -90,7 +90,7 @@ pub fn run(plan: &Plan, host: &Host, run_label: &str) -> Result<Vec<Group>> {
 }
 
 fn label_part(case: Case) -> String {
-    format!("{}-{}", case.contender, case.workload.name())
+    format!("{}-{}", case.contender, case.workload)
 }
 
 /// Starts a case's workers, checks them and finds out how many messages fill a round. A contender that
@@ -113,12 +113,12 @@ fn start(case: Case, plan: &Plan, host: &Host, label: &str) -> Result<Live> {
     if live.measured.missing.is_some() {
         return Ok(live);
     }
-    if !adapter.workloads.contains(&case.workload) {
+    if !(adapter.carries)(case.workload) {
         return Err(Error(format!("{case}: the contender cannot carry this")));
     }
     let name = |error: Error| Error(format!("{case}: {error}"));
     let mut pair = Pair::start(adapter, case.workload, label, host.pinned, &plan.programs).map_err(name)?;
-    if let Shape::Pairs(_) = case.workload.shape() {
+    if let Shape::Pairs(_) = case.workload.shape {
         // No block is lent twice, and every page has been touched.
         for verb in ["check-pairs", "pairs"] {
             pair.crowd_round(verb, plan.round / PART_OF_ROUND).map_err(name)?;
@@ -176,7 +176,7 @@ fn run_group(live: &mut [Live], round: usize, length: Duration) -> Result<()> {
         let live = &mut live[index];
         if let Some(pair) = &mut live.pair {
             let name = |error: Error| Error(format!("{}: {error}", live.measured.case));
-            let each = if let Shape::Pairs(_) = live.measured.case.workload.shape() {
+            let each = if let Shape::Pairs(_) = live.measured.case.workload.shape {
                 pair.crowd_round("pairs", length / PART_OF_ROUND).map_err(name)?.each
             } else {
                 pair.round("run", live.count).map_err(name)?.each
@@ -191,7 +191,7 @@ fn run_group(live: &mut [Live], round: usize, length: Duration) -> Result<()> {
 /// One more round in which each round trip is timed by itself.
 fn sample(live: &mut Live) -> Result<()> {
     if let (Some(pair), Shape::RoundTrip | Shape::InPlace) =
-        (&mut live.pair, live.measured.case.workload.shape())
+        (&mut live.pair, live.measured.case.workload.shape)
     {
         live.measured.percentiles = pair.round("sample", live.count)?.percentiles;
     }

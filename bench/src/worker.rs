@@ -28,7 +28,6 @@ use crate::endpoint::{Link, Side};
 use crate::loops::{MessageLoop, Span};
 use crate::pairs::PairLoop;
 use crate::payload::Care;
-use crate::workload::Workload;
 use crate::{host, signals, Error, Result};
 
 /// Seconds after which a round that hangs ends the worker.
@@ -111,7 +110,7 @@ pub fn arguments(adapter: &Adapter, link: &Link, place: Place, cpus: &[usize]) -
     vec![
         "worker".to_owned(),
         adapter.name.to_owned(),
-        link.workload.name().to_owned(),
+        link.workload.to_string(),
         place.to_string(),
         list(cpus.iter().map(ToString::to_string).collect()),
         link.label.clone(),
@@ -126,8 +125,9 @@ fn orders(arguments: &[String]) -> Result<Orders> {
     Ok(Orders {
         adapter: adapters::find(adapter).ok_or("no such contender")?,
         link: Link {
+            contender: adapter.clone(),
             label: label.clone(),
-            workload: Workload::from_name(workload).ok_or("no such workload")?,
+            workload: workload.parse()?,
             fds: numbers(fds)?,
         },
         place: place.parse()?,
@@ -188,7 +188,7 @@ fn both_sides(orders: &Orders, connect: ConnectThreads) -> Result<()> {
     let (orders_out, orders_in) = mpsc::channel::<(u64, Care)>();
     let (answers_out, answers_in) = mpsc::channel::<Option<Result<Span>>>();
     let thread = std::thread::spawn(move || {
-        let mut far = host::pin(far_cpu).map(|()| far()).expect("pinned to the far CPU");
+        let mut far = host::pin(far_cpu).and_then(|()| far()).expect("pinned to the far CPU");
         while let Ok((count, care)) = orders_in.recv() {
             let _near_ended = answers_out.send(None);
             let _near_ended = answers_out.send(Some(far.run(count, care)));
