@@ -15,6 +15,7 @@
 //! | [`endpoint`] | the interface that a contender implements |
 //! | [`lender`], [`pairs`] | the same for contenders that lend blocks: the interface and the loop |
 //! | [`report`] | the table, Markdown and JSON |
+//! | [`chart`] | panels of lines, as SVG |
 //!
 //! To add a contender, write one file in `adapters/` that implements [`endpoint::Endpoint`], add its
 //! line to [`adapters::TABLE`], and name it in a row of [`rows`]. It is checked for correctness, every
@@ -25,6 +26,7 @@
 
 pub mod adapters;
 pub mod artifact;
+pub mod chart;
 pub mod endpoint;
 pub mod host;
 pub mod json;
