@@ -16,7 +16,7 @@ use crate::{signals, Error, Result};
 
 /// Pairs between two looks at the clock.
 const STRETCH: usize = 1024;
-/// What marks begin with. What free blocks contain is the contender's business, and not this.
+/// The upper half of every mark. What free blocks contain is the contender's business, and not this.
 const MARK: u64 = 0x4845_4c44 << 32;
 
 /// One process of one case, ready to run rounds.
@@ -81,7 +81,7 @@ impl<L: Lender, const HELD: usize> Loop<L, HELD> {
                 self.marks += 1;
                 let mark = MARK | (self.number as u64) << 24 | (self.marks % (1 << 24));
                 for word in words(&self.lender, &held) {
-                    if word.swap(mark, Relaxed) & MARK == MARK {
+                    if word.swap(mark, Relaxed) >> 32 == MARK >> 32 {
                         return Err("a block was lent while somebody had it".into());
                     }
                 }

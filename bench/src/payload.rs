@@ -49,24 +49,22 @@ pub trait Payload {
     /// Whether this is message `number`, undamaged.
     #[inline(always)]
     fn is(&self, number: u64, care: Care) -> bool {
-        let spare = self.words().len() * 8 - self.size();
-        let (words, last) = match spare {
-            0 => (self.words(), 0),
-            // Of the last word, only the bytes in front are the payload's.
-            spare => {
-                let (last, words) = self.words().split_last().expect("8 bytes at least");
-                (words, (last ^ expected(number, words.len())).to_le() << (8 * spare))
-            }
-        };
-        let mut difference = last;
+        let words = self.words();
+        let spare = size_of_val(words) - self.size();
+        let whole = words.len() - usize::from(spare > 0);
+        let mut difference = 0;
         if words.len() <= STRIDE || care == Care::Full {
-            for (index, word) in words.iter().enumerate() {
+            for (index, word) in words[..whole].iter().enumerate() {
                 difference |= *word ^ expected(number, index);
             }
         } else {
-            for index in stamps(words.len()) {
+            for index in stamps(words.len()).filter(|&index| index < whole) {
                 difference |= words[index] ^ expected(number, index);
             }
+        }
+        if spare > 0 {
+            // Of the last word, only the bytes in front are the payload's.
+            difference |= (words[whole] ^ expected(number, whole)).to_le() << (8 * spare);
         }
         difference == 0
     }
@@ -180,6 +178,18 @@ mod tests {
         payload.bytes_mut()[9] ^= 1;
         assert!(payload.is(7, Care::Stamps));
         assert!(!payload.is(7, Care::Full));
+    }
+
+    #[test]
+    fn stamps_of_any_length_are_found_where_they_were_written() {
+        for size in [4097, 8192, 8193, 12_345, 65_536] {
+            let mut payload = Lines::new(size);
+            for number in 0..5 {
+                payload.fill(number, Care::Stamps);
+                assert!(payload.is(number, Care::Stamps), "{size}");
+                assert!(!payload.is(number + 1, Care::Stamps), "{size}");
+            }
+        }
     }
 
     #[test]

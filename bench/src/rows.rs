@@ -80,10 +80,10 @@ pub struct Row {
     pub target: Target,
 }
 
-impl Row {
+impl Measure {
     /// The spread of the ratio, given each round's nanoseconds per message of both cases.
-    pub fn ratio(&self, subject: &[f64], base: &[f64]) -> Option<Spread> {
-        Spread::of(subject.iter().zip(base).map(|(subject, base)| match self.measure {
+    pub fn ratio(self, subject: &[f64], base: &[f64]) -> Option<Spread> {
+        Spread::of(subject.iter().zip(base).map(|(subject, base)| match self {
             Measure::Time => subject / base,
             Measure::Rate => base / subject,
             Measure::Each => *subject,
@@ -306,10 +306,9 @@ mod tests {
 
     #[test]
     fn a_figure_is_a_quotient_of_times_or_of_rates_or_a_time() {
-        let (subject, base) = (case("pool", W::PAIRS_2), case("pool", W::PAIRS_1));
-        let median = |row: Row| row.ratio(&[10.0], &[20.0]).map(|spread| spread.median);
-        assert_eq!(median(time("", subject, base, Target::None)), Some(0.5));
-        assert_eq!(median(rate("", subject, base, Target::None)), Some(2.0));
-        assert_eq!(median(each("", subject, Target::None)), Some(10.0));
+        let median = |measure: Measure| measure.ratio(&[10.0], &[20.0]).map(|spread| spread.median);
+        assert_eq!(median(Measure::Time), Some(0.5));
+        assert_eq!(median(Measure::Rate), Some(2.0));
+        assert_eq!(median(Measure::Each), Some(10.0));
     }
 }

@@ -30,6 +30,9 @@ use crate::pairs::PairLoop;
 use crate::payload::Care;
 use crate::{host, signals, Error, Result};
 
+/// What the first argument of a worker is, whichever program it is; the others follow.
+pub const SUBCOMMAND: &str = "worker";
+
 /// Seconds after which a round that hangs ends the worker.
 const ROUND_LIMIT: libc::c_uint = 60;
 
@@ -108,7 +111,7 @@ pub fn main(arguments: &[String]) -> Result<()> {
 pub fn arguments(adapter: &Adapter, link: &Link, place: Place, cpus: &[usize]) -> Vec<String> {
     let list = |numbers: Vec<String>| if numbers.is_empty() { "-".to_owned() } else { numbers.join(",") };
     vec![
-        "worker".to_owned(),
+        SUBCOMMAND.to_owned(),
         adapter.name.to_owned(),
         link.workload.to_string(),
         place.to_string(),
@@ -120,7 +123,7 @@ pub fn arguments(adapter: &Adapter, link: &Link, place: Place, cpus: &[usize]) -
 
 fn orders(arguments: &[String]) -> Result<Orders> {
     let [adapter, workload, place, cpus, label, fds] = arguments else {
-        return Err("usage: ipcx-bench worker ADAPTER WORKLOAD PLACE CPUS LABEL FDS".into());
+        return Err("usage: worker ADAPTER WORKLOAD PLACE CPUS LABEL FDS".into());
     };
     Ok(Orders {
         adapter: adapters::find(adapter).ok_or("no such contender")?,

@@ -24,6 +24,7 @@ pub mod pthread;
 pub mod ring;
 #[cfg(feature = "peers")]
 pub mod rtrb;
+pub mod transport;
 pub mod treiber;
 
 /// How a contender's two sides are started.
@@ -90,6 +91,12 @@ pub const TABLE: &[Adapter] = &[
     processes::<buffer::BufferEnd>("buffer", "ipcx buffers, Rust: write; wait, read", |w| {
         w.shape == Shape::RoundTrip
     }),
+    transport("transport-pipe", "ipcx transport `pipe`", messages),
+    transport("transport-fifo", "ipcx transport `fifo`", messages),
+    transport("transport-mqueue", "ipcx transport `mqueue`", messages),
+    transport("transport-unix", "ipcx transport `unix`", messages),
+    transport("transport-ring", "ipcx transport `ring`", messages),
+    transport("transport-buffer", "ipcx transport `buffer`", |w| w.shape == Shape::RoundTrip),
     crowd::<buffer::Write>("buffer-write", "ipcx buffer, Rust: one write of 64 bytes", |w| {
         w == Workload::PAIRS_1
     }),
@@ -122,6 +129,11 @@ pub const TABLE: &[Adapter] = &[
     crowd::<treiber::Treiber>("treiber", "Treiber stack with a 32-bit tag, shared memory", pairs),
     crowd::<free_list::Shared>("futex-list", "free list under a futex mutex, shared memory", pairs),
 ];
+
+/// Buffers cannot carry messages one way: one replaces the other.
+fn messages(workload: Workload) -> bool {
+    matches!(workload.shape, Shape::RoundTrip | Shape::OneWay)
+}
 
 fn blocking_round_trip(workload: Workload) -> bool {
     workload.shape == Shape::RoundTrip && workload.blocks()
@@ -190,6 +202,10 @@ pub fn find(name: &str) -> Option<&'static Adapter> {
     TABLE.iter().find(|adapter| adapter.name == name)
 }
 
+const fn transport(name: &'static str, about: &'static str, carries: fn(Workload) -> bool) -> Adapter {
+    processes::<transport::TransportEnd>(name, about, carries)
+}
+
 const fn processes<E: Endpoint + 'static>(
     name: &'static str,
     about: &'static str,
@@ -229,5 +245,24 @@ const fn absent(name: &'static str, about: &'static str, remedy: &'static str) -
         start: Start::Absent(remedy),
         prepare: |_| Ok(Vec::new()),
         cleanup: |_| {},
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_transport_is_a_contender() {
+        for transport in ipcx::Transport::ALL {
+            assert!(find(&format!("transport-{transport}")).is_some(), "{transport}");
+        }
+    }
+
+    #[test]
+    fn names_are_unique() {
+        for (index, adapter) in TABLE.iter().enumerate() {
+            assert!(TABLE[..index].iter().all(|other| other.name != adapter.name), "{}", adapter.name);
+        }
     }
 }
