@@ -19,7 +19,7 @@ use crate::outcome::Outcome;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Which contenders (see --list); all of them if none is given
-    #[arg(value_name = "WHAT", value_parser = names())]
+    #[arg(value_name = "WHAT", value_parser = names(), hide_possible_values = true)]
     what: Vec<String>,
     /// Sizes of messages in bytes, from 8; 4k and 1m mean KiB and MiB
     #[arg(long, value_name = "BYTES,...", value_delimiter = ',', default_value = "64,1024,4096,65536", value_parser = size)]
@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "HOW", default_value = "both")]
     waiting: How,
     /// Compare with this contender [default: a floor, or pipe where there is none]
-    #[arg(long, value_name = "NAME", value_parser = names())]
+    #[arg(long, value_name = "NAME", value_parser = names(), hide_possible_values = true)]
     vs: Option<String>,
     /// JSON on standard output instead of tables
     #[arg(long)]

@@ -237,9 +237,9 @@ fn footnotes(reasons: &[(&str, usize, &str)]) -> String {
             None => notes.push((name, vec![size.to_string()], reason)),
         }
     }
-    let lines = notes.iter().map(|(name, sizes, reason)| {
-        wrapped(&format!(" {name}, {} bytes: {reason}", sizes.join(", ")), "    ")
-    });
+    let lines = notes
+        .iter()
+        .map(|(name, sizes, reason)| wrapped(&format!("{name}, {} bytes: {reason}", sizes.join(", ")), "  "));
     lines.map(|line| format!("{DIM}{line}{DIM:#}\n")).collect()
 }
 
@@ -251,7 +251,7 @@ fn wrapped(text: &str, indent: &str) -> String {
         if column > 0 && column + 1 + word.chars().count() > WIDTH.into() {
             lines += &format!("\n{indent}");
             column = indent.len();
-        } else if column > 0 || word.is_empty() {
+        } else if column > 0 {
             lines.push(' ');
             column += 1;
         }
