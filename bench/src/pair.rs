@@ -135,7 +135,9 @@ impl Pair {
             }
             signals::check()?;
             if Instant::now() > deadline {
-                return Err(Error(format!("no '{verb}' within {PATIENCE:?}")));
+                return Err(Error(format!(
+                    "no '{verb}' within {PATIENCE:?}: is the machine busy with something else?"
+                )));
             }
             self.listen()?;
         }
