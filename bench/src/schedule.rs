@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::adapters::{self, Adapter, Start};
 use crate::pair::Pair;
 use crate::rows::Case;
+use crate::stats::Spread;
 use crate::workload::{Shape, Workload, BATCH};
 use crate::{signals, Error, Result};
 
@@ -154,7 +155,8 @@ impl Session {
             let (Some(pair), true) = (&mut live.pair, live.measured.case.workload.returns()) else {
                 continue;
             };
-            let count = filling(length, live.each);
+            let each = Spread::of(live.measured.rounds.iter().copied()).map_or(live.each, |each| each.median);
+            let count = filling(length, each);
             let outcome = pair.round("sample", count);
             let noted = outcome.map(|outcome| {
                 live.measured.percentiles = outcome.percentiles;

@@ -264,9 +264,9 @@ fn wrapped(text: &str, indent: &str) -> String {
 /// Three digits and a unit.
 fn time(ns: f64) -> String {
     let (number, unit) = match ns {
-        ns if ns < 1e3 => (ns, "ns"),
-        ns if ns < 1e6 => (ns / 1e3, "us"),
-        ns if ns < 1e9 => (ns / 1e6, "ms"),
+        ns if ns < 999.5 => (ns, "ns"),
+        ns if ns < 999.5e3 => (ns / 1e3, "us"),
+        ns if ns < 999.5e6 => (ns / 1e6, "ms"),
         ns => (ns / 1e9, "s"),
     };
     format!("{} {unit}", digits(number))
@@ -275,9 +275,9 @@ fn time(ns: f64) -> String {
 /// Three digits and a prefix of the decimal system.
 fn scaled(number: f64) -> String {
     let (number, prefix) = match number {
-        n if n < 1e3 => (n, ""),
-        n if n < 1e6 => (n / 1e3, "k"),
-        n if n < 1e9 => (n / 1e6, "M"),
+        n if n < 999.5 => (n, ""),
+        n if n < 999.5e3 => (n / 1e3, "k"),
+        n if n < 999.5e6 => (n / 1e6, "M"),
         n => (n / 1e9, "G"),
     };
     format!("{} {prefix}", digits(number))
@@ -365,6 +365,8 @@ mod tests {
     fn figures_have_three_digits() {
         assert_eq!(time(147.6), "148 ns");
         assert_eq!(time(9.996), "10.0 ns");
+        assert_eq!(time(999_700.0), "1.00 ms");
+        assert_eq!(scaled(999.9), "1.00 k");
         assert_eq!(time(15_320.0), "15.3 us");
         assert_eq!(scaled(4_480_000.0), "4.48 M");
     }

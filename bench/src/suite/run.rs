@@ -124,6 +124,7 @@ fn measure(group: &mut Group, share: Duration, host: &Host, bar: &ProgressBar) -
         bar.inc(1);
     }
     let left = end.saturating_duration_since(Instant::now()) / session.running().max(1) as u32;
+    let left = left.max(share / 2); // However long it took to begin: the groups that follow have less.
     let sampled = if group.way == Way::RoundTrip { left * SAMPLED / 10 } else { Duration::ZERO };
     let (rounds, length) = rounds(left - sampled);
     for number in 0..rounds {
