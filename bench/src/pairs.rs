@@ -72,25 +72,25 @@ impl<L: Lender, const HELD: usize> Loop<L, HELD> {
         Ok(())
     }
 
-    /// As [`Loop::stretch`], with marks. They are only ever in blocks: elsewhere on the heap, `malloc` would lend what is left
-    /// of them.
+    /// As [`Loop::stretch`], with marks.
     fn checked_stretch(&mut self) -> Result<()> {
         for _cycle in 0..STRETCH / HELD {
-            let mut all: Vec<(L::Held<'_>, u64)> = Vec::with_capacity(HELD);
-            for _place in 0..HELD {
+            // On the stack: marks in memory that was freed would come up in what malloc lends.
+            let mut all: [Option<(L::Held<'_>, u64)>; HELD] = std::array::from_fn(|_| None);
+            for place in &mut all {
                 let held = self.lender.acquire()?;
                 self.marks += 1;
-                let count = self.marks;
+                let mark = MARK | (self.number as u64) << 24 | (self.marks % (1 << 24));
                 for word in words(&self.lender, &held) {
-                    if word.swap(mark(self.number, count), Relaxed) >> 32 == MARK >> 32 {
+                    if word.swap(mark, Relaxed) >> 32 == MARK >> 32 {
                         return Err("a block was lent while somebody had it".into());
                     }
                 }
-                all.push((held, count));
+                *place = Some((held, mark));
             }
-            for (held, count) in all {
+            for (held, mark) in all.into_iter().flatten() {
                 for word in words(&self.lender, &held) {
-                    if word.swap(0, Relaxed) != mark(self.number, count) {
+                    if word.swap(0, Relaxed) != mark {
                         return Err("somebody else was at a block".into());
                     }
                 }
@@ -99,11 +99,6 @@ impl<L: Lender, const HELD: usize> Loop<L, HELD> {
         }
         Ok(())
     }
-}
-
-/// The mark of a process's block, by how many it made.
-fn mark(number: usize, count: u64) -> u64 {
-    MARK | (number as u64) << 24 | (count % (1 << 24))
 }
 
 /// The first and the last word of a block.
