@@ -29,6 +29,10 @@ $(VENV)/ready: requirements.txt
 build: ## libipcx.so and libipcx.a (release), the header's library
 	cargo build --release --locked -p ipcx-ffi
 
+.PHONY: cli
+cli: ## the ipcx command (release)
+	cargo build --release --locked -p ipcx-cli
+
 .PHONY: python
 python: $(VENV)/ready ## the Python package, installed into .venv
 	@env -u CONDA_PREFIX VIRTUAL_ENV=$(CURDIR)/$(VENV) $(VENV)/bin/maturin develop --release --locked --quiet 2>&1 | grep -vE '^(🐍|🔗|Looking|Ignoring|📦|✏|🛠|🍹)' || test $${PIPESTATUS[0]} -eq 0
@@ -41,7 +45,7 @@ demo: build python ## C producer -> Rust stage, killed half-way -> Python consum
 frames: build python ## video frames through a pool, without a copy: C -> Rust, killed each second -> Python (FRAMES= options)
 	scripts/frames $(FRAMES)
 
-TESTS := test-rust test-c test-python test-cross test-demo loom
+TESTS := test-rust test-cli test-c test-python test-cross test-demo loom
 
 .PHONY: test
 test: ## all tests of all languages
@@ -54,9 +58,12 @@ test: ## all tests of all languages
 	if [ -n "$$left" ]; then echo "left in shared memory: $$left" >&2; exit 1; fi; \
 	echo "every test passed, and nothing is left in /dev/shm"
 
-.PHONY: test-rust test-c test-python test-cross test-demo
+.PHONY: test-rust test-cli test-c test-python test-cross test-demo
 test-rust: ## core: unit, integration and documentation tests
 	cargo test --locked -p ipcx
+
+test-cli: ## the ipcx command, and the benchmarks behind it
+	cargo test --locked -p ipcx-bench -p ipcx-cli
 
 test-c: build ## the C library, against the header, shared and static
 	tests/c/run
@@ -89,8 +96,8 @@ check: build python ## formatting, lints, header and stub drift, licences, ABI, 
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" scripts/check-python
 
 .PHONY: bench
-bench: build ## the benchmark table, with floors, rtrb and iceoryx2 beside the ring (BENCH= options)
-	cargo build --release --locked -p ipcx-bench --features peers
+bench: build ## ipcx against its floors and its targets (BENCH= options); to compare mechanisms: ipcx bench
+	cargo build --release --locked -p ipcx-bench
 	$(MAKE) --silent -C bench/c
 	target/release/ipcx-bench $(BENCH)
 

@@ -57,7 +57,7 @@ static void checked_stretch(ipcx_pool *pool)
 		uint64_t mark = MARK | ++marks % (1 << 24);
 		uint64_t *words[2] = {block.data, (uint64_t *)block.data + BLOCK / 8 - 1};
 		for (int end = 0; end < 2; end++)
-			if ((__atomic_exchange_n(words[end], mark, __ATOMIC_RELAXED) & MARK) == MARK)
+			if (__atomic_exchange_n(words[end], mark, __ATOMIC_RELAXED) >> 32 == MARK >> 32)
 				fail("a block was lent while somebody had it", IPCX_E_CORRUPT);
 		for (int end = 0; end < 2; end++)
 			if (__atomic_exchange_n(words[end], 0, __ATOMIC_RELAXED) != mark)

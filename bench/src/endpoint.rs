@@ -22,6 +22,8 @@ pub enum Side {
 /// What both ends of one channel know before they connect.
 #[derive(Clone, Debug)]
 pub struct Link {
+    /// The contender's name in the table of adapters: one endpoint may serve several.
+    pub contender: String,
     /// Unique among all runs on this machine; fit for a file name.
     pub label: String,
     /// What is carried.
@@ -61,13 +63,13 @@ pub trait Endpoint: Sized {
         unsupported()
     }
 
-    /// Sends `size` bytes in place, writing `number` into the first word and leaving the rest.
-    fn send_in_place(&mut self, _size: usize, _number: u64) -> Result<()> {
+    /// Sends `size` bytes in place, writing `head` at their beginning and leaving the rest.
+    fn send_in_place(&mut self, _size: usize, _head: &[u8]) -> Result<()> {
         unsupported()
     }
 
-    /// Receives in place; returns the length and the first word.
-    fn recv_in_place(&mut self) -> Result<(usize, u64)> {
+    /// Receives in place, reading the beginning into `head`; returns the length.
+    fn recv_in_place(&mut self, _head: &mut [u8]) -> Result<usize> {
         unsupported()
     }
 

@@ -20,7 +20,11 @@ pub struct Host {
 }
 
 impl Host {
-    /// Looks around and chooses two cores: the first allowed CPU and the first that is no sibling of it.
+    /// Looks around and chooses two CPUs: the first allowed one, and the first on another core; else another of its core;
+    /// else the same.
+    ///
+    /// # Errors
+    /// If the kernel does not say which CPUs this process may use.
     pub fn look() -> Result<Host> {
         let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let field = |name: &str| {
@@ -28,30 +32,46 @@ impl Host {
             Some(line.split_once(':')?.1.trim().to_owned())
         };
         let cpus = allowed_cpus()?;
-        let near = *cpus.first().ok_or("no CPU allowed")?;
-        let siblings = siblings(near);
-        let far = cpus.iter().copied().find(|cpu| !siblings.contains(cpu));
         Ok(Host {
             cpu: field("model name").unwrap_or_else(|| "unknown".to_owned()),
             kernel: fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
             virtual_machine: field("flags").is_some_and(|flags| flags.split(' ').any(|f| f == "hypervisor")),
-            pinned: [near, far.ok_or("two cores are needed to measure: this process may use only one")?],
+            pinned: two_of(&cpus, siblings)?,
             cpus,
         })
+    }
+
+    /// Whether the sides are on CPUs of different cores.
+    pub fn has_two_cores(&self) -> bool {
+        !siblings(self.pinned[0]).contains(&self.pinned[1])
+    }
+
+    /// Whether the sides have a CPU each.
+    pub fn has_two_cpus(&self) -> bool {
+        self.pinned[0] != self.pinned[1]
     }
 
     /// One line for people.
     pub fn line(&self) -> String {
         format!(
-            "{}, {} CPUs{}, Linux {}, near side on CPU {}, far side on CPU {}",
+            "{}, {} CPU{}{}, Linux {}, near side on CPU {}, far side on CPU {}{}",
             self.cpu,
             self.cpus.len(),
+            if self.cpus.len() == 1 { "" } else { "s" },
             if self.virtual_machine { " (virtual machine)" } else { "" },
             self.kernel,
             self.pinned[0],
             self.pinned[1],
+            if self.has_two_cpus() && !self.has_two_cores() { " of one core" } else { "" },
         )
     }
+}
+
+fn two_of(cpus: &[usize], siblings: impl Fn(usize) -> Vec<usize>) -> Result<[usize; 2]> {
+    let near = *cpus.first().ok_or("no CPU allowed")?;
+    let siblings = siblings(near);
+    let apart = cpus.iter().find(|cpu| !siblings.contains(cpu));
+    Ok([near, *apart.or(cpus.get(1)).unwrap_or(&near)])
 }
 
 fn allowed_cpus() -> Result<Vec<usize>> {
@@ -90,4 +110,18 @@ pub fn pin(cpu: usize) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sides_are_as_far_apart_as_there_are_cpus() {
+        let pairs = |cpu: usize| vec![cpu & !1, cpu | 1];
+        assert_eq!(two_of(&[0, 1, 2, 3], pairs).expect("chosen"), [0, 2]);
+        assert_eq!(two_of(&[4, 5], pairs).expect("chosen"), [4, 5]);
+        assert_eq!(two_of(&[3], pairs).expect("chosen"), [3, 3]);
+        assert!(two_of(&[], pairs).is_err());
+    }
 }

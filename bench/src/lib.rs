@@ -1,21 +1,21 @@
 //! Benchmarks of ipcx against floors that no software can beat and against what a user would pick
-//! instead, in one interleaved run.
+//! instead, in one interleaved run. Two programs are made of it: `ipcx-bench`, the project's own table of figures
+//! with targets, and `ipcx bench`, with which a user finds out what is fast on a machine.
 //!
 //! A figure is a **ratio inside one run**: absolute times drift on shared machines, the quotient of
 //! two neighbouring rounds does not. The pieces, from the outside in:
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`options`] | the command line |
-//! | [`rows`] | every figure with its target, and which cases are measured next to each other |
+//! | [`options`], [`rows`], [`report`] | `ipcx-bench`: its command line, every figure with its target, its tables |
+//! | [`suite`] | `ipcx bench`: its contenders, its plan, its tables, JSON and chart |
 //! | [`schedule`] | warm-up, calibration and the A B B A order of rounds |
 //! | [`pair`] | one case: two worker processes, started once and run on command |
 //! | [`worker`], [`loops`] | the process side: pinning, the line protocol, the message loops |
 //! | [`adapters`] | the table of contenders, one file each |
 //! | [`endpoint`] | the interface that a contender implements |
 //! | [`lender`], [`pairs`] | the same for contenders that lend blocks: the interface and the loop |
-//! | [`report`] | the table, Markdown and JSON |
-//! | [`chart`] | panels of lines, as SVG |
+//! | [`table`], [`chart`] | tables of text, and panels of lines as SVG |
 //!
 //! To add a contender, write one file in `adapters/` that implements [`endpoint::Endpoint`], add its
 //! line to [`adapters::TABLE`], and name it in a row of [`rows`]. It is checked for correctness, every
@@ -29,7 +29,6 @@ pub mod artifact;
 pub mod chart;
 pub mod endpoint;
 pub mod host;
-pub mod json;
 pub mod lender;
 pub mod loops;
 pub mod memory;
@@ -37,12 +36,15 @@ pub mod options;
 pub mod pair;
 pub mod pairs;
 pub mod payload;
+pub mod progress;
 pub mod report;
 pub mod rows;
 pub mod schedule;
 pub mod signals;
 pub mod startup;
 pub mod stats;
+pub mod suite;
+pub mod table;
 pub mod worker;
 pub mod workload;
 
@@ -63,6 +65,12 @@ impl std::error::Error for Error {}
 
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Error {
+        Error(error.to_string())
+    }
+}
+
+impl From<ipcx::Error> for Error {
+    fn from(error: ipcx::Error) -> Error {
         Error(error.to_string())
     }
 }

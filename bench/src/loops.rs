@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use crate::endpoint::{Endpoint, Side};
-use crate::payload::{Care, Payload};
+use crate::payload::{Care, Line, Lines, Payload};
 use crate::workload::{Shape, Workload, BATCH};
 use crate::{Error, Result};
 
@@ -27,40 +27,37 @@ pub trait MessageLoop {
     fn sample(&mut self, count: u64, times: &mut Histogram<u64>) -> Result<Span>;
 }
 
-/// The loop for `workload` over `endpoint`.
+/// The loop for `workload` over `endpoint`: for messages of 64 bytes, compiled for that length.
 pub fn message_loop<E: Endpoint + 'static>(
     endpoint: E,
     side: Side,
     workload: Workload,
-) -> Box<dyn MessageLoop> {
-    match workload.size() {
-        65536 => Box::new(Loop::<E, 8192>::new(endpoint, side, workload)),
-        _ if workload == Workload::RoundTrip1M => {
-            Box::new(Loop::<E, { (1 << 20) / 8 }>::new(endpoint, side, workload))
-        }
-        // In place, only the first word is touched: the length is the workload's.
-        _ => Box::new(Loop::<E, 8>::new(endpoint, side, workload)),
+) -> Result<Box<dyn MessageLoop>> {
+    let one_line = workload.size == size_of::<Line>();
+    if workload.shape == Shape::Batch && !one_line {
+        return Err("batches are of messages of 64 bytes".into());
     }
+    let batch = vec![Line::default(); if workload.shape == Shape::Batch { BATCH } else { 0 }];
+    Ok(match one_line {
+        true => Box::new(Loop { endpoint, side, workload, next: 0, payload: Box::<Line>::default(), batch }),
+        false => {
+            let payload = Box::new(Lines::new(workload.size));
+            Box::new(Loop { endpoint, side, workload, next: 0, payload, batch })
+        }
+    })
 }
 
-struct Loop<E, const WORDS: usize> {
+struct Loop<E, P> {
     endpoint: E,
     side: Side,
     workload: Workload,
     /// The next message's number.
     next: u64,
-    payload: Box<Payload<WORDS>>,
-    batch: Vec<Payload<WORDS>>,
+    payload: Box<P>,
+    batch: Vec<Line>,
 }
 
-impl<E: Endpoint, const WORDS: usize> Loop<E, WORDS> {
-    fn new(endpoint: E, side: Side, workload: Workload) -> Self {
-        let payload = Payload::boxed();
-        let batch =
-            if workload.shape() == Shape::Batch { vec![(*payload).clone(); BATCH] } else { Vec::new() };
-        Loop { endpoint, side, workload, next: 0, payload, batch }
-    }
-
+impl<E: Endpoint, P: Payload> Loop<E, P> {
     #[inline(always)]
     fn send(&mut self, number: u64, care: Care) -> Result<()> {
         self.payload.fill(number, care);
@@ -107,36 +104,59 @@ impl<E: Endpoint, const WORDS: usize> Loop<E, WORDS> {
         Ok(())
     }
 
-    fn in_place(&mut self, count: u64) -> Result<()> {
-        let size = self.workload.size();
+    #[inline(always)]
+    fn send_in_place(&mut self, number: u64, care: Care) -> Result<()> {
+        if care == Care::Stamps {
+            return self.endpoint.send_in_place(self.workload.size, &number.to_ne_bytes());
+        }
+        self.payload.fill(number, care);
+        self.endpoint.send_in_place(self.workload.size, self.payload.bytes())
+    }
+
+    #[inline(always)]
+    fn recv_in_place(&mut self, number: u64, care: Care) -> Result<()> {
+        let mut first = [0; 8];
+        let (len, arrived) = match care {
+            Care::Stamps => {
+                let len = self.endpoint.recv_in_place(&mut first)?;
+                (len, u64::from_ne_bytes(first) == number)
+            }
+            Care::Full => {
+                let len = self.endpoint.recv_in_place(self.payload.bytes_mut())?;
+                (len, self.payload.is(number, care))
+            }
+        };
+        if arrived && len == self.workload.size {
+            return Ok(());
+        }
+        Err(damaged(number))
+    }
+
+    fn in_place(&mut self, count: u64, care: Care) -> Result<()> {
         for number in self.next..self.next + count {
             if self.side == Side::Near {
-                self.endpoint.send_in_place(size, number)?;
+                self.send_in_place(number, care)?;
             }
-            if self.endpoint.recv_in_place()? != (size, number) {
-                return Err(damaged(number));
-            }
+            self.recv_in_place(number, care)?;
             if self.side == Side::Far {
-                self.endpoint.send_in_place(size, number)?;
+                self.send_in_place(number, care)?;
             }
         }
         Ok(())
     }
 
-    fn one_way_in_place(&mut self, count: u64) -> Result<()> {
-        let size = self.workload.size();
+    fn one_way_in_place(&mut self, count: u64, care: Care) -> Result<()> {
         for number in self.next..self.next + count {
-            if self.side == Side::Near {
-                self.endpoint.send_in_place(size, number)?;
-            } else if self.endpoint.recv_in_place()? != (size, number) {
-                return Err(damaged(number));
+            match self.side {
+                Side::Near => self.send_in_place(number, care)?,
+                Side::Far => self.recv_in_place(number, care)?,
             }
         }
         Ok(())
     }
 
     fn batches(&mut self, count: u64, care: Care) -> Result<()> {
-        let size = Payload::<WORDS>::BYTES;
+        let size = size_of::<Line>();
         let mut left = self.next..self.next + count;
         while !left.is_empty() {
             if self.side == Side::Near {
@@ -159,15 +179,15 @@ impl<E: Endpoint, const WORDS: usize> Loop<E, WORDS> {
     }
 }
 
-impl<E: Endpoint, const WORDS: usize> MessageLoop for Loop<E, WORDS> {
+impl<E: Endpoint, P: Payload> MessageLoop for Loop<E, P> {
     fn run(&mut self, count: u64, care: Care) -> Result<Span> {
         let start = monotonic();
-        match self.workload.shape() {
+        match self.workload.shape {
             Shape::OneWay => self.one_way(count, care)?,
             Shape::RoundTrip => self.round_trip(count, care)?,
             Shape::Batch => self.batches(count, care)?,
-            Shape::InPlace => self.in_place(count)?,
-            Shape::OneWayInPlace => self.one_way_in_place(count)?,
+            Shape::InPlace => self.in_place(count, care)?,
+            Shape::OneWayInPlace => self.one_way_in_place(count, care)?,
             Shape::Pairs(_) => return Err("nothing is carried".into()),
         }
         self.next += count;
@@ -178,9 +198,9 @@ impl<E: Endpoint, const WORDS: usize> MessageLoop for Loop<E, WORDS> {
         let start = monotonic();
         let mut before = Instant::now();
         for _message in 0..count {
-            match self.workload.shape() {
+            match self.workload.shape {
                 Shape::RoundTrip => self.round_trip(1, Care::Stamps)?,
-                Shape::InPlace => self.in_place(1)?,
+                Shape::InPlace => self.in_place(1, Care::Stamps)?,
                 _ => return Err("only a round trip has a time of its own".into()),
             }
             self.next += 1;
@@ -192,12 +212,12 @@ impl<E: Endpoint, const WORDS: usize> MessageLoop for Loop<E, WORDS> {
     }
 }
 
-fn bytes_of<const WORDS: usize>(batch: &[Payload<WORDS>]) -> &[u8] {
+fn bytes_of(batch: &[Line]) -> &[u8] {
     // SAFETY: payloads are whole cache lines of u64 without padding, one after the other.
     unsafe { std::slice::from_raw_parts(batch.as_ptr().cast(), size_of_val(batch)) }
 }
 
-fn bytes_of_mut<const WORDS: usize>(batch: &mut [Payload<WORDS>]) -> &mut [u8] {
+fn bytes_of_mut(batch: &mut [Line]) -> &mut [u8] {
     // SAFETY: as `bytes_of`; any bit pattern is a valid payload.
     unsafe { std::slice::from_raw_parts_mut(batch.as_mut_ptr().cast(), size_of_val(batch)) }
 }

@@ -1,103 +1,91 @@
-//! The command line.
+//! The command line of `ipcx-bench`.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use crate::schedule::Plan;
-use crate::{Error, Result};
+use clap::Parser;
 
-/// What `--help` prints.
-pub const USAGE: &str = "\
-ipcx-bench: ipcx against its floors and peers, in one interleaved run
-
-usage: ipcx-bench [options]
-  --rounds N         rounds of every case (30)
-  --round-ms N       length of a round in milliseconds (150)
-  --quick            5 rounds of 50 ms: to see that everything works, not to publish
-  --only TEXT        only the rows whose group, title or contenders contain TEXT
-  --json FILE        also write everything as JSON
-  --markdown FILE    also write the tables as Markdown
-  --programs DIR     where contenders in other languages lie (next to this program)
-  --library FILE     the shared library to describe (libipcx.so next to this program)
-  --strict           exit with 1 if a target was not reached
-";
-
-/// The options of a run.
-#[derive(Clone, Debug)]
+/// ipcx against its floors and peers, in one interleaved run
+#[derive(Clone, Debug, Parser)]
+#[command(name = "ipcx-bench")]
 pub struct Options {
-    /// How much to measure.
-    pub plan: Plan,
-    /// Where JSON goes.
+    /// Rounds of every case
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rounds: u32,
+    /// Length of a round in milliseconds
+    #[arg(long, value_name = "N", default_value_t = 150, value_parser = clap::value_parser!(u32).range(1..))]
+    pub round_ms: u32,
+    /// 5 rounds of 50 ms: to see that everything works, not to publish
+    #[arg(long, conflicts_with_all = ["rounds", "round_ms"])]
+    quick: bool,
+    /// Only the rows whose group, title or contenders contain TEXT
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub only: String,
+    /// Also write everything as JSON
+    #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Where Markdown goes.
+    /// Also write the tables as Markdown
+    #[arg(long, value_name = "FILE")]
     pub markdown: Option<PathBuf>,
-    /// The shared library to describe.
-    pub library: PathBuf,
-    /// Whether a target that was not reached is a failure.
+    /// Where contenders in other languages lie (next to this program)
+    #[arg(long, value_name = "DIR")]
+    programs: Option<PathBuf>,
+    /// The shared library to describe (libipcx.so next to this program)
+    #[arg(long, value_name = "FILE")]
+    library: Option<PathBuf>,
+    /// Exit with 1 if a target was not reached
+    #[arg(long)]
     pub strict: bool,
 }
 
 impl Options {
-    /// Reads the command line; `None` if help was asked for.
-    pub fn parse(arguments: &[String]) -> Result<Option<Options>> {
-        let program = std::env::current_exe()?;
-        let folder = program.parent().ok_or("the program lies in no folder")?.to_owned();
-        let mut options = Options {
-            plan: Plan {
-                rounds: 30,
-                round: Duration::from_millis(150),
-                only: String::new(),
-                programs: folder.clone(),
-            },
-            json: None,
-            markdown: None,
-            library: folder.join("libipcx.so"),
-            strict: false,
-        };
-        let mut rest = arguments.iter();
-        while let Some(name) = rest.next() {
-            let mut value = || rest.next().cloned().ok_or_else(|| Error(format!("{name} needs a value")));
-            match name.as_str() {
-                "--rounds" => options.plan.rounds = positive(&value()?)? as usize,
-                "--round-ms" => options.plan.round = Duration::from_millis(positive(&value()?)?),
-                "--quick" => (options.plan.rounds, options.plan.round) = (5, Duration::from_millis(50)),
-                "--only" => options.plan.only = value()?,
-                "--json" => options.json = Some(value()?.into()),
-                "--markdown" => options.markdown = Some(value()?.into()),
-                "--programs" => options.plan.programs = value()?.into(),
-                "--library" => options.library = value()?.into(),
-                "--strict" => options.strict = true,
-                "--help" | "-h" => return Ok(None),
-                other => return Err(Error(format!("unknown option {other}\n\n{USAGE}"))),
-            }
+    /// How many rounds, and how many milliseconds each.
+    pub fn effort(&self) -> (u32, u32) {
+        if self.quick {
+            (5, 50)
+        } else {
+            (self.rounds, self.round_ms)
         }
-        Ok(Some(options))
     }
-}
 
-fn positive(text: &str) -> Result<u64> {
-    text.parse().ok().filter(|&n| n > 0).ok_or_else(|| Error(format!("'{text}' is not a positive number")))
+    /// Where contenders in other languages lie.
+    ///
+    /// # Errors
+    /// If it is not known where this program lies.
+    pub fn programs(&self) -> std::io::Result<PathBuf> {
+        let this = std::env::current_exe()?;
+        let folder = this.parent().unwrap_or(&this).to_owned();
+        Ok(self.programs.clone().unwrap_or(folder))
+    }
+
+    /// The shared library to describe.
+    ///
+    /// # Errors
+    /// If it is not known where this program lies.
+    pub fn library(&self) -> std::io::Result<PathBuf> {
+        let this = std::env::current_exe()?;
+        Ok(self.library.clone().unwrap_or(this.with_file_name("libipcx.so")))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse(line: &str) -> Result<Option<Options>> {
-        Options::parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    fn parse(line: &str) -> Result<Options, clap::Error> {
+        Options::try_parse_from(format!("ipcx-bench {line}").split_whitespace())
     }
 
     #[test]
-    fn later_options_win() {
-        let options = parse("--quick --rounds 7 --only ring").expect("valid").expect("not help");
-        assert_eq!((options.plan.rounds, options.plan.round), (7, Duration::from_millis(50)));
-        assert_eq!(options.plan.only, "ring");
+    fn quick_means_fewer_and_shorter_rounds() {
+        assert_eq!(parse("").expect("valid").effort(), (30, 150));
+        assert_eq!(parse("--quick --only ring").expect("valid").effort(), (5, 50));
+        assert_eq!(parse("--rounds 7").expect("valid").effort(), (7, 150));
     }
 
     #[test]
     fn nonsense_is_refused() {
-        assert!(parse("--rounds 0").is_err());
-        assert!(parse("--rounds").is_err());
-        assert!(parse("--nonsense").is_err());
+        for line in ["--rounds 0", "--rounds", "--nonsense", "--quick --rounds 7"] {
+            assert!(parse(line).is_err(), "{line}");
+        }
     }
 }

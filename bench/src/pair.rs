@@ -54,11 +54,12 @@ impl Pair {
         cpus: [usize; 2],
         programs: &Path,
     ) -> Result<Pair> {
-        let mut link = Link { label: label.to_owned(), workload, fds: Vec::new() };
+        let (contender, label) = (adapter.name.to_owned(), label.to_owned());
+        let mut link = Link { contender, label, workload, fds: Vec::new() };
         let shared = (adapter.prepare)(&link)?;
         link.fds = shared.iter().map(AsRawFd::as_raw_fd).collect();
         let this = std::env::current_exe()?;
-        let sides = match workload.shape() {
+        let sides = match workload.shape {
             Shape::Pairs(crowd) => (0..crowd.processes).map(Place::Member).collect(),
             _ => vec![Place::Side(Side::Near), Place::Side(Side::Far)],
         };
@@ -94,8 +95,7 @@ impl Pair {
         self.workers[0].say(&format!("{verb} {count}"))?;
         let (near, percentiles) = parse_done(&self.expect(0, "done")?)?;
         let far = if last > 0 { parse_done(&self.expect(last, "done")?)?.0 } else { near };
-        let there_and_back = matches!(self.link.workload.shape(), Shape::RoundTrip | Shape::InPlace);
-        let end = if there_and_back { near.end } else { far.end };
+        let end = if self.link.workload.returns() { near.end } else { far.end };
         Ok(Outcome { each: (end - near.start) as f64 / count as f64, percentiles })
     }
 
@@ -135,7 +135,9 @@ impl Pair {
             }
             signals::check()?;
             if Instant::now() > deadline {
-                return Err(Error(format!("no '{verb}' within {PATIENCE:?}")));
+                return Err(Error(format!(
+                    "no '{verb}' within {PATIENCE:?}: is the machine busy with something else?"
+                )));
             }
             self.listen()?;
         }

@@ -16,7 +16,7 @@ use crate::{signals, Error, Result};
 
 /// Pairs between two looks at the clock.
 const STRETCH: usize = 1024;
-/// What marks begin with. What free blocks contain is the contender's business, and not this.
+/// The upper half of every mark. What free blocks contain is the contender's business, and not this.
 const MARK: u64 = 0x4845_4c44 << 32;
 
 /// One process of one case, ready to run rounds.
@@ -31,7 +31,7 @@ pub fn pair_loop<L: Lender + 'static>(
     workload: Workload,
     number: usize,
 ) -> Result<Box<dyn PairLoop>> {
-    match workload.shape() {
+    match workload.shape {
         Shape::Pairs(Crowd { held: 1, .. }) => Ok(Box::new(Loop::<L, 1> { lender, number, marks: 0 })),
         Shape::Pairs(Crowd { held: 16, .. }) => Ok(Box::new(Loop::<L, 16> { lender, number, marks: 0 })),
         _ => Err("blocks carry no messages".into()),
@@ -75,19 +75,20 @@ impl<L: Lender, const HELD: usize> Loop<L, HELD> {
     /// As [`Loop::stretch`], with marks.
     fn checked_stretch(&mut self) -> Result<()> {
         for _cycle in 0..STRETCH / HELD {
-            let mut all: Vec<(L::Held<'_>, u64)> = Vec::with_capacity(HELD);
-            for _place in 0..HELD {
+            // On the stack: marks in memory that was freed would come up in what malloc lends.
+            let mut all: [Option<(L::Held<'_>, u64)>; HELD] = std::array::from_fn(|_| None);
+            for place in &mut all {
                 let held = self.lender.acquire()?;
                 self.marks += 1;
                 let mark = MARK | (self.number as u64) << 24 | (self.marks % (1 << 24));
                 for word in words(&self.lender, &held) {
-                    if word.swap(mark, Relaxed) & MARK == MARK {
+                    if word.swap(mark, Relaxed) >> 32 == MARK >> 32 {
                         return Err("a block was lent while somebody had it".into());
                     }
                 }
-                all.push((held, mark));
+                *place = Some((held, mark));
             }
-            for (held, mark) in all {
+            for (held, mark) in all.into_iter().flatten() {
                 for word in words(&self.lender, &held) {
                     if word.swap(0, Relaxed) != mark {
                         return Err("somebody else was at a block".into());
@@ -154,11 +155,11 @@ pub(crate) mod tests {
     /// Has as many threads as the workload has processes run the check for a moment.
     fn check(contender: &str, workload: Workload) -> Result<()> {
         let adapter = adapters::find(contender).expect(contender);
-        let label = format!("ipcx-bench-test-{}-{contender}-{}", std::process::id(), workload.name());
-        let mut link = Link { label, workload, fds: Vec::new() };
+        let label = format!("ipcx-bench-test-{}-{contender}-{}", std::process::id(), workload);
+        let mut link = Link { contender: contender.to_owned(), label, workload, fds: Vec::new() };
         let shared = (adapter.prepare)(&link)?;
         link.fds = shared.iter().map(AsRawFd::as_raw_fd).collect();
-        let (Shape::Pairs(crowd), Start::Crowd(connect)) = (workload.shape(), adapter.start) else {
+        let (Shape::Pairs(crowd), Start::Crowd(connect)) = (workload.shape, adapter.start) else {
             return Err("not a contender that lends".into());
         };
         let start = monotonic() + 50_000_000;
@@ -183,24 +184,33 @@ pub(crate) mod tests {
         outcome
     }
 
+    const PAIRS: [Workload; 6] = [
+        Workload::PAIRS_1,
+        Workload::PAIRS_2,
+        Workload::PAIRS_8,
+        Workload::PAIRS_1_OF_16,
+        Workload::PAIRS_2_OF_16,
+        Workload::PAIRS_8_OF_16,
+    ];
+
     #[test]
     fn no_contender_lends_a_block_twice() {
         for adapter in adapters::TABLE.iter().filter(|adapter| matches!(adapter.start, Start::Crowd(_))) {
-            for &workload in adapter.workloads {
+            for workload in PAIRS.into_iter().filter(|workload| (adapter.carries)(*workload)) {
                 check(adapter.name, workload)
-                    .unwrap_or_else(|error| panic!("{}/{}: {error}", adapter.name, workload.name()));
+                    .unwrap_or_else(|error| panic!("{}/{}: {error}", adapter.name, workload));
             }
         }
     }
 
-    /// Lends the same block to everybody.
-    struct Careless(Box<[AtomicU64; BLOCK / 8]>);
+    /// Lends the same block to everybody. It is never freed: marks stay in it, which `malloc` would hand to the test above.
+    struct Careless(&'static [AtomicU64; BLOCK / 8]);
 
     impl Lender for Careless {
         type Held<'a> = ();
 
         fn connect(_link: &Link, _number: usize) -> Result<Self> {
-            Ok(Careless(Box::new([const { AtomicU64::new(0) }; BLOCK / 8])))
+            Ok(Careless(Box::leak(Box::new([const { AtomicU64::new(0) }; BLOCK / 8]))))
         }
 
         fn acquire(&self) -> Result<()> {
@@ -218,7 +228,12 @@ pub(crate) mod tests {
 
     #[test]
     fn the_check_notices_a_block_that_is_lent_twice() {
-        let link = Link { label: String::new(), workload: Workload::Pairs1Of16, fds: Vec::new() };
+        let link = Link {
+            contender: String::new(),
+            label: String::new(),
+            workload: Workload::PAIRS_1_OF_16,
+            fds: Vec::new(),
+        };
         let careless = Careless::connect(&link, 0).expect("connected");
         let mut blocks = pair_loop(careless, link.workload, 0).expect("a loop");
         let span = Span { start: 0, end: u64::MAX };

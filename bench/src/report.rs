@@ -1,21 +1,72 @@
-//! What was measured, as tables for people and as JSON for programs.
+//! Measuring every row of `ipcx-bench`, and what was measured as tables for people and as JSON for programs.
+
+use std::time::Duration;
+
+use serde_json::{json, Value};
 
 use crate::artifact::{Artifact, SIZE_LIMIT};
 use crate::host::Host;
-use crate::json::Json;
-use crate::rows::{Measure, Target};
-use crate::schedule::{Group, Measured, Plan};
+use crate::rows::{self, Measure, Row, Target};
+use crate::schedule::{Measured, Missing, Session, Setup};
 use crate::startup::Startup;
 use crate::stats::Spread;
+use crate::table::Table;
 use crate::workload::Shape;
+use crate::{progress, Result};
+
+/// One group: its name, its rows, and its cases as measured.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// The group's name.
+    pub name: &'static str,
+    /// The comparisons to make.
+    pub rows: Vec<Row>,
+    /// The cases, each once.
+    pub cases: Vec<Measured>,
+}
+
+/// Measures the rows that `only` selects, all groups in each round.
+///
+/// # Errors
+/// If the run is to end.
+pub fn measure(only: &str, rounds: u32, setup: &Setup) -> Result<Vec<Group>> {
+    let selected = rows::selected(only);
+    let cases: usize = selected.iter().map(|(_, rows)| rows::cases(rows).len()).sum();
+    let bar = progress::bar(cases + rounds as usize);
+    let mut groups = Vec::new();
+    for (name, rows) in selected {
+        let mut session = Session::default();
+        for case in rows::cases(&rows) {
+            bar.set_message(case.to_string());
+            session.add(case, setup)?;
+            bar.inc(1);
+        }
+        groups.push((name, rows, session));
+    }
+    for round in 0..rounds {
+        bar.set_message(format!("round {} of {rounds}", round + 1));
+        for (_, _, session) in &mut groups {
+            session.round(round as usize, setup.round)?;
+        }
+        bar.inc(1);
+    }
+    for (_, _, session) in &mut groups {
+        session.sample(setup.round)?;
+    }
+    let groups =
+        groups.into_iter().map(|(name, rows, session)| Group { name, rows, cases: session.finish() });
+    Ok(groups.collect())
+}
 
 /// Everything that a run found.
 #[derive(Clone, Debug)]
 pub struct Report {
     /// The machine.
     pub host: Host,
-    /// What was asked for.
-    pub plan: Plan,
+    /// Rounds of every case.
+    pub rounds: u32,
+    /// The length of one.
+    pub round: Duration,
     /// Comparisons and cases.
     pub groups: Vec<Group>,
     /// What beginning takes.
@@ -34,13 +85,6 @@ struct Figure {
     verdict: &'static str,
 }
 
-/// A table: a title, column heads, and cells.
-struct Table {
-    title: String,
-    heads: Vec<&'static str>,
-    cells: Vec<Vec<String>>,
-}
-
 impl Report {
     /// How many figures fall short of their target.
     pub fn shortfalls(&self) -> usize {
@@ -49,7 +93,8 @@ impl Report {
 
     /// The tables as plain text.
     pub fn plain(&self) -> String {
-        let tables = self.tables().iter().map(Table::plain).collect::<Vec<_>>().join("\n");
+        let plain = |table: &Table| format!("{}\n{}", table.title, table.plain(None));
+        let tables = self.tables().iter().map(plain).collect::<Vec<_>>().join("\n");
         format!("{}\n{}\n\n{tables}", self.host.line(), self.method())
     }
 
@@ -62,15 +107,15 @@ impl Report {
     fn method(&self) -> String {
         format!(
             "{} rounds of {} ms per case, alternated A B B A; ratios within a round: median (p10-p90)",
-            self.plan.rounds,
-            self.plan.round.as_millis()
+            self.rounds,
+            self.round.as_millis()
         )
     }
 
     fn tables(&self) -> Vec<Table> {
         let mut tables = vec![Table {
             title: "Figures and targets".to_owned(),
-            heads: vec!["figure", "value", "p10-p90", "target", ""],
+            heads: ["figure", "value", "p10-p90", "target", ""].map(str::to_owned).to_vec(),
             cells: self
                 .figures()
                 .into_iter()
@@ -80,7 +125,9 @@ impl Report {
         for group in &self.groups {
             tables.push(Table {
                 title: format!("Measured: {}", group.name),
-                heads: vec!["case", "ns each", "p10-p90", "rate", "single round trips p50/p90/p99/p99.9"],
+                heads: ["case", "ns each", "p10-p90", "rate", "single round trips p50/p90/p99/p99.9"]
+                    .map(str::to_owned)
+                    .to_vec(),
                 cells: group.cases.iter().map(case_cells).collect(),
             });
         }
@@ -116,30 +163,24 @@ impl Report {
     }
 
     /// Everything, as JSON.
-    pub fn json(&self) -> Json {
+    pub fn json(&self) -> Value {
         let figures = self.figures().into_iter().map(|f| {
-            Json::Object(vec![
-                ("what", Json::text(f.what)),
-                ("value", Json::text(f.figure)),
-                ("spread", Json::text(f.spread)),
-                ("target", Json::text(f.target)),
-                ("verdict", Json::text(f.verdict)),
-            ])
+            json!({"what": f.what, "value": f.figure, "spread": f.spread, "target": f.target, "verdict": f.verdict})
         });
         let cases = self.groups.iter().flat_map(|group| &group.cases).map(case_json);
-        Json::Object(vec![
-            ("cpu", Json::text(&self.host.cpu)),
-            ("cpus", (self.host.cpus.len() as u64).into()),
-            ("virtual_machine", Json::text(self.host.virtual_machine)),
-            ("kernel", Json::text(&self.host.kernel)),
-            ("pinned", Json::list(self.host.pinned.map(|cpu| cpu as u64))),
-            ("rounds", (self.plan.rounds as u64).into()),
-            ("round_ms", (self.plan.round.as_millis() as u64).into()),
-            ("figures", Json::List(figures.collect())),
-            ("cases", Json::List(cases.collect())),
-            ("startups", Json::List(self.startups.iter().map(startup_json).collect())),
-            ("library", self.artifact.as_ref().map_or(Json::Null, artifact_json)),
-        ])
+        json!({
+            "cpu": self.host.cpu,
+            "cpus": self.host.cpus.len(),
+            "virtual_machine": self.host.virtual_machine,
+            "kernel": self.host.kernel,
+            "pinned": self.host.pinned,
+            "rounds": self.rounds,
+            "round_ms": self.round.as_millis() as u64,
+            "figures": figures.collect::<Vec<_>>(),
+            "cases": cases.collect::<Vec<_>>(),
+            "startups": self.startups.iter().map(startup_json).collect::<Vec<_>>(),
+            "library": self.artifact.as_ref().map(artifact_json),
+        })
     }
 }
 
@@ -153,18 +194,22 @@ fn ratios(group: &Group) -> Vec<Figure> {
             Measure::Rate => format!("{}: {}, rate over {}", group.name, row.subject, row.base),
             Measure::Each => format!("{}: {}, ns", group.name, row.subject),
         };
-        figures.push(match row.ratio(&subject.rounds, &base.rounds) {
+        figures.push(match row.measure.ratio(&subject.rounds, &base.rounds) {
             Some(spread) => figure(what, spread, row.target, 3),
             None => Figure {
                 what,
                 figure: "-".to_owned(),
-                spread: subject.missing.clone().or_else(|| base.missing.clone()).unwrap_or_default(),
+                spread: reason(subject.missing.as_ref().or(base.missing.as_ref())),
                 target: row.target.to_string(),
                 verdict: if row.target == Target::None { "" } else { "not measured" },
             },
         });
     }
     figures
+}
+
+fn reason(missing: Option<&Missing>) -> String {
+    missing.map_or("", Missing::reason).to_owned()
 }
 
 fn figure(what: String, spread: Spread, target: Target, digits: usize) -> Figure {
@@ -184,14 +229,14 @@ fn exact(what: String, value: f64, target: Target) -> Figure {
 
 fn case_cells(measured: &Measured) -> Vec<String> {
     let Some(spread) = Spread::of(measured.rounds.iter().copied()) else {
-        let why = measured.missing.clone().unwrap_or_default();
+        let why = reason(measured.missing.as_ref());
         return vec![measured.case.to_string(), "-".to_owned(), why, String::new(), String::new()];
     };
-    let rate = match measured.case.workload.shape() {
+    let rate = match measured.case.workload.shape {
         Shape::RoundTrip | Shape::InPlace => String::new(),
         Shape::Pairs(_) | Shape::OneWayInPlace => format!("{:.2} M/s", 1e3 / spread.median),
         Shape::OneWay | Shape::Batch => {
-            let gigabytes = measured.case.workload.size() as f64 / spread.median;
+            let gigabytes = measured.case.workload.size as f64 / spread.median;
             format!("{:.2} M/s, {gigabytes:.2} GB/s", 1e3 / spread.median)
         }
     };
@@ -213,65 +258,32 @@ fn nanos(ns: f64) -> String {
     }
 }
 
-fn case_json(measured: &Measured) -> Json {
+fn case_json(measured: &Measured) -> Value {
     let spread = Spread::of(measured.rounds.iter().copied());
-    let part = |part: fn(Spread) -> f64| spread.map_or(Json::Null, |spread| part(spread).into());
-    Json::Object(vec![
-        ("contender", Json::text(measured.case.contender)),
-        ("workload", Json::text(measured.case.workload.name())),
-        ("about", Json::text(measured.about)),
-        ("ns_median", part(|s| s.median)),
-        ("ns_p10", part(|s| s.p10)),
-        ("ns_p90", part(|s| s.p90)),
-        ("ns_rounds", Json::list(measured.rounds.iter().copied())),
-        ("single_p50_p90_p99_p999_max", Json::list(measured.percentiles.iter().copied())),
-        ("missing", measured.missing.as_ref().map_or(Json::Null, Json::text)),
-    ])
+    json!({
+        "contender": measured.case.contender,
+        "workload": measured.case.workload.to_string(),
+        "about": measured.about,
+        "ns_median": spread.map(|s| s.median),
+        "ns_p10": spread.map(|s| s.p10),
+        "ns_p90": spread.map(|s| s.p90),
+        "ns_rounds": measured.rounds,
+        "single_p50_p90_p99_p999_max": measured.percentiles,
+        "missing": measured.missing.as_ref().map(Missing::reason),
+    })
 }
 
-fn startup_json(startup: &Startup) -> Json {
-    Json::Object(vec![
-        ("contender", Json::text(&startup.contender)),
-        ("about", Json::text(&startup.about)),
-        ("us_median", startup.micros.median.into()),
-        ("us_p10", startup.micros.p10.into()),
-        ("us_p90", startup.micros.p90.into()),
-        ("files", (startup.files as u64).into()),
-    ])
+fn startup_json(startup: &Startup) -> Value {
+    json!({
+        "contender": startup.contender,
+        "about": startup.about,
+        "us_median": startup.micros.median,
+        "us_p10": startup.micros.p10,
+        "us_p90": startup.micros.p90,
+        "files": startup.files,
+    })
 }
 
-fn artifact_json(artifact: &Artifact) -> Json {
-    Json::Object(vec![
-        ("stripped_bytes", artifact.stripped.into()),
-        ("needed", Json::List(artifact.needed.iter().map(Json::text).collect())),
-    ])
-}
-
-impl Table {
-    fn plain(&self) -> String {
-        let mut widths: Vec<usize> = self.heads.iter().map(|head| head.chars().count()).collect();
-        for row in &self.cells {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.chars().count());
-            }
-        }
-        let line = |cells: Vec<&str>| {
-            let padded = cells.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}"));
-            format!("  {}\n", padded.collect::<Vec<_>>().join("  ").trim_end())
-        };
-        let mut text = format!("{}\n{}", self.title, line(self.heads.clone()));
-        for row in &self.cells {
-            text += &line(row.iter().map(String::as_str).collect());
-        }
-        text
-    }
-
-    fn markdown(&self) -> String {
-        let rule = vec!["---"; self.heads.len()].join("|");
-        let mut text = format!("### {}\n\n| {} |\n|{rule}|\n", self.title, self.heads.join(" | "));
-        for row in &self.cells {
-            text += &format!("| {} |\n", row.join(" | "));
-        }
-        text
-    }
+fn artifact_json(artifact: &Artifact) -> Value {
+    json!({"stripped_bytes": artifact.stripped, "needed": artifact.needed})
 }

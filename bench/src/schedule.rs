@@ -1,29 +1,51 @@
 //! The order of things: check, warm up, calibrate, then rounds in A B B A order.
 //!
-//! In even rounds the cases of a group run first to last, in odd rounds last to first, so that a drift of
+//! In even rounds the cases of a session run first to last, in odd rounds last to first, so that a drift of
 //! the machine falls on all of them alike. A ratio is taken between two cases of the same round.
+//!
+//! A case that fails is over, with its reason, and the others go on. Only Ctrl-C ends a session.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::adapters::{self, Adapter};
-use crate::host::Host;
+use crate::adapters::{self, Adapter, Start};
 use crate::pair::Pair;
-use crate::rows::{self, Case, Row};
-use crate::workload::{Shape, BATCH};
+use crate::rows::Case;
+use crate::stats::Spread;
+use crate::workload::{Shape, Workload, BATCH};
 use crate::{signals, Error, Result};
 
-/// How much to measure.
+/// Where cases run.
 #[derive(Clone, Debug)]
-pub struct Plan {
-    /// Rounds of every case.
-    pub rounds: usize,
-    /// How long a round is to take.
-    pub round: Duration,
-    /// Which rows: a part of a name, or nothing for all.
-    pub only: String,
+pub struct Setup {
+    /// The CPUs of the near and the far side.
+    pub pinned: [usize; 2],
     /// The folder with contenders written in other languages.
     pub programs: PathBuf,
+    /// Unique among all runs on this machine; fit for a file name.
+    pub label: String,
+    /// How long each of the two laps before timing may take.
+    pub warm_up: Duration,
+    /// How long a round is to take.
+    pub round: Duration,
+}
+
+/// Why a case has no figures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// It is not in this build, or makes no sense.
+    Absent(String),
+    /// It failed.
+    Failed(String),
+}
+
+impl Missing {
+    /// The reason.
+    pub fn reason(&self) -> &str {
+        match self {
+            Missing::Absent(reason) | Missing::Failed(reason) => reason,
+        }
+    }
 }
 
 /// What was measured of one case.
@@ -35,107 +57,142 @@ pub struct Measured {
     pub about: &'static str,
     /// Nanoseconds per message or round trip, one entry per round.
     pub rounds: Vec<f64>,
-    /// Percentiles of single round trips, in nanoseconds; empty where messages go one way.
+    /// How many round trips were timed one by one.
+    pub samples: u64,
+    /// Their percentiles in nanoseconds: 50, 90, 99, 99.9 and the maximum; empty where messages go one way.
     pub percentiles: Vec<u64>,
     /// Why there is nothing, if there is nothing.
-    pub missing: Option<String>,
+    pub missing: Option<Missing>,
 }
 
-/// One group: its name, its rows, and its cases as measured.
-#[derive(Clone, Debug)]
-pub struct Group {
-    /// The group's name.
-    pub name: &'static str,
-    /// The comparisons to make.
-    pub rows: Vec<Row>,
-    /// The cases, each once.
-    pub cases: Vec<Measured>,
+impl Measured {
+    /// A case that has not been measured, yet or at all.
+    pub fn nothing(case: Case, missing: Option<Missing>) -> Measured {
+        let about = adapters::find(case.contender).map_or("", |adapter| adapter.about);
+        Measured { case, about, rounds: Vec::new(), samples: 0, percentiles: Vec::new(), missing }
+    }
 }
 
-/// A case whose workers are up.
+/// Cases that are measured next to each other.
+#[derive(Default)]
+pub struct Session {
+    live: Vec<Live>,
+}
+
+/// A case, and its workers if they are up.
 struct Live {
     measured: Measured,
     pair: Option<Pair>,
-    count: u64,
+    /// Nanoseconds per message when it was last looked at.
+    each: f64,
 }
 
-/// Measures everything that `plan` selects.
-pub fn run(plan: &Plan, host: &Host, run_label: &str) -> Result<Vec<Group>> {
-    let mut groups = Vec::new();
-    for (name, rows) in rows::selected(&plan.only) {
-        let mut live = Vec::new();
-        for case in rows::cases(&rows) {
+impl Session {
+    /// Starts a case's workers, checks them and finds out how long a message takes.
+    ///
+    /// # Errors
+    /// If the run is to end; a case that cannot be measured says why in what is measured of it.
+    pub fn add(&mut self, case: Case, setup: &Setup) -> Result<()> {
+        let missing = match adapters::find(case.contender) {
+            None => Some("no such contender".to_owned()),
+            Some(adapter) => absence(adapter, case.workload, setup),
+        };
+        let measured = Measured::nothing(case, missing.map(Missing::Absent));
+        let mut live = Live { measured, pair: None, each: 0.0 };
+        if live.measured.missing.is_none() {
+            let started = start(case, setup).map(|(pair, each)| (live.pair, live.each) = (Some(pair), each));
+            live.note(started)?;
+        }
+        self.live.push(live);
+        Ok(())
+    }
+
+    /// A case that is not to be measured, with its reason.
+    pub fn leave_out(&mut self, case: Case, reason: &str) {
+        let missing = Some(Missing::Absent(reason.to_owned()));
+        self.live.push(Live { measured: Measured::nothing(case, missing), pair: None, each: 0.0 });
+    }
+
+    /// How many cases have workers.
+    pub fn running(&self) -> usize {
+        self.live.iter().filter(|live| live.pair.is_some()).count()
+    }
+
+    /// One round of every case. Each sets the count of its next, so that rounds keep their length when the
+    /// machine changes its speed.
+    ///
+    /// # Errors
+    /// If the run is to end.
+    pub fn round(&mut self, number: usize, length: Duration) -> Result<()> {
+        let mut order: Vec<&mut Live> = self.live.iter_mut().collect();
+        if number % 2 == 1 {
+            order.reverse();
+        }
+        for live in order {
             signals::check()?;
-            eprintln!("  {name}: {case}");
-            live.push(start(case, plan, host, &format!("{run_label}-{}", label_part(case)))?);
+            let Some(pair) = &mut live.pair else { continue };
+            let outcome = if let Shape::Pairs(_) = live.measured.case.workload.shape {
+                pair.crowd_round("pairs", length / PART_OF_ROUND)
+            } else {
+                pair.round("run", filling(length, live.each))
+            };
+            let noted = outcome.map(|outcome| {
+                live.measured.rounds.push(outcome.each);
+                live.each = outcome.each;
+            });
+            live.note(noted)?;
         }
-        groups.push((name, rows, live));
+        Ok(())
     }
-    for round in 0..plan.rounds {
-        eprint!("\r  round {} of {} ", round + 1, plan.rounds);
-        for (_, _, live) in &mut groups {
-            run_group(live, round, plan.round)?;
+
+    /// One more round, in which each round trip is timed by itself.
+    ///
+    /// # Errors
+    /// If the run is to end.
+    pub fn sample(&mut self, length: Duration) -> Result<()> {
+        for live in &mut self.live {
+            signals::check()?;
+            let (Some(pair), true) = (&mut live.pair, live.measured.case.workload.returns()) else {
+                continue;
+            };
+            let each = Spread::of(live.measured.rounds.iter().copied()).map_or(live.each, |each| each.median);
+            let count = filling(length, each);
+            let outcome = pair.round("sample", count);
+            let noted = outcome.map(|outcome| {
+                live.measured.percentiles = outcome.percentiles;
+                live.measured.samples = count;
+            });
+            live.note(noted)?;
         }
+        Ok(())
     }
-    eprintln!();
-    for live in groups.iter_mut().flat_map(|(_, _, live)| live) {
-        sample(live)?;
+
+    /// What was measured. Ends the workers.
+    pub fn finish(self) -> Vec<Measured> {
+        self.live.into_iter().map(|live| live.measured).collect()
     }
-    let finished = groups.into_iter().map(|(name, rows, live)| Group {
-        name,
-        rows,
-        cases: live.into_iter().map(|live| live.measured).collect(),
-    });
-    Ok(finished.collect())
 }
 
-fn label_part(case: Case) -> String {
-    format!("{}-{}", case.contender, case.workload.name())
-}
-
-/// Starts a case's workers, checks them and finds out how many messages fill a round. A contender that
-/// is not in this build is noted; one that fails ends the run.
-fn start(case: Case, plan: &Plan, host: &Host, label: &str) -> Result<Live> {
-    let mut live = Live {
-        measured: Measured {
-            case,
-            about: "",
-            rounds: Vec::new(),
-            percentiles: Vec::new(),
-            missing: Some("no such contender".to_owned()),
-        },
-        pair: None,
-        count: 0,
-    };
-    let Some(adapter) = adapters::find(case.contender) else { return Ok(live) };
-    live.measured.about = adapter.about;
-    live.measured.missing = absence(adapter, plan);
-    if live.measured.missing.is_some() {
-        return Ok(live);
-    }
-    if !adapter.workloads.contains(&case.workload) {
-        return Err(Error(format!("{case}: the contender cannot carry this")));
-    }
-    let name = |error: Error| Error(format!("{case}: {error}"));
-    let mut pair = Pair::start(adapter, case.workload, label, host.pinned, &plan.programs).map_err(name)?;
-    if let Shape::Pairs(_) = case.workload.shape() {
-        // No block is lent twice, and every page has been touched.
-        for verb in ["check-pairs", "pairs"] {
-            pair.crowd_round(verb, plan.round / PART_OF_ROUND).map_err(name)?;
+impl Live {
+    /// Ends a case that failed; passes on that the run is to end.
+    fn note(&mut self, outcome: Result<()>) -> Result<()> {
+        if let Err(error) = outcome {
+            signals::check()?;
+            self.pair = None;
+            self.measured.rounds.clear();
+            self.measured.missing = Some(Missing::Failed(error.to_string()));
         }
-    } else {
-        live.count = calibrate(&mut pair, case, plan.round).map_err(name)?;
+        Ok(())
     }
-    live.pair = Some(pair);
-    Ok(live)
 }
 
-fn absence(adapter: &Adapter, plan: &Plan) -> Option<String> {
+fn absence(adapter: &Adapter, workload: Workload, setup: &Setup) -> Option<String> {
     match adapter.start {
-        adapters::Start::Absent(remedy) => Some(remedy.to_owned()),
-        adapters::Start::Program(name) if !plan.programs.join(name).exists() => {
+        Start::Absent(remedy) => Some(remedy.to_owned()),
+        Start::Program(name) if !setup.programs.join(name).exists() => {
             Some(format!("{name} has not been built"))
         }
+        _ if !(adapter.carries)(workload) => Some("the contender cannot carry this".to_owned()),
         _ => None,
     }
 }
@@ -143,57 +200,72 @@ fn absence(adapter: &Adapter, plan: &Plan) -> Option<String> {
 /// Processes that acquire and release do so for this part of a round: their pairs are short, and the cases many.
 const PART_OF_ROUND: u32 = 3;
 
-/// Carries at least two laps, every byte checked, then finds the count that fills a round.
-fn calibrate(pair: &mut Pair, case: Case, round: Duration) -> Result<u64> {
-    let lap = case.workload.lap();
-    pair.round("check", lap)?;
-    let mut count = lap;
-    loop {
-        let each = pair.round("run", count)?.each;
-        let fits = round.as_nanos() as f64 / each;
-        // A trial of a fifth of a round is long enough to trust.
-        if count as f64 * 5.0 >= fits {
-            return Ok(filling(round, each));
+fn start(case: Case, setup: &Setup) -> Result<(Pair, f64)> {
+    let adapter = adapters::find(case.contender).ok_or("no such contender")?;
+    let label = format!("{}-{case}", setup.label).replace('/', "-");
+    let mut pair = Pair::start(adapter, case.workload, &label, setup.pinned, &setup.programs)?;
+    if let Shape::Pairs(_) = case.workload.shape {
+        // No block is lent twice, and every page has been touched.
+        for verb in ["check-pairs", "pairs"] {
+            pair.crowd_round(verb, setup.round / PART_OF_ROUND)?;
         }
-        count = (count * 4).min(fits as u64 / 2).next_multiple_of(64);
+        return Ok((pair, 0.0));
     }
+    let each = calibrate(&mut pair, case.workload, setup)?;
+    Ok((pair, each))
 }
 
-/// How many messages fill a round if each takes `each` nanoseconds: whole batches.
-fn filling(round: Duration, each: f64) -> u64 {
-    ((round.as_nanos() as f64 / each) as u64).next_multiple_of(BATCH as u64)
+/// Carries two laps, or as much as there is time for: one with every byte checked. Then finds out how long a message takes.
+fn calibrate(pair: &mut Pair, workload: Workload, setup: &Setup) -> Result<f64> {
+    let mut each = pair.round("check", BATCH as u64)?.each;
+    let mut count = BATCH as u64;
+    for verb in ["check", "run"] {
+        count = workload.lap().min(filling(setup.warm_up, each));
+        each = pair.round(verb, count)?.each;
+    }
+    // A trial of a fifth of a round is long enough to trust.
+    let fits = |each: f64| setup.round.as_nanos() as f64 / each;
+    while (count as f64) * 5.0 < fits(each) {
+        count = (count * 4).min(fits(each) as u64 / 2).next_multiple_of(BATCH as u64);
+        each = pair.round("run", count)?.each;
+    }
+    Ok(each)
 }
 
-/// One round of every case. Each sets the count of its next, so that rounds keep their length when the
-/// machine changes its speed.
-fn run_group(live: &mut [Live], round: usize, length: Duration) -> Result<()> {
-    let mut order: Vec<usize> = (0..live.len()).collect();
-    if round % 2 == 1 {
-        order.reverse();
-    }
-    for index in order {
-        signals::check()?;
-        let live = &mut live[index];
-        if let Some(pair) = &mut live.pair {
-            let name = |error: Error| Error(format!("{}: {error}", live.measured.case));
-            let each = if let Shape::Pairs(_) = live.measured.case.workload.shape() {
-                pair.crowd_round("pairs", length / PART_OF_ROUND).map_err(name)?.each
-            } else {
-                pair.round("run", live.count).map_err(name)?.each
-            };
-            live.measured.rounds.push(each);
-            live.count = filling(length, each);
-        }
-    }
-    Ok(())
+/// How many messages take `length` if each takes `each` nanoseconds: whole batches, one at least.
+fn filling(length: Duration, each: f64) -> u64 {
+    ((length.as_nanos() as f64 / each) as u64).max(1).next_multiple_of(BATCH as u64)
 }
 
-/// One more round in which each round trip is timed by itself.
-fn sample(live: &mut Live) -> Result<()> {
-    if let (Some(pair), Shape::RoundTrip | Shape::InPlace) =
-        (&mut live.pair, live.measured.case.workload.shape())
-    {
-        live.measured.percentiles = pair.round("sample", live.count)?.percentiles;
+/// The error of a run whose cases failed.
+pub fn failures<'a>(measured: impl IntoIterator<Item = &'a Measured>) -> Result<()> {
+    let failed = measured.into_iter().filter_map(|measured| match &measured.missing {
+        Some(Missing::Failed(reason)) => Some(format!("{}: {reason}", measured.case)),
+        _ => None,
+    });
+    let failed: Vec<String> = failed.collect();
+    if failed.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    Err(Error(failed.join("\n")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_is_filled_with_whole_batches_and_never_empty() {
+        assert_eq!(filling(Duration::from_micros(100), 100.0), 1024);
+        assert_eq!(filling(Duration::from_micros(100), 1e9), BATCH as u64);
+    }
+
+    #[test]
+    fn only_what_failed_is_a_failure() {
+        let case = Case { contender: "ring", workload: Workload::ROUND_TRIP_64 };
+        let absent = Measured::nothing(case, Some(Missing::Absent("not built".to_owned())));
+        let failed = Measured::nothing(case, Some(Missing::Failed("no room".to_owned())));
+        assert!(failures([&absent]).is_ok());
+        assert_eq!(failures([&absent, &failed]).unwrap_err().to_string(), "ring/round-trip-64: no room");
+    }
 }

@@ -28,8 +28,10 @@ use crate::endpoint::{Link, Side};
 use crate::loops::{MessageLoop, Span};
 use crate::pairs::PairLoop;
 use crate::payload::Care;
-use crate::workload::Workload;
 use crate::{host, signals, Error, Result};
+
+/// What the first argument of a worker is, whichever program it is; the others follow.
+pub const SUBCOMMAND: &str = "worker";
 
 /// Seconds after which a round that hangs ends the worker.
 const ROUND_LIMIT: libc::c_uint = 60;
@@ -109,9 +111,9 @@ pub fn main(arguments: &[String]) -> Result<()> {
 pub fn arguments(adapter: &Adapter, link: &Link, place: Place, cpus: &[usize]) -> Vec<String> {
     let list = |numbers: Vec<String>| if numbers.is_empty() { "-".to_owned() } else { numbers.join(",") };
     vec![
-        "worker".to_owned(),
+        SUBCOMMAND.to_owned(),
         adapter.name.to_owned(),
-        link.workload.name().to_owned(),
+        link.workload.to_string(),
         place.to_string(),
         list(cpus.iter().map(ToString::to_string).collect()),
         link.label.clone(),
@@ -121,13 +123,14 @@ pub fn arguments(adapter: &Adapter, link: &Link, place: Place, cpus: &[usize]) -
 
 fn orders(arguments: &[String]) -> Result<Orders> {
     let [adapter, workload, place, cpus, label, fds] = arguments else {
-        return Err("usage: ipcx-bench worker ADAPTER WORKLOAD PLACE CPUS LABEL FDS".into());
+        return Err("usage: worker ADAPTER WORKLOAD PLACE CPUS LABEL FDS".into());
     };
     Ok(Orders {
         adapter: adapters::find(adapter).ok_or("no such contender")?,
         link: Link {
+            contender: adapter.clone(),
             label: label.clone(),
-            workload: Workload::from_name(workload).ok_or("no such workload")?,
+            workload: workload.parse()?,
             fds: numbers(fds)?,
         },
         place: place.parse()?,
@@ -188,7 +191,7 @@ fn both_sides(orders: &Orders, connect: ConnectThreads) -> Result<()> {
     let (orders_out, orders_in) = mpsc::channel::<(u64, Care)>();
     let (answers_out, answers_in) = mpsc::channel::<Option<Result<Span>>>();
     let thread = std::thread::spawn(move || {
-        let mut far = host::pin(far_cpu).map(|()| far()).expect("pinned to the far CPU");
+        let mut far = host::pin(far_cpu).and_then(|()| far()).expect("pinned to the far CPU");
         while let Ok((count, care)) = orders_in.recv() {
             let _near_ended = answers_out.send(None);
             let _near_ended = answers_out.send(Some(far.run(count, care)));

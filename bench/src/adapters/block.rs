@@ -24,22 +24,23 @@ fn names(link: &Link) -> [String; 3] {
     ["pool", "there", "back"].map(|part| format!("{}-{part}", link.label))
 }
 
-fn segment() -> SegmentOptions {
-    SegmentOptions { wait: WaitStrategy::Spin, ..SegmentOptions::default() }
+fn segment(link: &Link) -> SegmentOptions {
+    let wait = if link.workload.blocks() { WaitStrategy::Block } else { WaitStrategy::Spin };
+    SegmentOptions { wait, ..SegmentOptions::default() }
 }
 
 fn pool(link: &Link, side: Side, name: &str) -> Result<Pool> {
     if side == Side::Near {
-        let block_size = link.workload.size() as u64;
-        let options = PoolOptions { block_size, segment: segment(), ..PoolOptions::default() };
+        let block_size = link.workload.size as u64;
+        let options = PoolOptions { block_size, segment: segment(link), ..PoolOptions::default() };
         return Pool::create(name, &options).map_err(while_doing("create"));
     }
     Pool::attach(name).map_err(while_doing("attach"))
 }
 
-fn ring(side: Side, name: &str) -> Result<Ring> {
+fn ring(link: &Link, side: Side, name: &str) -> Result<Ring> {
     if side == Side::Near {
-        let options = RingOptions { segment: segment(), ..RingOptions::default() };
+        let options = RingOptions { segment: segment(link), ..RingOptions::default() };
         return Ring::create(name, &options).map_err(while_doing("create"));
     }
     Ring::attach(name).map_err(while_doing("attach"))
@@ -49,7 +50,7 @@ impl<const BACK: bool> Endpoint for BlockEnd<BACK> {
     fn connect(link: &Link, side: Side) -> Result<Self> {
         let [pool_name, there, back] = names(link);
         let pool = pool(link, side, &pool_name)?;
-        let (there, back) = (ring(side, &there)?, ring(side, &back)?);
+        let (there, back) = (ring(link, side, &there)?, ring(link, side, &back)?);
         let (out, inward) = if side == Side::Near { (there, back) } else { (back, there) };
         let end = BlockEnd {
             out: out.producer().map_err(while_doing("producer"))?,
@@ -64,28 +65,27 @@ impl<const BACK: bool> Endpoint for BlockEnd<BACK> {
     }
 
     #[inline(always)]
-    fn send_in_place(&mut self, size: usize, number: u64) -> Result<()> {
+    fn send_in_place(&mut self, size: usize, head: &[u8]) -> Result<()> {
         let mut block: Block<'_> = match self.arrived.take() {
             Some(id) => self.pool.block(id).map_err(while_doing("block"))?,
             None => self.pool.acquire().map_err(while_doing("acquire"))?,
         };
-        block.write_at(0, &number.to_ne_bytes()).map_err(while_doing("write_at"))?;
+        block.write_at(0, head).map_err(while_doing("write_at"))?;
         block.set_len(size).map_err(while_doing("set_len"))?;
         self.out.send_block(block).map_err(while_doing("send_block"))
     }
 
     #[inline(always)]
-    fn recv_in_place(&mut self) -> Result<(usize, u64)> {
+    fn recv_in_place(&mut self, head: &mut [u8]) -> Result<usize> {
         let block = self.inward.recv_block(&self.pool).map_err(while_doing("recv_block"))?;
-        let mut number = [0; 8];
-        block.read_at(0, &mut number).map_err(while_doing("read_at"))?;
+        block.read_at(0, head).map_err(while_doing("read_at"))?;
         let len = block.len();
         if BACK {
             self.arrived = Some(block.into_id());
         } else {
             block.release();
         }
-        Ok((len, u64::from_ne_bytes(number)))
+        Ok(len)
     }
 
     fn cleanup(link: &Link) {

@@ -15,13 +15,13 @@ use crate::{while_doing, Result};
 const VALUE: usize = 64;
 
 fn options(link: &Link) -> BufferOptions {
-    let wait = match link.workload.shape() {
+    let wait = match link.workload.shape {
         Shape::Pairs(_) => WaitStrategy::Balanced, // the default
         _ if link.workload.blocks() => WaitStrategy::Block,
         _ => WaitStrategy::Spin,
     };
     let segment = SegmentOptions { wait, ..SegmentOptions::default() };
-    BufferOptions { capacity: link.workload.size() as u64, segment }
+    BufferOptions { capacity: link.workload.size as u64, segment }
 }
 
 /// One end: writes one buffer and waits for versions of the other.
@@ -61,7 +61,7 @@ impl Endpoint for BufferEnd {
         let [there, back] = names(link);
         let (there, back) = (buffer(link, near, !near, &there)?, buffer(link, near, !near, &back)?);
         let (out, inward) = if near { (there, back) } else { (back, there) };
-        Ok(BufferEnd { out, inward, seen: 0, size: std::hint::black_box(link.workload.size()) })
+        Ok(BufferEnd { out, inward, seen: 0, size: std::hint::black_box(link.workload.size) })
     }
 
     #[inline(always)]
@@ -91,7 +91,7 @@ fn shared(link: &Link, number: usize) -> Result<Buffer> {
 }
 
 fn is_last(link: &Link, number: usize) -> bool {
-    matches!(link.workload.shape(), Shape::Pairs(crowd) if crowd.processes == number + 1)
+    matches!(link.workload.shape, Shape::Pairs(crowd) if crowd.processes == number + 1)
 }
 
 /// What whoever has the lock may touch.

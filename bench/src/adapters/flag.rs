@@ -1,8 +1,8 @@
 //! Floor: flag ping-pong. Each side spins on a word that the other one writes; nothing else is shared.
 //!
-//! Two placements of the 64-byte payload: in the flag's own cache line (the payload's first word, which
-//! differs for every message, *is* the flag, so that one line transfer carries everything), and in the
-//! line after the flag (two transfers, the least for any format that puts a header before 64 bytes).
+//! Two placements of the payload: from the flag's own cache line on (the payload's first word, which differs
+//! for every message, *is* the flag, so that one line transfer carries 64 bytes), and from the line after the
+//! flag on (for 64 bytes two transfers, the least for any format that puts a header before them).
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Release};
@@ -11,13 +11,16 @@ use crate::endpoint::{Endpoint, Link, Side};
 use crate::memory::{self, Mapping};
 use crate::{signals, Result};
 
-/// Bytes between the two directions: no line, and no pair of lines, is shared by both.
-const LANE: usize = 4096;
-const MESSAGE: usize = 64;
+/// Bytes of flag and payload, up to a whole page: no line, and no pair of lines, is shared by both directions.
+fn lane(link: &Link) -> usize {
+    (64 + link.workload.size).next_multiple_of(4096)
+}
 
 /// One end of the ping-pong; `NEXT_LINE` says where the payload lies.
 pub struct Flag<const NEXT_LINE: bool> {
     memory: Mapping,
+    /// Bytes in a message.
+    size: usize,
     out: usize,
     inward: usize,
     sent: u64,
@@ -31,32 +34,33 @@ impl<const NEXT_LINE: bool> Flag<NEXT_LINE> {
         unsafe { &*self.memory.start().add(lane).cast() }
     }
 
-    /// The bytes that follow the flag: a whole message in the next line, or all but the first word of it.
+    /// The bytes that follow the flag: a whole message in the next line, or all but its first word.
     #[inline(always)]
     fn body(&self, lane: usize) -> *mut u8 {
         let offset = if NEXT_LINE { 64 } else { 8 };
-        // SAFETY: inside the mapping: lane + 64 + MESSAGE <= 2 * LANE.
+        // SAFETY: inside the mapping, with all that follows: a lane has 64 bytes more than a message.
         unsafe { self.memory.start().add(lane + offset) }
     }
 }
 
 impl<const NEXT_LINE: bool> Endpoint for Flag<NEXT_LINE> {
-    fn prepare(_link: &Link) -> Result<Vec<OwnedFd>> {
-        Ok(vec![memory::create(2 * LANE)?])
+    fn prepare(link: &Link) -> Result<Vec<OwnedFd>> {
+        Ok(vec![memory::create(2 * lane(link))?])
     }
 
     fn connect(link: &Link, side: Side) -> Result<Self> {
-        let memory = Mapping::of(link.fds[0], 2 * LANE)?;
-        let (out, inward) = if side == Side::Near { (0, LANE) } else { (LANE, 0) };
-        Ok(Flag { memory, out, inward, sent: 0, last: 0 })
+        let lane = lane(link);
+        let memory = Mapping::of(link.fds[0], 2 * lane)?;
+        let (out, inward) = if side == Side::Near { (0, lane) } else { (lane, 0) };
+        Ok(Flag { memory, size: link.workload.size, out, inward, sent: 0, last: 0 })
     }
 
     #[inline(always)]
     fn send(&mut self, payload: &[u8]) -> Result<()> {
-        let payload: &[u8; MESSAGE] = payload.try_into().map_err(|_| "64 bytes only")?;
+        assert!(payload.len() == self.size);
         let (flag, body) = if NEXT_LINE {
             self.sent += 1;
-            (self.sent, &payload[..])
+            (self.sent, payload)
         } else {
             (u64::from_ne_bytes(payload[..8].try_into().expect("8 bytes")), &payload[8..])
         };
@@ -70,13 +74,13 @@ impl<const NEXT_LINE: bool> Endpoint for Flag<NEXT_LINE> {
 
     #[inline(always)]
     fn recv(&mut self, payload: &mut [u8]) -> Result<()> {
-        let payload: &mut [u8; MESSAGE] = payload.try_into().map_err(|_| "64 bytes only")?;
+        assert!(payload.len() == self.size);
         // Acquire: pairs with the release in `send`.
         let flag =
             signals::spin(|| Some(self.flag(self.inward).load(Acquire)).filter(|&now| now != self.last))?;
         self.last = flag;
         let body = if NEXT_LINE {
-            &mut payload[..]
+            payload
         } else {
             payload[..8].copy_from_slice(&flag.to_ne_bytes());
             &mut payload[8..]

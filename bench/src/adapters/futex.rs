@@ -8,15 +8,19 @@ use crate::endpoint::{Endpoint, Link, Side};
 use crate::memory::{self, Mapping};
 use crate::{signals, Result};
 
-/// Bytes between the two directions.
-const LANE: usize = 4096;
 /// Where the payload starts, after the futex word's line.
 const BODY: usize = 64;
-const MESSAGE: usize = 64;
+
+/// Bytes of one direction: whole pages.
+fn lane(link: &Link) -> usize {
+    (BODY + link.workload.size).next_multiple_of(4096)
+}
 
 /// One end of the ping-pong.
 pub struct Futex {
     memory: Mapping,
+    /// Bytes in a message.
+    size: usize,
     out: usize,
     inward: usize,
     last: u32,
@@ -31,28 +35,29 @@ impl Futex {
 
     #[inline(always)]
     fn body(&self, lane: usize) -> *mut u8 {
-        // SAFETY: inside the mapping: lane + BODY + MESSAGE <= 2 * LANE.
+        // SAFETY: inside the mapping, with all that follows: a lane has `BODY` bytes more than a message.
         unsafe { self.memory.start().add(lane + BODY) }
     }
 }
 
 impl Endpoint for Futex {
-    fn prepare(_link: &Link) -> Result<Vec<OwnedFd>> {
-        Ok(vec![memory::create(2 * LANE)?])
+    fn prepare(link: &Link) -> Result<Vec<OwnedFd>> {
+        Ok(vec![memory::create(2 * lane(link))?])
     }
 
     fn connect(link: &Link, side: Side) -> Result<Self> {
-        let memory = Mapping::of(link.fds[0], 2 * LANE)?;
-        let (out, inward) = if side == Side::Near { (0, LANE) } else { (LANE, 0) };
-        Ok(Futex { memory, out, inward, last: 0 })
+        let lane = lane(link);
+        let memory = Mapping::of(link.fds[0], 2 * lane)?;
+        let (out, inward) = if side == Side::Near { (0, lane) } else { (lane, 0) };
+        Ok(Futex { memory, size: link.workload.size, out, inward, last: 0 })
     }
 
     #[inline(always)]
     fn send(&mut self, payload: &[u8]) -> Result<()> {
-        let payload: &[u8; MESSAGE] = payload.try_into().map_err(|_| "64 bytes only")?;
+        assert!(payload.len() == self.size);
         // SAFETY: the other side does not look at the body until the word changes, and its answer to the
         // last message said that it is done with the body.
-        unsafe { std::ptr::copy_nonoverlapping(payload.as_ptr(), self.body(self.out), MESSAGE) };
+        unsafe { std::ptr::copy_nonoverlapping(payload.as_ptr(), self.body(self.out), payload.len()) };
         let word = self.word(self.out);
         // Relaxed: only this side writes the word.
         let next = word.load(std::sync::atomic::Ordering::Relaxed).wrapping_add(1);
@@ -65,7 +70,7 @@ impl Endpoint for Futex {
 
     #[inline(always)]
     fn recv(&mut self, payload: &mut [u8]) -> Result<()> {
-        let payload: &mut [u8; MESSAGE] = payload.try_into().map_err(|_| "64 bytes only")?;
+        assert!(payload.len() == self.size);
         loop {
             let word = self.word(self.inward);
             // Acquire: pairs with the release in `send`.
@@ -80,7 +85,7 @@ impl Endpoint for Futex {
             unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, now, forever) };
         }
         // SAFETY: the word says that the body is complete; the sender waits for our answer before the next.
-        unsafe { std::ptr::copy_nonoverlapping(self.body(self.inward), payload.as_mut_ptr(), MESSAGE) };
+        unsafe { std::ptr::copy_nonoverlapping(self.body(self.inward), payload.as_mut_ptr(), payload.len()) };
         Ok(())
     }
 }

@@ -51,7 +51,7 @@ impl Endpoint for Memcpy {
     }
 
     fn connect(link: &Link, _side: Side) -> Result<Self> {
-        let slot_size = link.workload.size();
+        let slot_size = link.workload.size;
         let slots = (link.workload.capacity() / slot_size) as u64;
         let memory = Mapping::of(link.fds[0], Self::size(link))?;
         Ok(Memcpy { memory, slot_size, slots, done: 0, seen: 0 })

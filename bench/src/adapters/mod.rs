@@ -6,7 +6,7 @@ use crate::endpoint::{Endpoint, Link, Side};
 use crate::lender::Lender;
 use crate::loops::{message_loop, MessageLoop};
 use crate::pairs::{pair_loop, PairLoop};
-use crate::workload::Workload::{self, *};
+use crate::workload::{Crowd, Shape, Workload};
 use crate::Result;
 
 pub mod block;
@@ -24,6 +24,7 @@ pub mod pthread;
 pub mod ring;
 #[cfg(feature = "peers")]
 pub mod rtrb;
+pub mod transport;
 pub mod treiber;
 
 /// How a contender's two sides are started.
@@ -42,7 +43,7 @@ pub enum Start {
 }
 
 /// Makes the far side's loop, on the far side's thread.
-pub type FarLoop = Box<dyn FnOnce() -> Box<dyn MessageLoop> + Send>;
+pub type FarLoop = Box<dyn FnOnce() -> Result<Box<dyn MessageLoop>> + Send>;
 
 /// The near side's loop, and what makes the far side's.
 pub type ThreadLoops = (Box<dyn MessageLoop>, FarLoop);
@@ -54,8 +55,8 @@ pub struct Adapter {
     pub name: &'static str,
     /// What it is, in one line.
     pub about: &'static str,
-    /// What it can carry.
-    pub workloads: &'static [Workload],
+    /// Whether it can carry this.
+    pub carries: fn(Workload) -> bool,
     /// How it starts.
     pub start: Start,
     /// [`Endpoint::prepare`].
@@ -66,80 +67,94 @@ pub struct Adapter {
 
 /// Every contender.
 pub const TABLE: &[Adapter] = &[
-    processes::<flag::Flag<false>>(
-        "flag",
-        "floor: flag ping-pong, payload in the flag's line",
-        &[RoundTrip64],
-    ),
-    processes::<flag::Flag<true>>(
-        "flag-next",
-        "floor: flag ping-pong, payload in the next line",
-        &[RoundTrip64],
-    ),
-    processes::<futex::Futex>("futex", "floor: futex ping-pong", &[Blocking64]),
-    processes::<memcpy::Memcpy>("memcpy", "floor: bare memcpy through slots", &[OneWay64K]),
-    processes::<pipe::Pipe<false>>("pipe", "two pipes, blocking", &[Blocking64]),
-    processes::<pipe::Pipe<true>>("pipe-poll", "two pipes, polled before each read", &[Blocking64]),
+    processes::<flag::Flag<false>>("flag", "floor: flag ping-pong, payload from the flag's line on", |w| {
+        w.shape == Shape::RoundTrip && !w.blocks()
+    }),
+    processes::<flag::Flag<true>>("flag-next", "floor: flag ping-pong, payload from the next line on", |w| {
+        w.shape == Shape::RoundTrip && !w.blocks()
+    }),
+    processes::<futex::Futex>("futex", "floor: futex ping-pong", blocking_round_trip),
+    processes::<memcpy::Memcpy>("memcpy", "floor: bare memcpy through slots", |w| {
+        w.shape == Shape::OneWay && !w.blocks()
+    }),
+    processes::<pipe::Pipe<false>>("pipe", "two pipes, blocking", blocking_round_trip),
+    processes::<pipe::Pipe<true>>("pipe-poll", "two pipes, polled before each read", blocking_round_trip),
     RTRB,
     ICEORYX2,
-    processes::<ring::RingEnd<false>>(
-        "ring",
-        "ipcx ring, Rust",
-        &[
-            RoundTrip64,
-            Blocking64,
-            OneWay64,
-            Batch64,
-            OneWay64K,
-            InPlace64,
-            InPlace1M,
-            RoundTrip1M,
-            OneWayInPlace1M,
-        ],
+    processes::<ring::RingEnd<false>>("ring", "ipcx ring, Rust", |w| !matches!(w.shape, Shape::Pairs(_))),
+    processes::<ring::RingEnd<true>>(
+        "ring-poll",
+        "ipcx ring, Rust, its descriptor polled",
+        blocking_round_trip,
     ),
-    processes::<ring::RingEnd<true>>("ring-poll", "ipcx ring, Rust, its descriptor polled", &[Blocking64]),
     RING_C,
-    processes::<buffer::BufferEnd>(
-        "buffer",
-        "ipcx buffers, Rust: write; wait, read",
-        &[RoundTrip64, Blocking64],
-    ),
-    crowd::<buffer::Write>("buffer-write", "ipcx buffer, Rust: one write of 64 bytes", &[Pairs1]),
-    crowd::<buffer::Read>("buffer-read", "ipcx buffer, Rust: one read of 64 bytes", &[Pairs1]),
-    crowd::<buffer::Lock>("buffer-lock", "ipcx buffer, Rust: lock, abandon", LOCKS),
-    crowd::<pthread::Robust>("robust-mutex", "the C library's robust process-shared mutex", LOCKS),
-    crowd::<buffer::OnePermit>("semaphore", "ipcx semaphore of one permit, Rust", LOCKS),
-    crowd::<pthread::OnePermit>("sem_t", "the C library's semaphore of one permit", LOCKS),
+    processes::<buffer::BufferEnd>("buffer", "ipcx buffers, Rust: write; wait, read", |w| {
+        w.shape == Shape::RoundTrip
+    }),
+    transport("transport-pipe", "ipcx transport `pipe`", messages),
+    transport("transport-fifo", "ipcx transport `fifo`", messages),
+    transport("transport-mqueue", "ipcx transport `mqueue`", messages),
+    transport("transport-unix", "ipcx transport `unix`", messages),
+    transport("transport-ring", "ipcx transport `ring`", messages),
+    transport("transport-buffer", "ipcx transport `buffer`", |w| w.shape == Shape::RoundTrip),
+    crowd::<buffer::Write>("buffer-write", "ipcx buffer, Rust: one write of 64 bytes", |w| {
+        w == Workload::PAIRS_1
+    }),
+    crowd::<buffer::Read>("buffer-read", "ipcx buffer, Rust: one read of 64 bytes", |w| {
+        w == Workload::PAIRS_1
+    }),
+    crowd::<buffer::Lock>("buffer-lock", "ipcx buffer, Rust: lock, abandon", one_held),
+    crowd::<pthread::Robust>("robust-mutex", "the C library's robust process-shared mutex", one_held),
+    crowd::<buffer::OnePermit>("semaphore", "ipcx semaphore of one permit, Rust", one_held),
+    crowd::<pthread::OnePermit>("sem_t", "the C library's semaphore of one permit", one_held),
     processes::<block::BlockEnd<false>>(
         "block",
         "ipcx pool and rings, Rust: acquire, send; receive, release",
-        &[InPlace1M, OneWayInPlace1M],
+        |w| matches!(w.shape, Shape::InPlace | Shape::OneWayInPlace),
     ),
     processes::<block::BlockEnd<true>>(
         "block-back",
         "ipcx pool and rings, Rust: the block that arrived goes back",
-        &[InPlace1M],
+        |w| w.shape == Shape::InPlace,
     ),
-    crowd::<pool::Raw>("pool", "ipcx pool, Rust, by id", PAIRS),
-    crowd::<pool::Guarded>("pool-guard", "ipcx pool, Rust, with the guard", PAIRS),
+    crowd::<pool::Raw>("pool", "ipcx pool, Rust, by id", pairs),
+    crowd::<pool::Guarded>("pool-guard", "ipcx pool, Rust, with the guard", pairs),
     POOL_C,
-    crowd::<malloc::Malloc>("malloc", "malloc and free, private memory", &[Pairs1, Pairs1Of16]),
+    crowd::<malloc::Malloc>("malloc", "malloc and free, private memory", in_one_process),
     crowd::<free_list::InProcess>(
         "mutex-vec",
         "Mutex<Vec<u32>> of the standard library, private memory",
-        &[Pairs1, Pairs1Of16],
+        in_one_process,
     ),
-    crowd::<treiber::Treiber>("treiber", "Treiber stack with a 32-bit tag, shared memory", PAIRS),
-    crowd::<free_list::Shared>("futex-list", "free list under a futex mutex, shared memory", PAIRS),
+    crowd::<treiber::Treiber>("treiber", "Treiber stack with a 32-bit tag, shared memory", pairs),
+    crowd::<free_list::Shared>("futex-list", "free list under a futex mutex, shared memory", pairs),
 ];
 
-const LOCKS: &[Workload] = &[Pairs1, Pairs2, Pairs8];
-const PAIRS: &[Workload] = &[Pairs1, Pairs2, Pairs8, Pairs1Of16, Pairs2Of16, Pairs8Of16];
+/// Buffers cannot carry messages one way: one replaces the other.
+fn messages(workload: Workload) -> bool {
+    matches!(workload.shape, Shape::RoundTrip | Shape::OneWay)
+}
+
+fn blocking_round_trip(workload: Workload) -> bool {
+    workload.shape == Shape::RoundTrip && workload.blocks()
+}
+
+fn pairs(workload: Workload) -> bool {
+    matches!(workload.shape, Shape::Pairs(_))
+}
+
+fn one_held(workload: Workload) -> bool {
+    matches!(workload.shape, Shape::Pairs(Crowd { held: 1, .. }))
+}
+
+fn in_one_process(workload: Workload) -> bool {
+    matches!(workload.shape, Shape::Pairs(Crowd { processes: 1, .. }))
+}
 
 const POOL_C: Adapter = Adapter {
     name: "pool-c",
     about: "ipcx pool from C through libipcx.so",
-    workloads: &[Pairs1],
+    carries: |w| w == Workload::PAIRS_1,
     start: Start::Program("ipcx-bench-pool-c"),
     prepare: |_| Ok(Vec::new()),
     cleanup: pool::cleanup,
@@ -148,7 +163,10 @@ const POOL_C: Adapter = Adapter {
 const RING_C: Adapter = Adapter {
     name: "ring-c",
     about: "ipcx ring from C through libipcx.so",
-    workloads: &[RoundTrip64, Blocking64, OneWay64, Batch64],
+    carries: |w| {
+        [Workload::ROUND_TRIP_64, Workload::BLOCKING_64, Workload::ONE_WAY_64, Workload::BATCH_64]
+            .contains(&w)
+    },
     start: Start::Program("ipcx-bench-ring-c"),
     prepare: |_| Ok(Vec::new()),
     cleanup: ring::cleanup,
@@ -158,22 +176,21 @@ const RING_C: Adapter = Adapter {
 const RTRB: Adapter = Adapter {
     name: "rtrb",
     about: "rtrb 0.3, two threads",
-    workloads: &[OneWay64, Batch64],
+    carries: |w| [Workload::ONE_WAY_64, Workload::BATCH_64].contains(&w),
     start: Start::Threads(|link| {
         let (near, far) = rtrb::connect(link)?;
         let workload = link.workload;
         let far: FarLoop = Box::new(move || message_loop(far, Side::Far, workload));
-        Ok((message_loop(near, Side::Near, workload), far))
+        Ok((message_loop(near, Side::Near, workload)?, far))
     }),
     prepare: rtrb::Near::prepare,
     cleanup: rtrb::Near::cleanup,
 };
 #[cfg(feature = "peers")]
-const ICEORYX2: Adapter = processes::<iceoryx2::Iceoryx2>(
-    "iceoryx2",
-    "iceoryx2 0.10, publish-subscribe, polled",
-    &[RoundTrip64, OneWay64],
-);
+const ICEORYX2: Adapter =
+    processes::<iceoryx2::Iceoryx2>("iceoryx2", "iceoryx2 0.10, publish-subscribe, polled", |w| {
+        [Workload::ROUND_TRIP_64, Workload::ONE_WAY_64].contains(&w)
+    });
 
 #[cfg(not(feature = "peers"))]
 const RTRB: Adapter = absent("rtrb", "rtrb 0.3, two threads", "build with --features peers");
@@ -185,16 +202,20 @@ pub fn find(name: &str) -> Option<&'static Adapter> {
     TABLE.iter().find(|adapter| adapter.name == name)
 }
 
+const fn transport(name: &'static str, about: &'static str, carries: fn(Workload) -> bool) -> Adapter {
+    processes::<transport::TransportEnd>(name, about, carries)
+}
+
 const fn processes<E: Endpoint + 'static>(
     name: &'static str,
     about: &'static str,
-    workloads: &'static [Workload],
+    carries: fn(Workload) -> bool,
 ) -> Adapter {
     Adapter {
         name,
         about,
-        workloads,
-        start: Start::Processes(|link, side| Ok(message_loop(E::connect(link, side)?, side, link.workload))),
+        carries,
+        start: Start::Processes(|link, side| message_loop(E::connect(link, side)?, side, link.workload)),
         prepare: E::prepare,
         cleanup: E::cleanup,
     }
@@ -203,12 +224,12 @@ const fn processes<E: Endpoint + 'static>(
 const fn crowd<L: Lender + 'static>(
     name: &'static str,
     about: &'static str,
-    workloads: &'static [Workload],
+    carries: fn(Workload) -> bool,
 ) -> Adapter {
     Adapter {
         name,
         about,
-        workloads,
+        carries,
         start: Start::Crowd(|link, number| pair_loop(L::connect(link, number)?, link.workload, number)),
         prepare: L::prepare,
         cleanup: L::cleanup,
@@ -220,9 +241,28 @@ const fn absent(name: &'static str, about: &'static str, remedy: &'static str) -
     Adapter {
         name,
         about,
-        workloads: &[],
+        carries: |_| false,
         start: Start::Absent(remedy),
         prepare: |_| Ok(Vec::new()),
         cleanup: |_| {},
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_transport_is_a_contender() {
+        for transport in ipcx::Transport::ALL {
+            assert!(find(&format!("transport-{transport}")).is_some(), "{transport}");
+        }
+    }
+
+    #[test]
+    fn names_are_unique() {
+        for (index, adapter) in TABLE.iter().enumerate() {
+            assert!(TABLE[..index].iter().all(|other| other.name != adapter.name), "{}", adapter.name);
+        }
     }
 }

@@ -20,7 +20,7 @@ fn open(link: &Link, number: usize) -> Result<Pool> {
         0 => Pool::create(&name, &options).map_err(while_doing("create"))?,
         _ => Pool::attach(&name).map_err(while_doing("attach"))?,
     };
-    if matches!(link.workload.shape(), Shape::Pairs(crowd) if crowd.processes == number + 1) {
+    if matches!(link.workload.shape, Shape::Pairs(crowd) if crowd.processes == number + 1) {
         ipcx::unlink(&name).map_err(while_doing("unlink"))?;
     }
     Ok(pool)

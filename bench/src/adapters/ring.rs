@@ -74,7 +74,7 @@ impl<const POLLED: bool> Endpoint for RingEnd<POLLED> {
             out: out.producer().map_err(while_doing("producer"))?,
             inward: inward.consumer().map_err(while_doing("consumer"))?,
             lens: [0; BATCH],
-            size: std::hint::black_box(link.workload.size()),
+            size: std::hint::black_box(link.workload.size),
         })
     }
 
@@ -115,21 +115,20 @@ impl<const POLLED: bool> Endpoint for RingEnd<POLLED> {
     }
 
     #[inline(always)]
-    fn send_in_place(&mut self, size: usize, number: u64) -> Result<()> {
+    fn send_in_place(&mut self, size: usize, head: &[u8]) -> Result<()> {
         let mut reservation = self.out.reserve(size).map_err(while_doing("reserve"))?;
-        reservation.write_at(0, &number.to_ne_bytes()).map_err(while_doing("write_at"))?;
+        reservation.write_at(0, head).map_err(while_doing("write_at"))?;
         reservation.commit();
         Ok(())
     }
 
     #[inline(always)]
-    fn recv_in_place(&mut self) -> Result<(usize, u64)> {
+    fn recv_in_place(&mut self, head: &mut [u8]) -> Result<usize> {
         let record = self.inward.borrow().map_err(while_doing("borrow"))?;
-        let mut number = [0; 8];
-        record.read_at(0, &mut number).map_err(while_doing("read_at"))?;
+        record.read_at(0, head).map_err(while_doing("read_at"))?;
         let len = record.len();
         record.release();
-        Ok((len, u64::from_ne_bytes(number)))
+        Ok(len)
     }
 
     fn cleanup(link: &Link) {
