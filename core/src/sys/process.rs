@@ -1,5 +1,7 @@
 //! Facts about this process, for display and for access checks.
 
+use super::fork;
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use std::fs;
 
 /// This process's number in its own PID namespace. For display only: liveness never depends on it.
@@ -7,12 +9,25 @@ pub(crate) fn id() -> u32 {
     std::process::id()
 }
 
-/// When this process started, in clock ticks since boot (field 22 of `/proc/self/stat`); 0 if unknown.
+/// When this process started, in clock ticks since boot (field 22 of `/proc/self/stat`); 0 if unknown. Read once per process:
+/// the kernel takes longer over that file than over all else that opening a segment asks of it.
 pub(crate) fn start_time() -> u64 {
-    let Ok(stat) = fs::read_to_string("/proc/self/stat") else { return 0 };
+    static FOUND: AtomicU64 = AtomicU64::new(0);
+    /// The fork generation in which it was found, plus 1.
+    static WHEN: AtomicU32 = AtomicU32::new(0);
+    let now = fork::generation().wrapping_add(1);
+    // Acquire: partner of the release below, in this thread or another.
+    if WHEN.load(Ordering::Acquire) != now {
+        FOUND.store(read_start_time().unwrap_or(0), Ordering::Relaxed);
+        WHEN.store(now, Ordering::Release);
+    }
+    FOUND.load(Ordering::Relaxed)
+}
+
+fn read_start_time() -> Option<u64> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
     // The command name, in parentheses, may itself contain spaces and parentheses.
-    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    after_name.split_whitespace().nth(19).and_then(|field| field.parse().ok()).unwrap_or(0)
+    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 
 /// The command name as the kernel has it, up to 15 bytes and a zero.
