@@ -14,6 +14,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 /// thread.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
+/// Moves on with every fork, in both processes. Only writer: the atfork handler, under the registry's mutex.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
 /// The lease descriptors of this process, under a mutex that is held across every fork, so that a child never
 /// inherits one that is not listed.
 struct Registry {
@@ -63,6 +66,7 @@ extern "C" fn before() {
         FORKING.store(this, Ordering::Relaxed);
     }
     NESTED.fetch_add(1, Ordering::Relaxed);
+    FORKS.fetch_add(1, Ordering::Relaxed);
 }
 
 extern "C" fn in_parent() {
@@ -84,6 +88,12 @@ extern "C" fn in_child() {
     }
     GENERATION.fetch_add(1, Ordering::Relaxed); // Relaxed: one thread.
     in_parent();
+}
+
+/// Another number once this process has forked, in it and in the child: what was there before may be in either.
+pub(crate) fn forks() -> u32 {
+    register_handlers();
+    FORKS.load(Ordering::Relaxed) // Relaxed: a child's start is ordered after its parent's fork.
 }
 
 /// 1 once the handlers are registered.

@@ -1,11 +1,11 @@
 //! Pipes and FIFOs: made, written without SIGPIPE, spliced; and waiting for any descriptor.
 
 use super::signal::without_sigpipe;
-use super::SysResult;
+use super::{fd, SysResult};
 use crate::sync::{AtomicU32, Ordering};
 use nix::errno::Errno;
 use nix::fcntl::{fcntl, FcntlArg, OFlag};
-use nix::poll::{PollFd, PollFlags};
+use nix::poll::PollFlags;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 /// What to wait for.
@@ -57,13 +57,18 @@ pub(crate) fn wait<const N: usize>(
     fds: [(BorrowedFd<'_>, For); N],
     nanoseconds: u64,
 ) -> SysResult<[Ready; N]> {
-    let mut fds = fds.map(|(fd, what)| PollFd::new(fd, PollFlags::from_bits_truncate(what.events())));
-    super::fd::poll(&mut fds, Some(nanoseconds))?;
+    let mut fds = fds.map(|(fd, what)| fd::to_poll(fd, what.events()));
+    fd::poll(&mut fds, Some(nanoseconds))?;
     Ok(fds.map(|fd| {
         let events = fd.revents().unwrap_or(PollFlags::empty());
         let gone = PollFlags::POLLHUP | PollFlags::POLLERR;
         Ready { readable: events.contains(PollFlags::POLLIN), hung_up: events.intersects(gone) }
     }))
+}
+
+/// True if a read, or a write, may have something to say now.
+pub(crate) fn is_ready(fd: BorrowedFd<'_>, what: For) -> SysResult<bool> {
+    fd::poll(&mut [fd::to_poll(fd, what.events())], Some(0))
 }
 
 /// `ssize_t read(int, void *, size_t)`

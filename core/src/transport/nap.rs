@@ -3,7 +3,7 @@
 use crate::error::{from_errno, Error, Result};
 use crate::sys::fork::NotInherited;
 use crate::sys::stream::For;
-use crate::sys::{clock, stream, SysResult};
+use crate::sys::{clock, fd as sys_fd, stream, SysResult};
 use crate::wait::{Deadline, SLICE};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -59,6 +59,16 @@ pub(super) fn anonymous() -> Arc<str> {
     Arc::from("anonymous")
 }
 
+/// A descriptor to hand to another process; `None` of an end that has a name instead.
+pub(super) fn duplicate(fd: Option<BorrowedFd<'_>>) -> Result<OwnedFd> {
+    let fd = fd.ok_or_else(by_name)?;
+    sys_fd::duplicate(fd).map_err(|e| from_errno(&anonymous(), "fcntl(F_DUPFD_CLOEXEC)", e))
+}
+
+pub(super) fn by_name() -> Error {
+    Error::invalid("an end with a name is opened by it in the other process")
+}
+
 /// An end's descriptor.
 #[derive(Debug)]
 pub(super) enum Descriptor {
@@ -72,6 +82,14 @@ impl Descriptor {
     /// Opens one that a forked child does not have.
     pub(super) fn own(open: impl FnOnce() -> SysResult<OwnedFd>) -> SysResult<Descriptor> {
         NotInherited::open(open).map(Descriptor::Own)
+    }
+
+    /// It, if other processes may have it too.
+    pub(super) fn share(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Descriptor::Anyones(fd) => Some(fd.as_fd()),
+            Descriptor::Own(_) => None,
+        }
     }
 
     /// Itself, if it can be given away.

@@ -1,6 +1,7 @@
 //! The receiving end of a transport.
 
 use super::mqueue::Queue;
+use super::nap::{by_name, duplicate};
 use super::shm::{RingReceiver, Value};
 use super::stream::Reader;
 use super::unix::SocketReceiver;
@@ -18,7 +19,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Receiver {
     transport: Transport,
-    receiving: Receiving,
+    pub(super) receiving: Receiving,
 }
 
 /// By its mechanism.
@@ -149,7 +150,23 @@ impl Receiver {
             Receiving::Ring(end) => end.into_fd(),
             Receiving::Buffer(value) => value.into_fd(),
         };
-        fd.ok_or_else(|| Error::invalid("an end with a name is opened by it in the other process"))
+        fd.ok_or_else(by_name)
+    }
+
+    /// A descriptor as [`Receiver::into_fd`] gives, while this end stays open: close it when the other process has its own. Only
+    /// one of the two may be used; an end that was shared tells its peer nothing if it is closed without having been used.
+    ///
+    /// # Errors
+    /// As for [`Receiver::into_fd`]; `Invalid` of a ring's end that was used, whose role is this process's; `Os`.
+    pub fn share_fd(&mut self) -> Result<OwnedFd> {
+        duplicate(match &mut self.receiving {
+            Receiving::Stream(reader) => reader.share()?,
+            Receiving::Queue(queue) if queue.keeps() => return Err(keeps()),
+            Receiving::Queue(queue) => Some(queue.fd()),
+            Receiving::Socket(socket) => socket.share(),
+            Receiving::Ring(end) => end.share_role()?,
+            Receiving::Buffer(value) => value.share(),
+        })
     }
 }
 

@@ -101,6 +101,14 @@ impl Writer {
         Ok(self.fd.and_then(Descriptor::into_fd))
     }
 
+    /// For another process, if it has no name.
+    pub(super) fn share(&self) -> Result<Option<BorrowedFd<'_>>> {
+        if self.frames.is_begun() {
+            return Err(keeps());
+        }
+        Ok(self.fd.as_ref().and_then(Descriptor::share))
+    }
+
     fn went(&self) -> Error {
         Error::Closed(Context::new(&self.name, "the sender broke a message off; open it anew"))
     }
@@ -149,6 +157,14 @@ impl Reader {
             return Err(keeps());
         }
         Ok(self.fd.into_fd())
+    }
+
+    /// For another process, if it has no name.
+    pub(super) fn share(&self) -> Result<Option<BorrowedFd<'_>>> {
+        if self.frames.is_begun() {
+            return Err(keeps());
+        }
+        Ok(self.fd.share())
     }
 
     pub(super) fn recv(&mut self, buffer: &mut [u8], deadline: Deadline) -> Result<usize> {

@@ -267,6 +267,11 @@ impl SocketSender {
     pub(super) fn into_fd(self) -> Option<OwnedFd> {
         self.connected.and_then(|connected| connected.socket.into_fd())
     }
+
+    /// For another process, if it has no name.
+    pub(super) fn share(&self) -> Option<BorrowedFd<'_>> {
+        self.connected.as_ref().and_then(|connected| connected.socket.share())
+    }
 }
 
 /// Where a receiver is called.
@@ -396,5 +401,10 @@ impl SocketReceiver {
     /// Its descriptor, if it has no name.
     pub(super) fn into_fd(self) -> Option<OwnedFd> {
         self.connected.and_then(|connected| connected.socket.into_fd())
+    }
+
+    /// For another process, if it has no name.
+    pub(super) fn share(&self) -> Option<BorrowedFd<'_>> {
+        self.connected.as_ref().and_then(|connected| connected.socket.share())
     }
 }
