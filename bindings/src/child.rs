@@ -105,7 +105,7 @@ impl ChildPipes {
     }
 
     /// Read some of what the child writes, at most n bytes, and at most 64 KiB; b"" at the end. Waits for the first.
-    #[pyo3(signature = (n=PART, timeout=None))]
+    #[pyo3(signature = (n=65536, timeout=None))]
     fn read<'py>(
         &self,
         py: Python<'py>,
@@ -140,14 +140,13 @@ impl ChildPipes {
         let mut state = self.pipes.lock(py)?;
         let Pipes { core, exchange, .. } = &mut *state;
         if let (Some(_), Some(_)) = (&exchange, data) {
-            return Err(PyValueError::new_err("an exchange is not over: exchange() without data goes on with it"));
+            return Err(PyValueError::new_err(
+                "an exchange is not over: exchange() without data goes on with it",
+            ));
         }
         let data = data.map_or_else(|| Ok(PyBytes::new(py, b"")), |data| Payload::of(data)?.constant(py))?;
-        let Exchange { input, written, output } = exchange.get_or_insert_with(|| Exchange {
-            input: data.unbind(),
-            written: 0,
-            output: Vec::new(),
-        });
+        let Exchange { input, written, output } =
+            exchange.get_or_insert_with(|| Exchange { input: data.unbind(), written: 0, output: Vec::new() });
         let input = input.bind(py).as_bytes();
         let over = attempts(py, deadline, |until| {
             let mut rest = &input[*written..];
@@ -231,7 +230,9 @@ impl ChildPipes {
 
 fn arguments(argv: &Bound<'_, PyAny>) -> PyResult<Vec<Vec<u8>>> {
     if argv.is_instance_of::<PyString>() || argv.is_instance_of::<PyBytes>() {
-        return Err(PyTypeError::new_err("argv is a list of arguments, not one string: no shell takes it apart"));
+        return Err(PyTypeError::new_err(
+            "argv is a list of arguments, not one string: no shell takes it apart",
+        ));
     }
     let encode = argv.py().import("os")?.getattr("fsencode")?;
     let argument = |item: PyResult<Bound<'_, PyAny>>| {
@@ -266,7 +267,10 @@ impl Process {
 
     fn check(&self, py: Python<'_>) -> PyResult<()> {
         if self.generation != fork::generation() {
-            return Err(errors::forked(py, "this child process is the parent's, which alone can wait for it"));
+            return Err(errors::forked(
+                py,
+                "this child process is the parent's, which alone can wait for it",
+            ));
         }
         Ok(())
     }

@@ -93,7 +93,12 @@ pub(crate) fn in_use(py: Python<'_>, what: &str) -> PyErr {
 /// An end was used while a task sends through it.
 #[cold]
 pub(crate) fn in_task(py: Python<'_>, what: &str) -> PyErr {
-    exception(py, "Busy", libc::EBUSY, format!("a task is sending through {what}; it belongs to one task at a time"))
+    exception(
+        py,
+        "Busy",
+        libc::EBUSY,
+        format!("a task is sending through {what}; it belongs to one task at a time"),
+    )
 }
 
 /// Something was inherited over fork, and `text` says what to do.

@@ -191,8 +191,9 @@ impl Receiver {
     }
 
     /// As share_fd, and close this end.
-    fn into_fd(&self, py: Python<'_>) -> PyResult<i32> {
-        self.end.into_fd(py)
+    #[pyo3(name = "into_fd")]
+    fn give_fd(&self, py: Python<'_>) -> PyResult<i32> {
+        self.end.give_fd(py)
     }
 
     /// The transport's word.

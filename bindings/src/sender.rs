@@ -211,8 +211,9 @@ impl Sender {
     }
 
     /// As share_fd, and close this end.
-    fn into_fd(&self, py: Python<'_>) -> PyResult<i32> {
-        self.end.into_fd(py)
+    #[pyo3(name = "into_fd")]
+    fn give_fd(&self, py: Python<'_>) -> PyResult<i32> {
+        self.end.give_fd(py)
     }
 
     /// The transport's word.

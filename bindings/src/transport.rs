@@ -116,10 +116,17 @@ impl<C: Core> End<C> {
     pub(crate) fn raise(&self, py: Python<'_>, error: &Error) -> PyErr {
         if matches!(error, Error::Forked) {
             let what = self.exclusive.describe_open();
-            return errors::forked(py, &match self.options {
-                Some(_) => format!("{what} belongs to the parent process; open it by its name in the child"),
-                None => format!("{what} was used by the parent process; hand over one that was not used yet"),
-            });
+            return errors::forked(
+                py,
+                &match self.options {
+                    Some(_) => {
+                        format!("{what} belongs to the parent process; open it by its name in the child")
+                    }
+                    None => {
+                        format!("{what} was used by the parent process; hand over one that was not used yet")
+                    }
+                },
+            );
         }
         errors::raise(py, error, self.name())
     }
@@ -152,7 +159,7 @@ impl<C: Core> End<C> {
         shared.map(IntoRawFd::into_raw_fd).map_err(|error| self.raise(py, &error))
     }
 
-    pub(crate) fn into_fd(&self, py: Python<'_>) -> PyResult<i32> {
+    pub(crate) fn give_fd(&self, py: Python<'_>) -> PyResult<i32> {
         let fd = self.share_fd(py)?;
         self.close(py)?;
         Ok(fd)

@@ -15,6 +15,8 @@ use std::os::fd::RawFd;
 
 /// Bytes in front of each message.
 pub(super) const HEADER: usize = 4;
+/// Bytes read at a time of a message that was begun.
+const PART: usize = 1 << 16;
 /// Longest message that its header can say.
 pub(super) const LONGEST: usize = u32::MAX as usize;
 
@@ -159,20 +161,38 @@ impl FrameReader {
         let len = u32::from_le_bytes(self.header) as usize;
         let available = buffer.len();
         let to = buffer.get_mut(..len).ok_or(Error::TooBig { needed: len, available })?;
-        let before = self.begun.len();
-        to[..before].copy_from_slice(&self.begun);
-        let mut read = before;
-        while read < len {
+        let read = if self.begun.is_empty() { self.read(source, to) } else { self.read_rest(source, to) };
+        read.map_err(|error| self.gone_or(error))?;
+        self.forget();
+        Ok(len)
+    }
+
+    /// Reads the payload, or the first part of it, which is then kept.
+    fn read(&mut self, source: &mut dyn Source, to: &mut [u8]) -> Result<()> {
+        let mut read = 0;
+        while read < to.len() {
             match read_some(source, &mut to[read..]) {
                 Ok(bytes) => read += bytes,
                 Err(error) => {
-                    self.begun.extend_from_slice(&to[before..read]);
-                    return Err(self.gone_or(error));
+                    self.begun.extend_from_slice(&to[..read]);
+                    return Err(error);
                 }
             }
         }
-        self.forget();
-        Ok(len)
+        Ok(())
+    }
+
+    /// Adds to what is kept, and copies it once it is whole: not for each of the calls that it takes.
+    fn read_rest(&mut self, source: &mut dyn Source, to: &mut [u8]) -> Result<()> {
+        while self.begun.len() < to.len() {
+            let before = self.begun.len();
+            self.begun.resize(to.len().min(before + PART), 0);
+            let read = read_some(source, &mut self.begun[before..]);
+            self.begun.truncate(before + *read.as_ref().unwrap_or(&0));
+            read?;
+        }
+        to.copy_from_slice(&self.begun);
+        Ok(())
     }
 
     /// Whether the stream ended inside a frame decides how its writer went.
