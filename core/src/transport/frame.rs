@@ -96,13 +96,14 @@ impl FrameWriter {
         if !self.is_begun() {
             return Ok(false);
         }
+        while self.written < self.begun.len() {
+            self.written += write_some(sink, [&self.begun[self.written..], &[]])?;
+        }
+        // Looked at once, and not in each of the calls that it takes.
         let same = match next {
             Message::Bytes(data) => self.file.is_none() && self.begun[HEADER..] == *data,
             Message::File(fd, offset, len) => self.file == Some((fd, offset, len)),
         };
-        while self.written < self.begun.len() {
-            self.written += write_some(sink, [&self.begun[self.written..], &[]])?;
-        }
         self.forget();
         Ok(same)
     }
