@@ -185,7 +185,7 @@ impl Receiver {
     /// Transport.receiver_from_fd; yours to close. This end stays open: close it when the other process has its own, and use only one
     /// of the two. It is closed on exec unless you say otherwise (subprocess: pass_fds).
     ///
-    /// Invalid if it has a name, if it keeps a message or a part of one, or of a ring's end that was used.
+    /// Invalid if it has a name (but of a queue), if it keeps a message or a part of one, or of a ring's end that was used.
     fn share_fd(&self, py: Python<'_>) -> PyResult<i32> {
         self.end.share_fd(py)
     }

@@ -6,7 +6,7 @@ use crate::payload::{unsigned, unsigned_or_none, Payload, LARGE};
 use crate::producer::descriptor;
 use crate::segment::aio;
 use crate::transport::{End, State};
-use crate::wait::{attempts, deadline};
+use crate::wait::{attempts, deadline, Ended};
 use ipcx::{Deadline, Error};
 use pyo3::prelude::*;
 use std::os::fd::BorrowedFd;
@@ -35,8 +35,8 @@ impl Sender {
 
     /// The state, if no task is sending.
     pub(crate) fn lock(&self, py: Python<'_>) -> PyResult<Guard<'_, State<ipcx::Sender>>> {
+        // Relaxed: under the interpreter's lock.
         if self.held.load(Ordering::Relaxed) {
-            // Relaxed: under the interpreter's lock.
             return Err(errors::in_task(py, &self.end.exclusive().describe_open()));
         }
         self.end.lock(py)
@@ -65,8 +65,8 @@ impl Sender {
         let core = &mut state.core;
         let sent = attempts(py, deadline, |until| send(core, until));
         sent.map_err(|ended| match ended {
-            crate::wait::Ended::Core(error) => self.raise(py, &error),
-            crate::wait::Ended::Python(error) => error,
+            Ended::Core(error) => self.raise(py, &error),
+            Ended::Python(error) => error,
         })
     }
 
@@ -205,7 +205,7 @@ impl Sender {
     /// Transport.sender_from_fd; yours to close. This end stays open: close it when the other process has its own, and use only one
     /// of the two. It is closed on exec unless you say otherwise (subprocess: pass_fds).
     ///
-    /// Invalid if it has a name, if it is in the middle of a message, or of a ring's end that was used.
+    /// Invalid if it has a name (but of a queue), if it is in the middle of a message, or of a ring's end that was used.
     fn share_fd(&self, py: Python<'_>) -> PyResult<i32> {
         self.end.share_fd(py)
     }

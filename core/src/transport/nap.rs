@@ -61,11 +61,12 @@ pub(super) fn anonymous() -> Arc<str> {
 
 /// A descriptor to hand to another process; `None` of an end that has a name instead.
 pub(super) fn duplicate(fd: Option<BorrowedFd<'_>>) -> Result<OwnedFd> {
-    let fd = fd.ok_or_else(by_name)?;
+    let fd = fd.ok_or_else(named)?;
     sys_fd::duplicate(fd).map_err(|e| from_errno(&anonymous(), "fcntl(F_DUPFD_CLOEXEC)", e))
 }
 
-pub(super) fn by_name() -> Error {
+/// What an end with a name says to who wants its descriptor.
+pub(super) fn named() -> Error {
     Error::invalid("an end with a name is opened by it in the other process")
 }
 

@@ -1,7 +1,7 @@
 //! The receiving end of a transport.
 
 use super::mqueue::Queue;
-use super::nap::{by_name, duplicate};
+use super::nap::{duplicate, named};
 use super::shm::{RingReceiver, Value};
 use super::stream::Reader;
 use super::unix::SocketReceiver;
@@ -176,7 +176,7 @@ impl Receiver {
             Receiving::Ring(end) => end.into_fd(),
             Receiving::Buffer(value) => value.into_fd(),
         };
-        fd.ok_or_else(by_name)
+        fd.ok_or_else(named)
     }
 
     /// A descriptor as [`Receiver::into_fd`] gives, while this end stays open: close it when the other process has its own. Only

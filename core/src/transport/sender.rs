@@ -2,7 +2,7 @@
 
 use super::frame::LONGEST;
 use super::mqueue::Queue;
-use super::nap::{anonymous, by_name, duplicate};
+use super::nap::{anonymous, duplicate, named};
 use super::shm::{RingSender, Value};
 use super::stream::Writer;
 use super::unix::SocketSender;
@@ -210,7 +210,7 @@ impl Sender {
             Sending::Ring(end) => end.into_fd(),
             Sending::Buffer(value) => value.into_fd(),
         };
-        fd.ok_or_else(by_name)
+        fd.ok_or_else(named)
     }
 
     /// A descriptor as [`Sender::into_fd`] gives, while this end stays open: close it when the other process has its own. Only
