@@ -46,6 +46,16 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> SysResult<()> {
     fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).map(drop)
 }
 
+/// True if it was opened for this. `int fcntl(int, F_GETFL)`
+pub(crate) fn is_open_for(fd: BorrowedFd<'_>, what: For) -> SysResult<bool> {
+    let flags = fcntl(fd, FcntlArg::F_GETFL)?;
+    let own = match what {
+        For::Reading => libc::O_RDONLY,
+        For::Writing => libc::O_WRONLY,
+    };
+    Ok(flags & libc::O_PATH == 0 && [own, libc::O_RDWR].contains(&(flags & libc::O_ACCMODE)))
+}
+
 /// Gives a pipe room for at least so many bytes. `int fcntl(int, F_SETPIPE_SZ, int)`
 pub(crate) fn set_room(fd: BorrowedFd<'_>, bytes: usize) -> SysResult<()> {
     let bytes = libc::c_int::try_from(bytes).map_err(|_| Errno::EINVAL)?;

@@ -91,8 +91,8 @@ pub(super) struct End<T: Take> {
     taken: Option<T>,
     /// Of the segment, if it has no name.
     fd: Option<OwnedFd>,
-    /// Fork generation of the process it was made in.
-    generation: u32,
+    /// Since when no child can have it.
+    made: fork::Moment,
 }
 
 pub(super) type RingSender = End<Producer>;
@@ -100,11 +100,11 @@ pub(super) type RingReceiver = End<Consumer>;
 
 impl<T: Take> End<T> {
     fn taken(end: T) -> End<T> {
-        End { taken: Some(end), fd: None, generation: fork::generation() }
+        End { taken: Some(end), fd: None, made: fork::moment() }
     }
 
     pub(super) fn from_fd(fd: OwnedFd) -> End<T> {
-        End { taken: None, fd: Some(fd), generation: fork::generation() }
+        End { taken: None, fd: Some(fd), made: fork::moment() }
     }
 
     pub(super) fn get(&mut self) -> Result<&mut T> {
@@ -122,10 +122,10 @@ impl<T: Take> End<T> {
 }
 
 impl<T: Take> Drop for End<T> {
-    /// The peer of one that was never used learns that it went, unless a child has it now.
+    /// The peer of one that was never used learns that it went, unless a child, or the parent, may go on with it.
     fn drop(&mut self) {
-        let unused = self.taken.is_none() && self.generation == fork::generation();
-        if let Some(fd) = self.fd.as_ref().filter(|_| unused) {
+        let nobodys = self.taken.is_none() && self.made == fork::moment();
+        if let Some(fd) = self.fd.as_ref().filter(|_| nobodys) {
             let _ = T::take(fd);
         }
     }
@@ -160,6 +160,7 @@ impl Value {
             match buffer.read(to) {
                 // Writers are too fast for it to be read at all: waits as long as the call may.
                 Err(Error::WouldBlock) if deadline.remaining().is_none_or(|left| !left.is_zero()) => {}
+                Err(Error::WouldBlock) if !deadline.is_now() => return Err(Error::TimedOut),
                 Ok((len, version)) => {
                     self.seen = version;
                     return Ok(len);
