@@ -76,6 +76,14 @@ pub(crate) fn wait<const N: usize>(
     }))
 }
 
+/// Bytes that can be read now. `int ioctl(int, FIONREAD, int *)`
+pub(crate) fn bytes_to_read(fd: BorrowedFd<'_>) -> SysResult<usize> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the call writes one number.
+    Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &mut bytes) })?;
+    Ok(bytes as usize)
+}
+
 /// `ssize_t read(int, void *, size_t)`
 pub(crate) fn read(fd: BorrowedFd<'_>, to: &mut [u8]) -> SysResult<usize> {
     nix::unistd::read(fd, to)

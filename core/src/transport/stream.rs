@@ -246,7 +246,7 @@ impl Feed<'_> {
             return Err(Error::WouldBlock);
         }
         *self.ended = true;
-        Err(Error::Closed(Context::new(&self.patience.name, "the sender closed and nothing is left")))
+        Err(self.closed())
     }
 }
 
@@ -273,5 +273,17 @@ impl Source for Feed<'_> {
 
     fn wait(&mut self) -> Result<()> {
         self.patience.nap(self.fd, For::Reading)
+    }
+
+    fn left(&mut self) -> Result<Option<usize>> {
+        if !state(&self.patience.name, self.fd)?.hung_up {
+            return Ok(None);
+        }
+        let left = sys::bytes_to_read(self.fd);
+        left.map(Some).map_err(|e| from_errno(&self.patience.name, "ioctl(FIONREAD)", e))
+    }
+
+    fn closed(&self) -> Error {
+        Error::Closed(Context::new(&self.patience.name, "the sender closed and nothing is left"))
     }
 }
