@@ -184,6 +184,80 @@ fn umask() -> u32 {
 }
 
 #[test]
+fn a_claim_of_something_else_gets_no_message() {
+    let scratch = Scratch::new();
+    let _rx = Transport::Fifo.receiver("x", &options(&scratch)).unwrap();
+    let claim = scratch.path().join("ipcx.x.fifo.claim");
+    std::fs::write(&claim, b"precious").unwrap();
+    let Err(Error::Mismatch(context)) = Transport::Fifo.sender("x", &options(&scratch)) else {
+        panic!("it connected")
+    };
+    assert!(context.detail().contains(".claim"), "{context}");
+    assert_eq!(std::fs::read(&claim).unwrap(), b"precious");
+}
+
+/// In a directory that is everybody's, each name that ipcx would use is somebody else's first.
+#[test]
+fn what_another_user_put_there_is_refused() {
+    if !is_root() {
+        println!("skipped: it takes two users");
+        return;
+    }
+    let name = format!("test-theirs-{}", std::process::id());
+    let theirs = || {
+        held_child_of_group(GROUP, || {
+            let _ = Transport::MessageQueue
+                .sender(&name, &TransportOptions { mode: 0o666, ..Default::default() });
+        })
+    };
+    let (go, child) = theirs();
+    drop(go);
+    wait_for(child);
+    match Transport::MessageQueue.sender(&name, &Default::default()) {
+        Err(Error::Os { errno: libc::ENOSYS, .. }) => println!("skipped: queues"),
+        other => assert!(matches!(other, Err(Error::Permission(_))), "{other:?}"),
+    }
+    let _ = Transport::MessageQueue.unlink(&name, &Default::default());
+    for (transport, file) in MADE {
+        for suffix in ["", ".lock"] {
+            let scratch = Scratch::new();
+            let path = scratch.path().join(format!("{file}{suffix}"));
+            match (suffix, transport) {
+                (".lock", _) => drop(File::create(&path).unwrap()),
+                (_, Transport::Fifo) => nix_mkfifo(&path),
+                _ => drop(UnixListener::bind(&path).unwrap()),
+            }
+            std::os::unix::fs::chown(&path, Some(GROUP), Some(GROUP)).unwrap();
+            for error in [
+                transport.sender("x", &options(&scratch)).err(),
+                transport.receiver("x", &options(&scratch)).err(),
+            ] {
+                assert!(matches!(error, Some(Error::Permission(_))), "{transport} {suffix}: {error:?}");
+            }
+            assert!(std::fs::symlink_metadata(&path).is_ok());
+        }
+    }
+}
+
+/// The child has the default disposition, so that the signal would end it.
+#[test]
+fn a_receiver_that_goes_while_a_file_is_sent_ends_no_process() {
+    in_child(|| {
+        // SAFETY: in the child only.
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+        let file = File::open("/proc/self/exe").unwrap();
+        let (mut tx, mut rx) = Transport::Pipe.pair(&Default::default()).unwrap();
+        let receiver = std::thread::spawn(move || {
+            // The message was begun, and does not fit into the pipe.
+            while !matches!(rx.recv_timeout(&mut [], SOON), Err(Error::TooBig { .. })) {}
+        });
+        let sent = tx.send_file_until(file.as_fd(), 0, 1 << 20, Deadline::within(SOON));
+        receiver.join().unwrap();
+        matches!(sent, Err(Error::Closed(_)))
+    });
+}
+
+#[test]
 fn a_file_that_cannot_be_read_begins_no_message() {
     let scratch = Scratch::new();
     let path = scratch.path().join("contents");
