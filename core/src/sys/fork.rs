@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 /// thread.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
-/// Moves on with every fork, in both processes. Only writer: the atfork handler, under the registry's mutex.
+/// How often this process, and those it was forked from, forked. Moves on before each fork.
 static FORKS: AtomicU32 = AtomicU32::new(0);
 
 /// The lease descriptors of this process, under a mutex that is held across every fork, so that a child never
@@ -64,9 +64,9 @@ extern "C" fn before() {
     if FORKING.load(Ordering::Relaxed) != this {
         REGISTRY.lock();
         FORKING.store(this, Ordering::Relaxed);
+        FORKS.fetch_add(1, Ordering::Relaxed); // Relaxed: only whether it is the same as before.
     }
     NESTED.fetch_add(1, Ordering::Relaxed);
-    FORKS.fetch_add(1, Ordering::Relaxed);
 }
 
 extern "C" fn in_parent() {
@@ -88,12 +88,6 @@ extern "C" fn in_child() {
     }
     GENERATION.fetch_add(1, Ordering::Relaxed); // Relaxed: one thread.
     in_parent();
-}
-
-/// Another number once this process has forked, in it and in the child: what was there before may be in either.
-pub(crate) fn forks() -> u32 {
-    register_handlers();
-    FORKS.load(Ordering::Relaxed) // Relaxed: a child's start is ordered after its parent's fork.
 }
 
 /// 1 once the handlers are registered.
@@ -122,6 +116,15 @@ pub(crate) fn generation() -> u32 {
 pub(crate) fn watched_generation() -> u32 {
     register_handlers();
     generation()
+}
+
+/// Two moments are the same if no process was forked between them, and this is not one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moment(u32, u32);
+
+/// Now. From now on, forks are noticed.
+pub(crate) fn moment() -> Moment {
+    Moment(watched_generation(), FORKS.load(Ordering::Relaxed))
 }
 
 /// A descriptor that a forked child closes at once.

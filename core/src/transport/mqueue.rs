@@ -87,8 +87,11 @@ fn create(name: &Arc<str>, file: &str, options: &TransportOptions) -> Result<Own
         size: or(options.message_size, "msgsize_default", 8192),
     };
     let fd = sys::create(file, wanted).map_err(|errno| refused(name, wanted, errno))?;
-    file::set_mode(fd.as_fd(), options.mode()).map_err(|e| from_errno(name, "fchmod", e))?;
-    Ok(fd)
+    let done = file::set_mode(fd.as_fd(), options.mode());
+    done.map(|()| fd).map_err(|errno| {
+        let _ = sys::unlink(file); // What is half made is nobody's.
+        from_errno(name, "fchmod", errno)
+    })
 }
 
 /// A queue that could not be made.
@@ -97,7 +100,7 @@ fn refused(name: &Arc<str>, wanted: Attributes, errno: Errno) -> Error {
     let Attributes { messages, size } = wanted;
     let asked = format!("a queue of {messages} messages of {size} bytes was asked for");
     let detail = match errno {
-        Errno::EINVAL => format!(
+        Errno::EINVAL | Errno::EOVERFLOW => format!(
             "{asked}; /proc/sys/fs/mqueue allows msg_max {} and msgsize_max {}: ask for less, or raise them",
             limit("msg_max"),
             limit("msgsize_max")

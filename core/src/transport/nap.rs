@@ -93,6 +93,15 @@ impl Descriptor {
         }
     }
 
+    /// # Errors
+    /// `Forked` in a child that inherited it.
+    pub(super) fn check_not_inherited(&self) -> Result<()> {
+        match self {
+            Descriptor::Own(fd) if fd.is_inherited() => Err(Error::Forked),
+            _ => Ok(()),
+        }
+    }
+
     /// Itself, if it can be given away.
     pub(super) fn into_fd(self) -> Option<OwnedFd> {
         match self {

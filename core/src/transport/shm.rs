@@ -91,8 +91,8 @@ pub(super) struct End<T: Take> {
     taken: Option<T>,
     /// Of the segment, if it has no name.
     fd: Option<OwnedFd>,
-    /// [`fork::forks`] when it was made; `None` once it was shared. Another process has none of it while it is still so.
-    alone: Option<u32>,
+    /// Since when no other process has it; `None` once it was shared.
+    alone: Option<fork::Moment>,
 }
 
 pub(super) type RingSender = End<Producer>;
@@ -104,7 +104,7 @@ impl<T: Take> End<T> {
     }
 
     pub(super) fn from_fd(fd: OwnedFd) -> End<T> {
-        End { taken: None, fd: Some(fd), alone: Some(fork::forks()) }
+        End { taken: None, fd: Some(fd), alone: Some(fork::moment()) }
     }
 
     pub(super) fn get(&mut self) -> Result<&mut T> {
@@ -140,7 +140,7 @@ impl<T: Take> End<T> {
 impl<T: Take> Drop for End<T> {
     /// The peer of one that was never used learns that it went, unless another process may have it.
     fn drop(&mut self) {
-        let gone = self.taken.is_none() && self.alone == Some(fork::forks());
+        let gone = self.taken.is_none() && self.alone == Some(fork::moment());
         if let Some(fd) = self.fd.as_ref().filter(|_| gone) {
             let _ = T::take(fd);
         }
@@ -186,6 +186,7 @@ impl Value {
             match buffer.read(to) {
                 // Writers are too fast for it to be read at all: waits as long as the call may.
                 Err(Error::WouldBlock) if deadline.remaining().is_none_or(|left| !left.is_zero()) => {}
+                Err(Error::WouldBlock) if !deadline.is_now() => return Err(Error::TimedOut),
                 Ok((len, version)) => {
                     self.seen = version;
                     return Ok(len);
