@@ -45,15 +45,6 @@ fn an_end_that_was_shared_goes_on_elsewhere_and_its_first_owner_closes_without_a
 }
 
 #[test]
-fn an_end_that_a_child_may_have_is_not_closed_for_it() {
-    let (tx, mut rx) = Transport::Ring.pair(&Default::default()).unwrap();
-    in_child(|| true);
-    drop(tx);
-    let after = rx.recv_timeout(&mut [0; 8], SHORT);
-    assert!(matches!(after, Err(Error::TimedOut)), "{after:?}");
-}
-
-#[test]
 fn an_end_with_a_name_or_in_the_middle_of_a_message_is_not_shared() {
     let scratch = Scratch::new();
     let options = TransportOptions { directory: Some(scratch.path().to_owned()), ..Default::default() };
