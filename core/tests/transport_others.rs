@@ -24,7 +24,8 @@ fn an_end_that_was_shared_goes_on_elsewhere_and_its_first_owner_closes_without_a
         let (mut tx, mut rx) = transport.pair(&Default::default()).unwrap();
         let shared = tx.share_fd().unwrap();
         drop(tx);
-        assert!(matches!(rx.try_recv(&mut [0; 8192]), Err(Error::WouldBlock)), "{transport}");
+        let before = rx.recv_timeout(&mut [0; 8192], SHORT);
+        assert!(matches!(before, Err(Error::TimedOut)), "{transport}: {before:?}");
         let mut tx = transport.sender_from_fd(shared).unwrap();
         tx.send(b"x").unwrap();
         let shared = rx.share_fd();
@@ -41,6 +42,20 @@ fn an_end_that_was_shared_goes_on_elsewhere_and_its_first_owner_closes_without_a
             let after = rx.recv_timeout(&mut [0; 8192], SOON);
             assert!(matches!(after, Err(Error::Closed(_))), "{transport}: {after:?}");
         }
+    }
+}
+
+#[test]
+fn an_end_that_closed_before_the_other_was_used_is_told() {
+    for transport in NAMELESS.into_iter().filter(|transport| tells(*transport)) {
+        let (tx, mut rx) = transport.pair(&Default::default()).unwrap();
+        drop(tx);
+        let after = rx.recv_timeout(&mut [0; 8], SOON);
+        assert!(matches!(after, Err(Error::Closed(_))), "{transport}: {after:?}");
+        let (mut tx, rx) = transport.pair(&Default::default()).unwrap();
+        drop(rx);
+        let ends = (0..100_000).find_map(|_| tx.send_timeout(&[0; 1000], SOON).err());
+        assert!(matches!(ends, Some(Error::Closed(_))), "{transport}: {ends:?}");
     }
 }
 

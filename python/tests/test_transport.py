@@ -191,6 +191,14 @@ def test_an_unused_end_that_closes_is_told_too(way: Way) -> None:
         waiting.value()
 
 
+@pytest.mark.parametrize("word", ["pipe", "unix", "ring"])
+def test_an_end_that_closed_before_the_other_was_used_is_told(word: str) -> None:
+    tx, rx = ipcx.Transport.pair(word)
+    tx.close()
+    with pytest.raises(ipcx.Closed):
+        rx.recv(SOON)
+
+
 def test_a_sender_that_goes_in_the_middle_of_a_message_is_dead() -> None:
     tx, rx = ipcx.Transport.pair("pipe")
     tx.send(b"whole")

@@ -69,13 +69,13 @@ pub(super) trait Take: Sized {
 
 impl Take for Producer {
     fn take(fd: &OwnedFd) -> Result<Producer> {
-        Ring::from_fd(fd.as_fd())?.producer()
+        Ring::from_fd(fd.as_fd())?.producer().map(Producer::of_pair)
     }
 }
 
 impl Take for Consumer {
     fn take(fd: &OwnedFd) -> Result<Consumer> {
-        Ring::from_fd(fd.as_fd())?.consumer()
+        Ring::from_fd(fd.as_fd())?.consumer().map(Consumer::of_pair)
     }
 }
 
