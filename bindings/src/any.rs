@@ -5,7 +5,10 @@ use crate::consumer::{Consumer, Receiving};
 use crate::exclusive::Guard;
 use crate::pool::Pool;
 use crate::producer::{Producer, Sending};
+use crate::receiver::Receiver;
 use crate::semaphore::Semaphore;
+use crate::sender::Sender;
+use crate::transport::State;
 use crate::wait::{deadline, slices, Ended};
 use ipcx::{Deadline, Error, Waitable};
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -20,6 +23,8 @@ enum Held<'a> {
     Pool(Arc<ipcx::Pool>),
     Semaphore(Arc<ipcx::Semaphore>),
     NewerThan(Arc<ipcx::Buffer>, u64),
+    Sender(Guard<'a, State<ipcx::Sender>>),
+    Receiver(Guard<'a, State<ipcx::Receiver>>),
 }
 
 /// The same for the core, which may go without the interpreter.
@@ -29,6 +34,8 @@ enum Item<'a> {
     Pool(&'a ipcx::Pool),
     Semaphore(&'a ipcx::Semaphore),
     NewerThan(ipcx::NewerThan<'a>),
+    Sender(&'a mut ipcx::Sender),
+    Receiver(&'a mut ipcx::Receiver),
 }
 
 impl Held<'_> {
@@ -44,6 +51,10 @@ impl Held<'_> {
             Held::Semaphore(semaphore.get().open_semaphore()?)
         } else if let Ok(newer) = object.cast::<NewerThan>() {
             Held::NewerThan(newer.get().buffer.get().open_buffer()?, newer.get().seen)
+        } else if let Ok(sender) = object.cast::<Sender>() {
+            Held::Sender(sender.get().lock(py)?)
+        } else if let Ok(receiver) = object.cast::<Receiver>() {
+            Held::Receiver(receiver.get().lock(py)?)
         } else {
             return Err(not_waitable(object));
         })
@@ -56,6 +67,8 @@ impl Held<'_> {
             Held::Pool(pool) => Item::Pool(pool),
             Held::Semaphore(semaphore) => Item::Semaphore(semaphore),
             Held::NewerThan(buffer, seen) => Item::NewerThan(buffer.newer_than(*seen)),
+            Held::Sender(state) => Item::Sender(&mut state.core),
+            Held::Receiver(state) => Item::Receiver(&mut state.core),
         }
     }
 }
@@ -68,6 +81,8 @@ impl Item<'_> {
             Item::Pool(pool) => pool,
             Item::Semaphore(semaphore) => semaphore,
             Item::NewerThan(newer) => newer,
+            Item::Sender(sender) => &mut **sender,
+            Item::Receiver(receiver) => &mut **receiver,
         }
     }
 }
@@ -77,14 +92,18 @@ fn not_waitable(object: &Bound<'_, PyAny>) -> PyErr {
     let hint = if object.is_instance_of::<Buffer>() { "; give buffer.newer_than(version)" } else { "" };
     let class = object.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string());
     PyTypeError::new_err(format!(
-        "wait_any waits for a Consumer, Producer, Pool, Semaphore or NewerThan, not for a '{class}'{hint}"
+        "wait_any waits for a Consumer, Producer, Pool, Semaphore, NewerThan, Sender or Receiver, not for a \
+         '{class}'{hint}"
     ))
 }
 
 /// An endpoint cannot be held twice.
 fn check_endpoints(objects: &[Bound<'_, PyAny>]) -> PyResult<()> {
     let is_endpoint = |object: &&Bound<'_, PyAny>| {
-        object.is_instance_of::<Consumer>() || object.is_instance_of::<Producer>()
+        object.is_instance_of::<Consumer>()
+            || object.is_instance_of::<Producer>()
+            || object.is_instance_of::<Sender>()
+            || object.is_instance_of::<Receiver>()
     };
     let mut endpoints: Vec<_> = objects.iter().filter(is_endpoint).map(|object| object.as_ptr()).collect();
     endpoints.sort_unstable();
@@ -107,7 +126,8 @@ fn attempt(py: Python<'_>, objects: &[Bound<'_, PyAny>], deadline: Deadline) -> 
 }
 
 /// Wait until at least one of the objects is ready, and return those that are: a Consumer with a record, a Producer with room for
-/// the record that last did not fit, a Pool or Semaphore with something to acquire, a buffer.newer_than(version).
+/// the record that last did not fit, a Pool or Semaphore with something to acquire, a buffer.newer_than(version); a Receiver with
+/// something to say, or a Sender with room, as their fileno() says.
 ///
 /// Ready is what a call with a timeout of 0 would not answer with WouldBlock, so also an endpoint whose peer closed or died: the
 /// call then says so. Nothing is received or acquired by waiting; where others may be faster, try again.

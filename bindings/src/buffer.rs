@@ -1,7 +1,7 @@
 //! The handle on a buffer, and its figures.
 
 use crate::locked::LockedValue;
-use crate::payload::{proportional, room_for_bytes, size, Payload, Place, Room, LARGE};
+use crate::payload::{proportional, room_for_bytes, unsigned, Payload, Place, Room, LARGE};
 use crate::producer::descriptor;
 use crate::segment::{aio, coroutine, strategy, wanted, Handle, Participant};
 use crate::wait::{deadline, slices, Ended};
@@ -150,7 +150,7 @@ impl Buffer {
     fn create(
         py: Python<'_>,
         name: &str,
-        #[pyo3(from_py_with = size)] capacity: u64,
+        #[pyo3(from_py_with = unsigned)] capacity: u64,
         mode: u32,
         max_participants: u32,
         directory: Option<PathBuf>,
@@ -172,7 +172,7 @@ impl Buffer {
     fn open(
         py: Python<'_>,
         name: &str,
-        #[pyo3(from_py_with = size)] capacity: u64,
+        #[pyo3(from_py_with = unsigned)] capacity: u64,
         mode: u32,
         max_participants: u32,
         directory: Option<PathBuf>,
@@ -195,7 +195,7 @@ impl Buffer {
         name: &str,
         directory: Option<PathBuf>,
         schema: Option<String>,
-        #[pyo3(from_py_with = size)] capacity: u64,
+        #[pyo3(from_py_with = unsigned)] capacity: u64,
     ) -> PyResult<Buffer> {
         let segment = SegmentOptions { directory, schema, ..Default::default() };
         let options = BufferOptions { capacity, segment };
@@ -207,7 +207,7 @@ impl Buffer {
     #[pyo3(signature = (*, capacity=0, max_participants=0, schema=None, wait="balanced"))]
     fn anonymous(
         py: Python<'_>,
-        #[pyo3(from_py_with = size)] capacity: u64,
+        #[pyo3(from_py_with = unsigned)] capacity: u64,
         max_participants: u32,
         schema: Option<String>,
         wait: &str,
@@ -282,7 +282,7 @@ impl Buffer {
     fn wait(
         &self,
         py: Python<'_>,
-        #[pyo3(from_py_with = size)] seen: u64,
+        #[pyo3(from_py_with = unsigned)] seen: u64,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<u64> {
         let deadline = deadline(timeout)?;
@@ -303,13 +303,13 @@ impl Buffer {
     /// Wait until the version is another than seen, from a coroutine: `version = await buffer.await_newer(version)`.
     fn await_newer<'py>(
         slf: &Bound<'py, Self>,
-        #[pyo3(from_py_with = size)] seen: u64,
+        #[pyo3(from_py_with = unsigned)] seen: u64,
     ) -> PyResult<Bound<'py, PyAny>> {
         coroutine(slf, "newer", Some(seen))
     }
 
     /// What ipcx.wait_any waits for: another version than seen.
-    fn newer_than(slf: &Bound<'_, Self>, #[pyo3(from_py_with = size)] seen: u64) -> NewerThan {
+    fn newer_than(slf: &Bound<'_, Self>, #[pyo3(from_py_with = unsigned)] seen: u64) -> NewerThan {
         NewerThan { buffer: slf.clone().unbind(), seen }
     }
 

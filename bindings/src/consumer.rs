@@ -3,7 +3,7 @@
 use crate::block::Block;
 use crate::errors;
 use crate::exclusive::{Exclusive, Guard};
-use crate::payload::{boundaries_of, size, Place, Room};
+use crate::payload::{boundaries_of, unsigned, Place, Room};
 use crate::pool::Pool;
 use crate::segment::{closing, coroutine, wanted, Handle};
 use crate::views::{Lender, Loan, Record};
@@ -52,7 +52,7 @@ fn borrow(state: &mut Receiving, deadline: Deadline) -> ipcx::Result<Place> {
 impl Consumer {
     pub(crate) fn new(core: ipcx::Consumer, ring: &Handle<ipcx::Ring>) -> Consumer {
         let state = Receiving { core, lender: Lender::default(), pack: Vec::new(), lens: Vec::new() };
-        Consumer { end: Exclusive::new(state, "Consumer", ring), descriptor: AtomicI32::new(-1) }
+        Consumer { end: Exclusive::of_ring(state, "Consumer", ring), descriptor: AtomicI32::new(-1) }
     }
 
     #[cold]
@@ -133,7 +133,7 @@ impl Consumer {
     fn recv_many<'py>(
         &self,
         py: Python<'py>,
-        #[pyo3(from_py_with = size)] max: usize,
+        #[pyo3(from_py_with = unsigned)] max: usize,
         timeout: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyList>> {
         check_max(max)?;
@@ -169,7 +169,7 @@ impl Consumer {
     fn recv_packed<'py>(
         &self,
         py: Python<'py>,
-        #[pyo3(from_py_with = size)] max: usize,
+        #[pyo3(from_py_with = unsigned)] max: usize,
         timeout: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyAny>)> {
         check_max(max)?;

@@ -90,6 +90,23 @@ pub(crate) fn in_use(py: Python<'_>, what: &str) -> PyErr {
     exception(py, "Busy", libc::EBUSY, text)
 }
 
+/// An end was used while a task sends through it.
+#[cold]
+pub(crate) fn in_task(py: Python<'_>, what: &str) -> PyErr {
+    exception(
+        py,
+        "Busy",
+        libc::EBUSY,
+        format!("a task is sending through {what}; it belongs to one task at a time"),
+    )
+}
+
+/// Something was inherited over fork, and `text` says what to do.
+#[cold]
+pub(crate) fn forked(py: Python<'_>, text: &str) -> PyErr {
+    exception(py, "Forked", Error::Forked.errno(), format!("forked: {text}"))
+}
+
 fn exception(py: Python<'_>, name: &str, errno: i32, text: String) -> PyErr {
     let index = NAMES.iter().position(|known| *known == name).unwrap_or(0);
     match CLASSES.get(py) {

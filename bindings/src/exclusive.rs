@@ -5,7 +5,7 @@ use crate::errors;
 use crate::segment::Handle;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
@@ -14,27 +14,40 @@ pub(crate) struct Exclusive<T> {
     state: Mutex<Option<T>>,
     /// Process it was made in.
     pid: u32,
-    role: &'static str,
-    segment: String,
-    /// Directory of the segment; `None` if it has no name.
-    directory: Option<OsString>,
+    label: Label,
+}
+
+/// What an endpoint is, for people.
+pub(crate) struct Label {
+    /// Its class.
+    pub(crate) role: &'static str,
+    /// Of what it is one: a segment, a pipe.
+    pub(crate) kind: &'static str,
+    /// Name of that.
+    pub(crate) name: String,
+    /// Where that is; `None` if it has no name, or its kind no directory.
+    pub(crate) directory: Option<OsString>,
 }
 
 impl<T> Exclusive<T> {
+    pub(crate) fn new(state: T, label: Label) -> Exclusive<T> {
+        Exclusive { state: Mutex::new(Some(state)), pid: std::process::id(), label }
+    }
+
     /// The state of an endpoint of this ring.
-    pub(crate) fn new(state: T, role: &'static str, ring: &Handle<ipcx::Ring>) -> Exclusive<T> {
-        Exclusive {
-            state: Mutex::new(Some(state)),
-            pid: std::process::id(),
-            role,
-            segment: ring.name.clone(),
-            directory: ring.directory().map(ToOwned::to_owned),
-        }
+    pub(crate) fn of_ring(state: T, role: &'static str, ring: &Handle<ipcx::Ring>) -> Exclusive<T> {
+        let directory = ring.directory().map(ToOwned::to_owned);
+        Exclusive::new(state, Label { role, kind: "segment", name: ring.name.clone(), directory })
     }
 
     /// Name of the segment.
     pub(crate) fn segment(&self) -> &str {
-        &self.segment
+        &self.label.name
+    }
+
+    /// Directory of the segment; `None` if it has no name.
+    pub(crate) fn directory(&self) -> Option<&OsStr> {
+        self.label.directory.as_deref()
     }
 
     /// The state of an endpoint that is open and not in use.
@@ -63,9 +76,9 @@ impl<T> Exclusive<T> {
         self.guard(py).is_ok_and(|state| state.is_none())
     }
 
-    /// What `__reduce__` returns: `take` names the method of the ring that takes the role.
+    /// What `__reduce__` of an endpoint of a ring returns: `take` names the method of the ring that takes the role.
     pub(crate) fn reduce<'py>(&self, py: Python<'py>, take: &str) -> PyResult<Bound<'py, PyAny>> {
-        let Some(directory) = &self.directory else {
+        let Some(directory) = self.directory() else {
             let text = format!(
                 "{} has no name by which another process finds it: pass the Ring itself, or a descriptor of it \
                  (share_fd), and take the role there",
@@ -74,13 +87,13 @@ impl<T> Exclusive<T> {
             return Err(PyTypeError::new_err(text));
         };
         py.import(pyo3::intern!(py, "ipcx._pickle"))?
-            .call_method1(pyo3::intern!(py, "reduce_end"), (take, &self.segment, directory))
+            .call_method1(pyo3::intern!(py, "reduce_end"), (take, self.segment(), directory))
     }
 
     /// For `repr`.
     pub(crate) fn describe(&self, py: Python<'_>) -> String {
         let state = if self.is_closed(py) { "closed" } else { "open" };
-        format!("<ipcx.{} of '{}', {state}>", self.role, self.segment)
+        format!("<ipcx.{} of '{}', {state}>", self.label.role, self.label.name)
     }
 
     #[inline]
@@ -96,13 +109,14 @@ impl<T> Exclusive<T> {
     fn in_use(&self, py: Python<'_>) -> PyErr {
         if self.pid != std::process::id() {
             // A thread of the parent was at work when this child was forked.
-            return errors::raise(py, &ipcx::Error::Forked, &self.segment);
+            return errors::raise(py, &ipcx::Error::Forked, self.segment());
         }
         errors::in_use(py, &self.describe_open())
     }
 
-    fn describe_open(&self) -> String {
-        format!("this {} of segment '{}'", self.role, self.segment)
+    pub(crate) fn describe_open(&self) -> String {
+        let Label { role, kind, name, .. } = &self.label;
+        format!("this {role} of {kind} '{name}'")
     }
 
     #[cold]

@@ -11,12 +11,15 @@
 //! | `array` | NumPy arrays over it |
 //! | `segment` | what belongs to every kind |
 //! | `ring`, `producer`, `consumer`, `pool`, `block`, `buffer`, `locked`, `semaphore` | the classes |
+//! | `transport`, `sender`, `receiver` | transports and their ends |
+//! | `child` | pipes to a child process |
 //! | `any` | waiting for one of several things |
 
 mod any;
 mod array;
 mod block;
 mod buffer;
+mod child;
 mod consumer;
 mod errors;
 mod exclusive;
@@ -25,9 +28,12 @@ mod locked;
 mod payload;
 mod pool;
 mod producer;
+mod receiver;
 mod ring;
 mod segment;
 mod semaphore;
+mod sender;
+mod transport;
 mod views;
 mod wait;
 
@@ -43,13 +49,17 @@ mod _ipcx {
         any::wait_any,
         block::Block,
         buffer::{Buffer, BufferStats, NewerThan},
+        child::ChildPipes,
         consumer::Consumer,
         locked::LockedValue,
         pool::{Pool, PoolHolder, PoolStats},
         producer::Producer,
+        receiver::Receiver,
         ring::{Ring, RingStats},
         segment::{unlink, Participant},
         semaphore::{Semaphore, SemaphoreHolder, SemaphoreStats},
+        sender::Sender,
+        transport::Transport,
         views::{Record, Reservation},
     };
 

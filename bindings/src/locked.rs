@@ -2,7 +2,7 @@
 
 use crate::array::as_array;
 use crate::errors;
-use crate::payload::{proportional, size, Place};
+use crate::payload::{proportional, unsigned, Place};
 use crate::views::{get_item, still_exported, Loan, Window};
 use crate::wait::{deadline, slices, Ended};
 use ipcx::{Deadline, Error};
@@ -153,7 +153,7 @@ impl LockedValue {
 
     /// Say that n bytes are used. What is behind those of the value before is whatever was there. No memoryview or array of the
     /// value may exist.
-    fn resize(&self, py: Python<'_>, #[pyo3(from_py_with = size)] n: usize) -> PyResult<()> {
+    fn resize(&self, py: Python<'_>, #[pyo3(from_py_with = unsigned)] n: usize) -> PyResult<()> {
         self.check()?;
         if !self.loan.is_free() {
             return Err(still_exported());

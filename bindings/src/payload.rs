@@ -6,26 +6,26 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView};
 
-/// A number of bytes, items or blocks: a negative one is a ValueError.
-pub(crate) fn size<'py, T>(number: &Bound<'py, PyAny>) -> PyResult<T>
+/// A size, count, version or offset: a negative one is a ValueError.
+pub(crate) fn unsigned<'py, T>(number: &Bound<'py, PyAny>) -> PyResult<T>
 where
     T: for<'a> FromPyObject<'a, 'py, Error = PyErr>,
 {
     number.extract::<T>().map_err(|error| match number.lt(0) {
-        Ok(true) => PyValueError::new_err(format!("a size is not negative, as {number} is")),
+        Ok(true) => PyValueError::new_err(format!("this must not be negative, as {number} is")),
         _ => error,
     })
 }
 
 /// The same where none may be given.
-pub(crate) fn size_or_none<'py, T>(number: &Bound<'py, PyAny>) -> PyResult<Option<T>>
+pub(crate) fn unsigned_or_none<'py, T>(number: &Bound<'py, PyAny>) -> PyResult<Option<T>>
 where
     T: for<'a> FromPyObject<'a, 'py, Error = PyErr>,
 {
     if number.is_none() {
         return Ok(None);
     }
-    size(number).map(Some)
+    unsigned(number).map(Some)
 }
 
 /// From this size on, a copy lets other Python threads run meanwhile.

@@ -1,7 +1,7 @@
 //! The handle on a pool, and its figures.
 
 use crate::block::Block;
-use crate::payload::size;
+use crate::payload::unsigned;
 use crate::producer::descriptor;
 use crate::segment::{coroutine, strategy, wanted, Handle, Participant};
 use crate::wait::{deadline, slices, Ended};
@@ -53,9 +53,9 @@ impl Pool {
     fn create(
         py: Python<'_>,
         name: &str,
-        #[pyo3(from_py_with = size)] block_size: u64,
-        #[pyo3(from_py_with = size)] blocks: u64,
-        #[pyo3(from_py_with = size)] alignment: u64,
+        #[pyo3(from_py_with = unsigned)] block_size: u64,
+        #[pyo3(from_py_with = unsigned)] blocks: u64,
+        #[pyo3(from_py_with = unsigned)] alignment: u64,
         mode: u32,
         max_participants: u32,
         directory: Option<PathBuf>,
@@ -78,9 +78,9 @@ impl Pool {
     fn open(
         py: Python<'_>,
         name: &str,
-        #[pyo3(from_py_with = size)] block_size: u64,
-        #[pyo3(from_py_with = size)] blocks: u64,
-        #[pyo3(from_py_with = size)] alignment: u64,
+        #[pyo3(from_py_with = unsigned)] block_size: u64,
+        #[pyo3(from_py_with = unsigned)] blocks: u64,
+        #[pyo3(from_py_with = unsigned)] alignment: u64,
         mode: u32,
         max_participants: u32,
         directory: Option<PathBuf>,
@@ -104,8 +104,8 @@ impl Pool {
         name: &str,
         directory: Option<PathBuf>,
         schema: Option<String>,
-        #[pyo3(from_py_with = size)] block_size: u64,
-        #[pyo3(from_py_with = size)] blocks: u64,
+        #[pyo3(from_py_with = unsigned)] block_size: u64,
+        #[pyo3(from_py_with = unsigned)] blocks: u64,
     ) -> PyResult<Pool> {
         let segment = SegmentOptions { directory, schema, ..Default::default() };
         let options = PoolOptions { block_size, blocks, segment, ..Default::default() };
@@ -117,9 +117,9 @@ impl Pool {
     #[pyo3(signature = (*, block_size, blocks=0, alignment=0, max_participants=0, schema=None, wait="balanced"))]
     fn anonymous(
         py: Python<'_>,
-        #[pyo3(from_py_with = size)] block_size: u64,
-        #[pyo3(from_py_with = size)] blocks: u64,
-        #[pyo3(from_py_with = size)] alignment: u64,
+        #[pyo3(from_py_with = unsigned)] block_size: u64,
+        #[pyo3(from_py_with = unsigned)] blocks: u64,
+        #[pyo3(from_py_with = unsigned)] alignment: u64,
         max_participants: u32,
         schema: Option<String>,
         wait: &str,

@@ -3,7 +3,7 @@
 use crate::block::{checked_len, Block};
 use crate::errors;
 use crate::exclusive::{Exclusive, Guard};
-use crate::payload::{boundaries, size, size_or_none, Payload, Place, LARGE};
+use crate::payload::{boundaries, unsigned, unsigned_or_none, Payload, Place, LARGE};
 use crate::segment::{wanted, Handle};
 use crate::views::{Lender, Loan, Reservation};
 use crate::wait::{deadline, readable, wait, Ended};
@@ -43,7 +43,7 @@ fn reserve(state: &mut Sending, len: usize, deadline: Deadline) -> ipcx::Result<
 impl Producer {
     pub(crate) fn new(core: ipcx::Producer, ring: &Handle<ipcx::Ring>) -> Producer {
         let state = Sending { core, lender: Lender::default() };
-        Producer { end: Exclusive::new(state, "Producer", ring) }
+        Producer { end: Exclusive::of_ring(state, "Producer", ring) }
     }
 
     #[cold]
@@ -257,7 +257,7 @@ impl Producer {
     #[pyo3(signature = (n, timeout=None))]
     fn reserve(
         slf: &Bound<'_, Self>,
-        #[pyo3(from_py_with = size)] n: usize,
+        #[pyo3(from_py_with = unsigned)] n: usize,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Reservation> {
         let deadline = deadline(timeout)?;
@@ -277,7 +277,7 @@ impl Producer {
         &self,
         py: Python<'_>,
         file: &Bound<'_, PyAny>,
-        #[pyo3(from_py_with = size)] n: usize,
+        #[pyo3(from_py_with = unsigned)] n: usize,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<usize> {
         let deadline = deadline(timeout)?;
@@ -304,7 +304,7 @@ impl Producer {
         &self,
         py: Python<'_>,
         block: &Bound<'_, Block>,
-        #[pyo3(from_py_with = size_or_none)] n: Option<usize>,
+        #[pyo3(from_py_with = unsigned_or_none)] n: Option<usize>,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let (deadline, block) = (deadline(timeout)?, block.get());

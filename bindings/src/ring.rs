@@ -1,7 +1,7 @@
 //! The handle on a ring, and its figures.
 
 use crate::consumer::Consumer;
-use crate::payload::size;
+use crate::payload::unsigned;
 use crate::producer::{descriptor, Producer};
 use crate::segment::{strategy, Handle, Participant};
 use ipcx::{RingOptions, RoleState, SegmentOptions};
@@ -47,7 +47,7 @@ impl Ring {
     fn create(
         py: Python<'_>,
         name: &str,
-        #[pyo3(from_py_with = size)] capacity: u64,
+        #[pyo3(from_py_with = unsigned)] capacity: u64,
         mode: u32,
         max_participants: u32,
         directory: Option<PathBuf>,
@@ -69,7 +69,7 @@ impl Ring {
     fn open(
         py: Python<'_>,
         name: &str,
-        #[pyo3(from_py_with = size)] capacity: u64,
+        #[pyo3(from_py_with = unsigned)] capacity: u64,
         mode: u32,
         max_participants: u32,
         directory: Option<PathBuf>,
@@ -92,7 +92,7 @@ impl Ring {
         name: &str,
         directory: Option<PathBuf>,
         schema: Option<String>,
-        #[pyo3(from_py_with = size)] capacity: u64,
+        #[pyo3(from_py_with = unsigned)] capacity: u64,
     ) -> PyResult<Ring> {
         let options = Ring::options(capacity, directory, schema);
         Ring::make(py, name, &options, || ipcx::Ring::attach_with(name, &options))
@@ -103,7 +103,7 @@ impl Ring {
     #[pyo3(signature = (*, capacity=0, max_participants=0, schema=None, wait="balanced"))]
     fn anonymous(
         py: Python<'_>,
-        #[pyo3(from_py_with = size)] capacity: u64,
+        #[pyo3(from_py_with = unsigned)] capacity: u64,
         max_participants: u32,
         schema: Option<String>,
         wait: &str,

@@ -231,7 +231,7 @@ pub(crate) fn coroutine<'py>(
 }
 
 /// Where the core looks, as an absolute path, so that a child process that works elsewhere finds it too.
-fn place(directory: Option<&Path>) -> PathBuf {
+pub(crate) fn place(directory: Option<&Path>) -> PathBuf {
     let from_environment = || std::env::var_os("IPCX_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
     let place = directory.map(Path::to_path_buf).or_else(from_environment);
     let place = place.unwrap_or_else(|| PathBuf::from("/dev/shm"));

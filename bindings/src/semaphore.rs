@@ -1,7 +1,7 @@
 //! The handle on a semaphore, and its figures.
 
 use crate::fork;
-use crate::payload::{size, size_or_none};
+use crate::payload::{unsigned, unsigned_or_none};
 use crate::producer::descriptor;
 use crate::segment::{coroutine, strategy, wanted, Handle, Participant};
 use crate::wait::{deadline, slices, Ended};
@@ -121,8 +121,8 @@ impl Semaphore {
     fn create(
         py: Python<'_>,
         name: &str,
-        #[pyo3(from_py_with = size)] limit: u64,
-        #[pyo3(from_py_with = size_or_none)] initial: Option<u64>,
+        #[pyo3(from_py_with = unsigned)] limit: u64,
+        #[pyo3(from_py_with = unsigned_or_none)] initial: Option<u64>,
         mode: u32,
         max_participants: u32,
         directory: Option<PathBuf>,
@@ -144,8 +144,8 @@ impl Semaphore {
     fn open(
         py: Python<'_>,
         name: &str,
-        #[pyo3(from_py_with = size)] limit: u64,
-        #[pyo3(from_py_with = size_or_none)] initial: Option<u64>,
+        #[pyo3(from_py_with = unsigned)] limit: u64,
+        #[pyo3(from_py_with = unsigned_or_none)] initial: Option<u64>,
         mode: u32,
         max_participants: u32,
         directory: Option<PathBuf>,
@@ -168,7 +168,7 @@ impl Semaphore {
         name: &str,
         directory: Option<PathBuf>,
         schema: Option<String>,
-        #[pyo3(from_py_with = size)] limit: u64,
+        #[pyo3(from_py_with = unsigned)] limit: u64,
     ) -> PyResult<Semaphore> {
         let segment = SegmentOptions { directory, schema, ..Default::default() };
         let options = SemaphoreOptions { limit, segment, ..Default::default() };
@@ -180,8 +180,8 @@ impl Semaphore {
     #[pyo3(signature = (*, limit=0, initial=None, max_participants=0, schema=None, wait="balanced"))]
     fn anonymous(
         py: Python<'_>,
-        #[pyo3(from_py_with = size)] limit: u64,
-        #[pyo3(from_py_with = size_or_none)] initial: Option<u64>,
+        #[pyo3(from_py_with = unsigned)] limit: u64,
+        #[pyo3(from_py_with = unsigned_or_none)] initial: Option<u64>,
         max_participants: u32,
         schema: Option<String>,
         wait: &str,

@@ -15,7 +15,7 @@
 )]
 
 use crate::consumer::Consumer;
-use crate::payload::{size_or_none, Place};
+use crate::payload::{unsigned_or_none, Place};
 use crate::producer::Producer;
 use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::ffi;
@@ -281,7 +281,11 @@ impl Reservation {
 impl Reservation {
     /// Send the first n bytes as one record; all of them if n is not given.
     #[pyo3(signature = (n=None))]
-    fn commit(&self, py: Python<'_>, #[pyo3(from_py_with = size_or_none)] n: Option<usize>) -> PyResult<()> {
+    fn commit(
+        &self,
+        py: Python<'_>,
+        #[pyo3(from_py_with = unsigned_or_none)] n: Option<usize>,
+    ) -> PyResult<()> {
         self.window.check()?;
         let len = self.window.place.len;
         let n = n.unwrap_or(len);

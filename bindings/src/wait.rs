@@ -7,9 +7,9 @@
 use crate::errors;
 use crate::exclusive::{Exclusive, Guard};
 use ipcx::{Deadline, Error};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyFloat;
+use pyo3::types::{PyBool, PyFloat};
 use std::time::Duration;
 
 /// Longest time that a signal can go unnoticed.
@@ -27,6 +27,7 @@ pub(crate) fn deadline(timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Deadline>
 fn deadline_after(timeout: &Bound<'_, PyAny>) -> PyResult<Deadline> {
     let seconds = match timeout.cast_exact::<PyFloat>() {
         Ok(seconds) => seconds.extract()?,
+        Err(_) if timeout.is_instance_of::<PyBool>() => return Err(no_timeout(timeout)),
         Err(_) => timeout.extract::<f64>()?,
     };
     if seconds.is_nan() || seconds < 0.0 {
@@ -38,6 +39,12 @@ fn deadline_after(timeout: &Bound<'_, PyAny>) -> PyResult<Deadline> {
     // Less than a nanosecond is not "do not wait"; more than a duration can hold is for ever.
     let timeout = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
     Ok(Deadline::after(timeout.max(Duration::from_nanos(1))))
+}
+
+/// `acquire(True)` is not meant to wait for a second.
+#[cold]
+fn no_timeout(timeout: &Bound<'_, PyAny>) -> PyErr {
+    PyTypeError::new_err(format!("a timeout is None, 0 or more seconds, not {timeout}"))
 }
 
 /// Why a wait ended without what it waited for.
@@ -106,6 +113,19 @@ pub(crate) fn slices<T>(
         }
         py.check_signals().map_err(Ended::Python)?;
     }
+}
+
+/// One attempt that does not wait, or such attempts as [`slices`] makes; the interpreter is let go in each.
+pub(crate) fn attempts<T: Send>(
+    py: Python<'_>,
+    deadline: Deadline,
+    mut attempt: impl FnMut(Deadline) -> Result<T, Error> + Send,
+) -> Result<T, Ended> {
+    let mut once = |until| py.detach(|| attempt(until)).map_err(Ended::Core);
+    if deadline.is_now() {
+        return once(deadline);
+    }
+    slices(py, deadline, once)
 }
 
 /// Waits until `fd` can be read or has ended; false if `deadline` passed. Signal handlers run meanwhile.

@@ -1,8 +1,8 @@
 //! Waiting for one of several things, with one timeout.
 //!
 //! Each of them says that a call of it is about to sleep, as a call that waits for it alone does; then one system call sleeps on all
-//! of their words (`futex_waitv`, Linux 5.16). Where the kernel does not have it, or there are more than it takes, their
-//! descriptors are polled instead.
+//! of their words (`futex_waitv`, Linux 5.16). Where the kernel does not have it, there are more than it takes, or one has no
+//! word (a transport's end), their descriptors are polled instead.
 
 use crate::error::{Error, Result};
 use crate::sync::{AtomicU32, Ordering};
@@ -11,12 +11,16 @@ use crate::sys::{clock, cpu, fd, Errno};
 use crate::wait::{Deadline, SLICE, SPIN};
 use std::os::fd::BorrowedFd;
 
+/// How long it sleeps where something has nothing to sleep on.
+const LOOK_AGAIN: u64 = 1_000_000;
 /// Looks between two readings of the clock.
 const LOOKS: u32 = 16;
 
 /// Something that [`wait_any`] can wait for: a [`Consumer`](crate::Consumer) with a record, a [`Producer`](crate::Producer) with
 /// room for the record that last did not fit, a [`&Pool`](crate::Pool) or [`&Semaphore`](crate::Semaphore) with something to
-/// acquire, another version of a buffer ([`Buffer::newer_than`](crate::Buffer::newer_than)).
+/// acquire, another version of a buffer ([`Buffer::newer_than`](crate::Buffer::newer_than)); a transport's
+/// [`Receiver`](crate::Receiver) with something to say, or [`Sender`](crate::Sender) with room, as of its descriptor
+/// ([`Receiver::poll_fd`](crate::Receiver::poll_fd)).
 pub trait Waitable: Sleeping {}
 
 /// What waiting for it takes. Not for other crates.
@@ -28,10 +32,18 @@ pub trait Sleeping {
     fn announce(&mut self) -> Option<(*const u32, u32)>;
     /// After [`Sleeping::announce`], whatever that said: it does not sleep any more.
     fn withdraw(&mut self);
-    /// A descriptor that is readable when it is ready.
+    /// A descriptor on which there is [`Sleeping::events`] when it is ready. `WouldBlock` if there is none yet: look again soon.
     fn descriptor(&mut self) -> Result<BorrowedFd<'_>>;
+    /// What to wait for on the descriptor.
+    fn events(&self) -> i16 {
+        libc::POLLIN
+    }
+    /// False if it has no word to sleep on: it is not announced then.
+    fn has_word(&self) -> bool {
+        true
+    }
     /// In a child that inherited it.
-    fn is_inherited(&self) -> bool;
+    fn is_inherited(&mut self) -> bool;
 }
 
 /// 1 once the kernel has refused `futex_waitv`.
@@ -65,7 +77,9 @@ enum By {
 /// `WouldBlock` if none is and the deadline is [`Deadline::NOW`], `TimedOut`, `Interrupted` if a signal handler ran while it slept,
 /// `Invalid` if there are no items, `Forked`, `Os`.
 pub fn wait_any(items: &mut [&mut dyn Waitable], deadline: Deadline) -> Result<Vec<usize>> {
-    let words = items.len() <= futex::MOST_WAITERS && NO_WAITV.load(Ordering::Relaxed) == 0;
+    let words = items.len() <= futex::MOST_WAITERS
+        && items.iter().all(|item| item.has_word())
+        && NO_WAITV.load(Ordering::Relaxed) == 0;
     let by = if words { By::Words } else { By::Descriptors };
     wait_by(items, deadline, by)
 }
@@ -83,7 +97,7 @@ fn wait_by(items: &mut [&mut dyn Waitable], deadline: Deadline, mut by: By) -> R
     if items.is_empty() {
         return Err(Error::invalid("nothing to wait for"));
     }
-    if items.iter().any(|item| item.is_inherited()) {
+    if items.iter_mut().any(|item| item.is_inherited()) {
         return Err(Error::Forked);
     }
     let ready = which(items, Some(clock::now()));
@@ -162,6 +176,15 @@ fn sleep_on_words(items: &mut [&mut dyn Waitable], until: u64) -> Slept {
 }
 
 fn sleep_on_descriptors(items: &mut [&mut dyn Waitable], nanoseconds: u64) -> Result<Slept> {
-    let fds = items.iter_mut().map(|item| item.descriptor()).collect::<Result<Vec<_>>>()?;
-    Ok(fd::wait_any_readable(&fds, nanoseconds).map(drop))
+    let mut patience = nanoseconds;
+    let mut fds = Vec::with_capacity(items.len());
+    for item in items.iter_mut() {
+        let events = item.events();
+        match item.descriptor() {
+            Ok(fd) => fds.push(fd::to_poll(fd, events)),
+            Err(Error::WouldBlock) => patience = patience.min(LOOK_AGAIN),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(fd::poll(&mut fds, Some(patience)).map(drop))
 }

@@ -526,7 +526,7 @@ impl Sleeping for &Semaphore {
         self.poll_fd()
     }
 
-    fn is_inherited(&self) -> bool {
+    fn is_inherited(&mut self) -> bool {
         self.stock.segment.is_inherited()
     }
 }

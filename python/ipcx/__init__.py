@@ -39,10 +39,19 @@ when their holder dies.
     with ipcx.Semaphore.open("licences", limit=4):
         ...
 
-Calls that wait take `timeout`: seconds, 0 not
-to wait, None (the default) for ever. While they wait, other threads run, and Ctrl-C ends them. `wait_any` waits for one of
-several. In coroutines it is `await rx.arecv()`, `pool.aacquire()`, `semaphore.aacquire()`, `buffer.await_newer(version)`; for
-other event loops there is `fileno()`, and `signal(signo)` has a real-time signal queued.
+Messages also go through what the kernel has: a transport is one word, of 'pipe', 'fifo', 'mqueue', 'unix', 'ring', 'buffer'.
+
+    tx, rx = ipcx.Transport.pair("pipe")
+    multiprocessing.Process(target=work, args=(rx,)).start()
+    tx.send(b"hello")
+
+    with ipcx.ChildPipes.spawn(["sort", "-n"]) as child:
+        print(child.exchange(b"10\n9\n"))
+
+Calls that wait take `timeout`: seconds, 0 not to wait, None (the default) for ever. While they wait, other threads run, and
+Ctrl-C ends them. `wait_any` waits for one of several. In coroutines it is `await rx.arecv()`, `tx.asend(data)`,
+`pool.aacquire()`, `semaphore.aacquire()`, `buffer.await_newer(version)`; for other event loops there is `fileno()`, and
+`signal(signo)` has a real-time signal queued.
 
 If a process is killed, nothing is lost: a record whose send returned is delivered; one that was received but not
 released is delivered again, at the same position; and whoever attaches next takes the dead process's role over. A value that
@@ -51,9 +60,9 @@ was being written stays as it was, and its lock and the permits go to the next.
 What goes wrong with a segment or a peer is an `ipcx.Error`, and also the built-in that fits (TimeoutError,
 FileNotFoundError, ...). A wrong argument, or the use of something closed, is a plain ValueError or TypeError.
 
-Handles (Ring, Pool, Buffer, Semaphore) may be used by several threads; endpoints (Producer, Consumer) belong to one thread at a
-time. Handles are arguments of a multiprocessing.Process under every start method: in the other process they attach anew, under
-fork when it uses them. An endpoint, a block or a locked value is its process's, and raises `Forked` in a forked child. Pass
+Handles (Ring, Pool, Buffer, Semaphore) may be used by several threads; endpoints (Producer, Consumer, Sender, Receiver) belong to
+one thread at a time. Handles are arguments of a multiprocessing.Process under every start method: in the other process they attach anew, under
+fork when it uses them, and so are ends of transports that have no name. Another endpoint, a block or a locked value is its process's, and raises `Forked` in a forked child. Pass
 the ring and take the role there; or, under spawn and forkserver, pass an endpoint that you have closed, whose role the other
 process takes.
 """
@@ -80,6 +89,7 @@ from ipcx._ipcx import (
     Block,
     Buffer,
     BufferStats,
+    ChildPipes,
     Consumer,
     LockedValue,
     NewerThan,
@@ -88,6 +98,7 @@ from ipcx._ipcx import (
     PoolHolder,
     PoolStats,
     Producer,
+    Receiver,
     Record,
     Reservation,
     Ring,
@@ -95,6 +106,8 @@ from ipcx._ipcx import (
     Semaphore,
     SemaphoreHolder,
     SemaphoreStats,
+    Sender,
+    Transport,
     __version__,
     unlink,
     wait_any,
@@ -106,6 +119,7 @@ __all__ = [
     "Buffer",
     "BufferStats",
     "Busy",
+    "ChildPipes",
     "Closed",
     "Consumer",
     "Corrupt",
@@ -125,6 +139,7 @@ __all__ = [
     "PoolHolder",
     "PoolStats",
     "Producer",
+    "Receiver",
     "Record",
     "Reservation",
     "Ring",
@@ -132,8 +147,10 @@ __all__ = [
     "Semaphore",
     "SemaphoreHolder",
     "SemaphoreStats",
+    "Sender",
     "Timeout",
     "TooBig",
+    "Transport",
     "WouldBlock",
     "__version__",
     "unlink",

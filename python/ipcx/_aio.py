@@ -2,16 +2,17 @@
 
 import asyncio
 import os
+import select
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
 from ipcx._errors import Busy, Closed, WouldBlock
-from ipcx._ipcx import Block, Buffer, Consumer, Pool, Semaphore
+from ipcx._ipcx import Block, Buffer, Consumer, Pool, Receiver, Semaphore, Sender
 
 _T = TypeVar("_T")
-_Thing: TypeAlias = Buffer | Consumer | Pool | Semaphore
+_Thing: TypeAlias = Buffer | Consumer | Pool | Receiver | Semaphore | Sender
 
 
 @dataclass(eq=False)
@@ -20,8 +21,18 @@ class _Watch:
 
     fd: int
     loop: asyncio.AbstractEventLoop
+    # What the descriptor is polled for: to be written, or to be read.
+    writing: bool
     # Who waits, in this order, and for a buffer which version it has seen.
     tasks: "dict[asyncio.Future[None], int | None]" = field(default_factory=dict)
+
+    def begin(self) -> None:
+        add = self.loop.add_writer if self.writing else self.loop.add_reader
+        add(self.fd, _ready, self)
+
+    def end(self) -> None:
+        remove = self.loop.remove_writer if self.writing else self.loop.remove_reader
+        remove(self.fd)
 
 
 _watches: dict[int, _Watch] = {}
@@ -33,17 +44,37 @@ os.register_at_fork(after_in_child=_watches.clear)
 _TURN = 64
 
 
-async def recv(consumer: Consumer) -> bytes:
-    """Receive the next record. A record is taken only when it is returned, so cancelling loses nothing."""
-    return await _until(lambda: consumer.recv(0), consumer)
+# Seconds between two attempts where nothing says when the next one may succeed.
+_LOOK_AGAIN = 0.002
 
 
-async def records(consumer: Consumer) -> AsyncIterator[bytes]:
-    """Yield records until the producer closed and everything was received."""
+async def recv(end: Consumer | Receiver) -> bytes:
+    """Receive the next record or message. It is taken only when it is returned, so cancelling loses nothing."""
+    return await _until(lambda: end.recv(0), end)
+
+
+async def send(sender: Sender, data: bytes, priority: int) -> None:
+    """Send a message."""
+    sender._hold(True)
+    try:
+        while True:
+            with suppress(WouldBlock):
+                # A buffer's descriptor does not say when its lock is free.
+                if sender.transport == "buffer":
+                    return sender._try_send(data, priority)
+                return await _until(lambda: sender._try_send(data, priority), sender)
+            # There is no descriptor either while nobody receives.
+            await asyncio.sleep(_LOOK_AGAIN)
+    finally:
+        sender._hold(False)
+
+
+async def records(end: Consumer | Receiver) -> AsyncIterator[bytes]:
+    """Yield records or messages until the other end closed and everything was received."""
     taken = 0
     while True:
         try:
-            record = await recv(consumer)
+            record = await recv(end)
         except Closed:
             return
         yield record
@@ -96,10 +127,11 @@ def _waiting(thing: _Thing, seen: int | None) -> Iterator["asyncio.Future[None]"
     fd, loop = thing.fileno(), asyncio.get_running_loop()
     watch = _watches.get(fd)
     if watch is None:
-        watch = _watches[fd] = _Watch(fd, loop)
-        loop.add_reader(fd, _ready, watch)
-    elif isinstance(thing, Consumer):
-        raise Busy(16, "another task already waits for a record of this consumer")
+        writing = isinstance(thing, Sender) and thing.poll_events == select.POLLOUT
+        watch = _watches[fd] = _Watch(fd, loop, writing)
+        watch.begin()
+    elif isinstance(thing, Consumer | Receiver):
+        raise Busy(16, f"another task already waits for what this {type(thing).__name__} receives")
     elif watch.loop is not loop:
         raise Busy(16, "a task of another event loop waits with this handle; each loop needs one of its own")
     ready = loop.create_future()
@@ -111,7 +143,7 @@ def _waiting(thing: _Thing, seen: int | None) -> Iterator["asyncio.Future[None]"
         # Not after close(): the number may be another descriptor's by now.
         if not watch.tasks and _watches.get(fd) is watch:
             del _watches[fd]
-            loop.remove_reader(fd)
+            watch.end()
 
 
 def _ready(watch: _Watch) -> None:
@@ -146,7 +178,7 @@ def closing(fd: int) -> None:
 def _let_go(watch: _Watch) -> None:
     # From another thread this comes late: the number may be another's by now.
     if watch.fd not in _watches:
-        watch.loop.remove_reader(watch.fd)
+        watch.end()
     _look(watch)
 
 

@@ -6,6 +6,8 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,8 @@ def new_name() -> str:
 
 
 def segments() -> list[Path]:
-    """Files in /dev/shm of this run."""
-    return list(Path("/dev/shm").glob(f"ipcx.{PREFIX}*"))
+    """Files of this run in shared memory, and its message queues."""
+    return [file for place in ("/dev/shm", "/dev/mqueue") for file in Path(place).glob(f"ipcx.{PREFIX}*")]
 
 
 @pytest.fixture
@@ -33,6 +35,69 @@ def name() -> Iterator[str]:
     name = new_name()
     yield name
     Path(f"/dev/shm/ipcx.{name}").unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Way:
+    """A transport, and whether its ends have a name."""
+
+    word: str
+    named: bool
+    name: str
+    directory: Path
+
+    def sender(self, **options: int) -> ipcx.Sender:
+        return ipcx.Transport.sender(self.word, self.name, directory=self.directory, **options)
+
+    def receiver(self, **options: int) -> ipcx.Receiver:
+        return ipcx.Transport.receiver(self.word, self.name, directory=self.directory, **options)
+
+    def open(self, **options: int) -> tuple[ipcx.Sender, ipcx.Receiver]:
+        if not self.named:
+            return ipcx.Transport.pair(self.word, **options)
+        rx = self.receiver(**options)
+        return self.sender(**options), rx
+
+    @property
+    def tells(self) -> bool:
+        """True if an end is told that the other one went."""
+        return self.word not in ("mqueue", "buffer")
+
+
+WAYS = [
+    (word, named)
+    for word in ipcx.Transport.WORDS
+    for named in (False, True)
+    if (word, named) not in (("pipe", True), ("fifo", False))
+]
+
+
+def make_way(word: str, named: bool, directory: Path) -> Iterator[Way]:
+    way = Way(word, named, new_name(), directory)
+    yield way
+    if named:
+        with suppress(ipcx.NotFound):
+            ipcx.Transport.unlink(word, way.name, directory)
+        assert list(directory.iterdir()) == []
+
+
+@pytest.fixture(params=WAYS, ids=lambda way: f"{way[0]}-{'named' if way[1] else 'nameless'}")
+def way(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Way]:
+    """Each way of each transport, whose name is gone after the test."""
+    word, named = request.param
+    yield from make_way(word, named, tmp_path)
+
+
+@pytest.fixture(params=[word for word, named in WAYS if not named])
+def nameless(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Way]:
+    """Each transport without a name."""
+    yield from make_way(request.param, False, tmp_path)
+
+
+@pytest.fixture(params=[word for word, named in WAYS if named])
+def named(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Way]:
+    """Each transport with a name, which is gone after the test."""
+    yield from make_way(request.param, True, tmp_path)
 
 
 @pytest.fixture(autouse=True, scope="session")

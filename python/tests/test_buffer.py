@@ -323,6 +323,8 @@ def test_waiting_for_a_version(buffer: ipcx.Buffer) -> None:
     for bad in (-1, 1.5, "1"):
         with pytest.raises((ValueError, TypeError)):
             buffer.wait(bad)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="must not be negative, as -1 is"):
+        buffer.newer_than(-1)
 
 
 def test_the_condition(buffer: ipcx.Buffer) -> None:

@@ -40,9 +40,21 @@ def test_a_timeout_is_not_negative(tx: ipcx.Producer, rx: ipcx.Consumer, bad: fl
 
 
 def test_a_timeout_is_a_number(rx: ipcx.Consumer) -> None:
-    for bad in ("1", [], object()):
-        with pytest.raises(TypeError):
-            rx.recv(bad)  # type: ignore[arg-type]
+    semaphore, buffer = ipcx.Semaphore.anonymous(), ipcx.Buffer.anonymous()
+    pool = ipcx.Pool.anonymous(block_size=8)
+    calls: list[Callable[[Any], object]] = [
+        rx.recv,
+        semaphore.acquire,
+        pool.acquire,
+        buffer.lock,
+        lambda timeout: buffer.wait(0, timeout),
+        lambda timeout: ipcx.wait_any([rx], timeout),
+    ]
+    for call in calls:
+        for bad in ("1", [], object(), True, False):
+            with pytest.raises(TypeError):
+                call(bad)
+    assert semaphore.value == 1
 
 
 @pytest.mark.parametrize("wait", WAITS)
@@ -51,7 +63,7 @@ def test_zero_never_waits_and_a_timeout_waits_that_long(wait: Any) -> None:
     tx, rx = ring.producer(), ring.consumer()
     reading = (rx.recv, rx.borrow, lambda t: rx.recv_many(3, t), lambda t: rx.recv_packed(3, timeout=t))
     for read in (*reading, lambda t: rx.recv_into(bytearray(9), t)):
-        for zero in (0, 0.0, False, -0.0):
+        for zero in (0, 0.0, -0.0):
             with pytest.raises(BlockingIOError):
                 read(zero)
     fill(tx)

@@ -107,7 +107,7 @@ impl Sleeping for NewerThan<'_> {
         self.buffer.poll_fd()
     }
 
-    fn is_inherited(&self) -> bool {
+    fn is_inherited(&mut self) -> bool {
         self.buffer.core.segment.is_inherited()
     }
 }

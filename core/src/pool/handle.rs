@@ -422,7 +422,7 @@ impl Sleeping for &Pool {
         self.poll_fd()
     }
 
-    fn is_inherited(&self) -> bool {
+    fn is_inherited(&mut self) -> bool {
         self.stock.segment.is_inherited()
     }
 }

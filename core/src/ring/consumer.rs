@@ -55,6 +55,12 @@ impl Consumer {
         }
     }
 
+    /// One end of two that were made together: one that closed was this one's peer, also if that was before.
+    pub(crate) fn of_pair(mut self) -> Consumer {
+        self.end.count_closed();
+        self
+    }
+
     /// Stream position of the next record, or of the one borrowed: bytes since the ring was made. A record that is
     /// delivered again, after a consumer died, has the same position again.
     #[inline(always)]

@@ -115,6 +115,11 @@ impl Endpoint {
         Ok(endpoint)
     }
 
+    /// A peer that closed before counts too: there is no other that could come.
+    pub(crate) fn count_closed(&mut self) {
+        self.peer.before = None;
+    }
+
     pub(crate) fn memory(&self) -> &Mapped {
         &self.peer.memory
     }

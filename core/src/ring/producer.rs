@@ -46,6 +46,12 @@ impl Producer {
         }
     }
 
+    /// One end of two that were made together: one that closed was this one's peer, also if that was before.
+    pub(crate) fn of_pair(mut self) -> Producer {
+        self.end.count_closed();
+        self
+    }
+
     /// Largest record that fits into the ring, in bytes: its capacity less 16.
     pub fn max_len(&self) -> usize {
         self.sender.largest()

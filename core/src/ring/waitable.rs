@@ -31,7 +31,7 @@ impl Sleeping for Consumer {
         self.poll_fd()
     }
 
-    fn is_inherited(&self) -> bool {
+    fn is_inherited(&mut self) -> bool {
         self.end.is_inherited()
     }
 }
@@ -57,7 +57,7 @@ impl Sleeping for Producer {
         self.poll_fd()
     }
 
-    fn is_inherited(&self) -> bool {
+    fn is_inherited(&mut self) -> bool {
         self.end.is_inherited()
     }
 }

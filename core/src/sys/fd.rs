@@ -12,6 +12,11 @@ pub(crate) fn memory(label: &str) -> SysResult<OwnedFd> {
     nix::sys::memfd::memfd_create(label, MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)
 }
 
+/// Another descriptor of the same. `int fcntl(int, F_DUPFD_CLOEXEC, 0)`
+pub(crate) fn duplicate(fd: BorrowedFd<'_>) -> SysResult<OwnedFd> {
+    fd.try_clone_to_owned().map_err(|error| error.raw_os_error().map_or(Errno::EINVAL, Errno::from_raw))
+}
+
 /// Forbids for ever that anybody resizes the file. `int fcntl(int, F_ADD_SEALS, int)`
 pub(crate) fn seal_size(fd: BorrowedFd<'_>) -> SysResult<()> {
     use nix::fcntl::{fcntl, FcntlArg, SealFlag};
@@ -59,10 +64,9 @@ pub(crate) fn wait_readable(fd: BorrowedFd<'_>, nanoseconds: Option<u64>) -> Sys
     poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], nanoseconds)
 }
 
-/// The same for any of several.
-pub(crate) fn wait_any_readable(fds: &[BorrowedFd<'_>], nanoseconds: u64) -> SysResult<bool> {
-    let mut fds: Vec<_> = fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
-    poll(&mut fds, Some(nanoseconds))
+/// A descriptor to be polled for these events (`POLLIN`, `POLLOUT`).
+pub(crate) fn to_poll(fd: BorrowedFd<'_>, events: i16) -> PollFd<'_> {
+    PollFd::new(fd, PollFlags::from_bits_truncate(events))
 }
 
 /// Waits until something is to be said of one of `fds`, or `nanoseconds` have passed (none: for ever); false if they passed.

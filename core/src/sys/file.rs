@@ -196,10 +196,17 @@ pub(crate) fn open_fifo_to_write(directory: BorrowedFd<'_>, name: &str) -> SysRe
     fcntl::openat(directory, name, OFlag::O_WRONLY | FIFO, Mode::empty())
 }
 
-/// Sets permission bits of what is at a name. `int fchmodat(int, const char *, mode_t, 0)`
-pub(crate) fn set_mode_at(directory: BorrowedFd<'_>, name: &str, mode: u32) -> SysResult<()> {
+/// What is at a name, without opening it, and not through a symbolic link. `int openat(int, const char *, O_PATH | O_NOFOLLOW)`
+pub(crate) fn path(directory: BorrowedFd<'_>, name: &str) -> SysResult<OwnedFd> {
+    fcntl::openat(directory, name, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())
+}
+
+/// Sets permission bits of what is not open (see [`path`]). `int chmod("/proc/thread-self/fd/N", mode_t)`
+pub(crate) fn set_mode_of_path(fd: BorrowedFd<'_>, mode: u32) -> SysResult<()> {
+    let path = format!("/proc/thread-self/fd/{}", fd.as_raw_fd());
     let mode = Mode::from_bits_truncate(mode as libc::mode_t);
-    nix::sys::stat::fchmodat(directory, name, mode, nix::sys::stat::FchmodatFlags::FollowSymlink)
+    let follow = nix::sys::stat::FchmodatFlags::FollowSymlink;
+    nix::sys::stat::fchmodat(fcntl::AT_FDCWD, path.as_str(), mode, follow)
 }
 
 /// What kind of file is at a path, which is not opened, and not through a symbolic link: `ENOENT` if there is none.

@@ -14,6 +14,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 /// thread.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
+/// How often this process, and those it was forked from, forked. Moves on before each fork.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
 /// The lease descriptors of this process, under a mutex that is held across every fork, so that a child never
 /// inherits one that is not listed.
 struct Registry {
@@ -61,6 +64,7 @@ extern "C" fn before() {
     if FORKING.load(Ordering::Relaxed) != this {
         REGISTRY.lock();
         FORKING.store(this, Ordering::Relaxed);
+        FORKS.fetch_add(1, Ordering::Relaxed); // Relaxed: only whether it is the same as before.
     }
     NESTED.fetch_add(1, Ordering::Relaxed);
 }
@@ -106,6 +110,21 @@ fn register_handlers() {
 #[inline]
 pub(crate) fn generation() -> u32 {
     GENERATION.load(Ordering::Relaxed) // Relaxed: changes only in a child that has one thread.
+}
+
+/// The same for who has no descriptor that is listed: from now on, a fork is noticed.
+pub(crate) fn watched_generation() -> u32 {
+    register_handlers();
+    generation()
+}
+
+/// Two moments are the same if no process was forked between them, and this is not one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moment(u32, u32);
+
+/// Now. From now on, forks are noticed.
+pub(crate) fn moment() -> Moment {
+    Moment(watched_generation(), FORKS.load(Ordering::Relaxed))
 }
 
 /// A descriptor that a forked child closes at once.

@@ -88,6 +88,15 @@ fn option<T>(socket: BorrowedFd<'_>, option: libc::c_int, value: &mut T) -> SysR
         .map(drop)
 }
 
+/// True for a Unix socket that keeps messages apart. `int getsockopt(int, SOL_SOCKET, SO_DOMAIN, int *, socklen_t *)`, and
+/// the same for `SO_TYPE`
+pub(crate) fn is_of_kind(fd: BorrowedFd<'_>) -> SysResult<bool> {
+    let (mut family, mut kind): (libc::c_int, libc::c_int) = (0, 0);
+    option(fd, libc::SO_DOMAIN, &mut family)?;
+    option(fd, libc::SO_TYPE, &mut kind)?;
+    Ok(family == libc::AF_UNIX && kind == libc::SOCK_SEQPACKET)
+}
+
 /// Who made the socket at the other end. `int getsockopt(int, SOL_SOCKET, SO_PEERCRED, struct ucred *, socklen_t *)`
 pub(crate) fn peer_user(socket: BorrowedFd<'_>) -> SysResult<u32> {
     let mut who = libc::ucred { pid: 0, uid: 0, gid: 0 };
@@ -158,13 +167,18 @@ pub(crate) fn peek(socket: BorrowedFd<'_>, to: &mut [u8]) -> SysResult<usize> {
     Errno::result(len).map(|len| len as usize)
 }
 
-/// Takes the next message into two parts: its bytes, and the descriptor that came with it.
+/// Fails if this process can have no further descriptor. `int fcntl(int, F_DUPFD_CLOEXEC, int)`, closed at once
+pub(crate) fn try_descriptor(any: BorrowedFd<'_>) -> SysResult<()> {
+    // SAFETY: takes numbers.
+    owned(unsafe { libc::fcntl(any.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 0) }).map(drop)
+}
+
+/// A message: how long it was, the descriptor that came with it, and whether one was there for which there was no room.
+pub(crate) type Received = (usize, Option<OwnedFd>, bool);
+
+/// Takes the next message into two parts.
 /// `ssize_t recvmsg(int, struct msghdr *, MSG_CMSG_CLOEXEC)`
-pub(crate) fn receive(
-    socket: BorrowedFd<'_>,
-    first: &mut [u8],
-    rest: &mut [u8],
-) -> SysResult<(usize, Option<OwnedFd>)> {
+pub(crate) fn receive(socket: BorrowedFd<'_>, first: &mut [u8], rest: &mut [u8]) -> SysResult<Received> {
     let mut parts = [IoSliceMut::new(first), IoSliceMut::new(rest)];
     let mut control = Control([0; CONTROL]);
     // SAFETY: null pointers and zeros are a message without anything.
@@ -177,7 +191,7 @@ pub(crate) fn receive(
     // SAFETY: the kernel writes no more than the parts and the control buffer hold.
     let len = unsafe { libc::recvmsg(socket.as_raw_fd(), &mut message, libc::MSG_CMSG_CLOEXEC) };
     let len = Errno::result(len)? as usize;
-    Ok((len, detach(&message)))
+    Ok((len, detach(&message), message.msg_flags & libc::MSG_CTRUNC != 0))
 }
 
 fn detach(message: &libc::msghdr) -> Option<OwnedFd> {

@@ -1,11 +1,11 @@
 //! Pipes and FIFOs: made, written without SIGPIPE, spliced; and waiting for any descriptor.
 
 use super::signal::without_sigpipe;
-use super::SysResult;
+use super::{fd, SysResult};
 use crate::sync::{AtomicU32, Ordering};
 use nix::errno::Errno;
 use nix::fcntl::{fcntl, FcntlArg, OFlag};
-use nix::poll::{PollFd, PollFlags};
+use nix::poll::PollFlags;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 /// What to wait for.
@@ -46,6 +46,16 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> SysResult<()> {
     fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).map(drop)
 }
 
+/// True if it was opened for this. `int fcntl(int, F_GETFL)`
+pub(crate) fn is_open_for(fd: BorrowedFd<'_>, what: For) -> SysResult<bool> {
+    let flags = fcntl(fd, FcntlArg::F_GETFL)?;
+    let own = match what {
+        For::Reading => libc::O_RDONLY,
+        For::Writing => libc::O_WRONLY,
+    };
+    Ok(flags & libc::O_PATH == 0 && [own, libc::O_RDWR].contains(&(flags & libc::O_ACCMODE)))
+}
+
 /// Gives a pipe room for at least so many bytes. `int fcntl(int, F_SETPIPE_SZ, int)`
 pub(crate) fn set_room(fd: BorrowedFd<'_>, bytes: usize) -> SysResult<()> {
     let bytes = libc::c_int::try_from(bytes).map_err(|_| Errno::EINVAL)?;
@@ -57,13 +67,26 @@ pub(crate) fn wait<const N: usize>(
     fds: [(BorrowedFd<'_>, For); N],
     nanoseconds: u64,
 ) -> SysResult<[Ready; N]> {
-    let mut fds = fds.map(|(fd, what)| PollFd::new(fd, PollFlags::from_bits_truncate(what.events())));
-    super::fd::poll(&mut fds, Some(nanoseconds))?;
+    let mut fds = fds.map(|(fd, what)| fd::to_poll(fd, what.events()));
+    fd::poll(&mut fds, Some(nanoseconds))?;
     Ok(fds.map(|fd| {
         let events = fd.revents().unwrap_or(PollFlags::empty());
         let gone = PollFlags::POLLHUP | PollFlags::POLLERR;
         Ready { readable: events.contains(PollFlags::POLLIN), hung_up: events.intersects(gone) }
     }))
+}
+
+/// True if a read, or a write, may have something to say now.
+pub(crate) fn is_ready(fd: BorrowedFd<'_>, what: For) -> SysResult<bool> {
+    fd::poll(&mut [fd::to_poll(fd, what.events())], Some(0))
+}
+
+/// Bytes that can be read now. `int ioctl(int, FIONREAD, int *)`
+pub(crate) fn bytes_to_read(fd: BorrowedFd<'_>) -> SysResult<usize> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the call writes one number.
+    Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &mut bytes) })?;
+    Ok(bytes as usize)
 }
 
 /// `ssize_t read(int, void *, size_t)`

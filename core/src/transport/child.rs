@@ -1,9 +1,9 @@
 //! Pipes to a child process: what it reads, and what it writes.
 
-use super::nap::{anonymous, Patience};
+use super::nap::{anonymous, Descriptor, Patience};
 use crate::error::{from_errno, Context, Error, Result};
 use crate::sys::stream::{self as sys, For};
-use crate::sys::Errno;
+use crate::sys::{Errno, SysResult};
 use crate::wait::Deadline;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
@@ -15,7 +15,8 @@ const PART: usize = 1 << 16;
 /// to quote.
 ///
 /// Belongs to one thread at a time. Dropping it closes both: the child's next read finds the end, its next write SIGPIPE. It does
-/// not wait for the child; `Child::wait` does.
+/// not wait for the child; `Child::wait` does. A process that is forked meanwhile has neither (calls there are
+/// [`Error::Forked`]), and does not keep them open.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -29,9 +30,9 @@ const PART: usize = 1 << 16;
 #[derive(Debug)]
 pub struct ChildPipes {
     /// What the child reads, until it is closed.
-    input: Option<OwnedFd>,
+    input: Option<Descriptor>,
     /// What the child writes.
-    output: OwnedFd,
+    output: Descriptor,
 }
 
 impl ChildPipes {
@@ -42,8 +43,8 @@ impl ChildPipes {
     /// `Os`.
     pub fn new() -> Result<(ChildPipes, Stdio, Stdio)> {
         let failed = |errno| from_errno(&anonymous(), "pipe2", errno);
-        let (child_input, input) = sys::pipe().map_err(failed)?;
-        let (output, child_output) = sys::pipe().map_err(failed)?;
+        let (input, child_input) = own_end(|(reader, writer)| (writer, reader)).map_err(failed)?;
+        let (output, child_output) = own_end(|ends| ends).map_err(failed)?;
         // Of these ends only: the child's, other open file descriptions, wait as programs expect.
         sys::set_nonblocking(input.as_fd()).map_err(failed)?;
         sys::set_nonblocking(output.as_fd()).map_err(failed)?;
@@ -53,16 +54,13 @@ impl ChildPipes {
     /// Starts a command with pipes of its own.
     ///
     /// # Errors
-    /// `NotFound` or `Permission` for the program, `Os`.
+    /// `NotFound` or `Permission` for the program; `Os`, also for one that could not be started for another reason.
     pub fn spawn(mut command: Command) -> Result<(ChildPipes, Child)> {
         let (pipes, input, output) = ChildPipes::new()?;
         let child = command.stdin(input).stdout(output).spawn().map_err(|error| {
             let program = command.get_program().to_string_lossy();
             let errno = error.raw_os_error().map_or(Errno::EINVAL, Errno::from_raw);
-            match errno {
-                Errno::ENOENT => Error::NotFound(Context::new(&anonymous(), format!("no program {program}"))),
-                errno => from_errno(&anonymous(), "execve", errno),
-            }
+            not_started(&program, errno)
         })?;
         Ok((pipes, child))
     }
@@ -76,6 +74,7 @@ impl ChildPipes {
     pub fn write_until(&mut self, data: &[u8], deadline: Deadline) -> Result<usize> {
         let patience = Patience::new(&anonymous(), deadline);
         let Some(input) = &self.input else { return Err(closed("the child's input was closed")) };
+        input.check_not_inherited()?;
         if data.is_empty() {
             return Ok(0);
         }
@@ -95,6 +94,7 @@ impl ChildPipes {
     /// `WouldBlock` if there is nothing and the deadline is [`Deadline::NOW`], `TimedOut`, `Interrupted`, `Os`.
     pub fn read_until(&mut self, buffer: &mut [u8], deadline: Deadline) -> Result<usize> {
         let patience = Patience::new(&anonymous(), deadline);
+        self.output.check_not_inherited()?;
         loop {
             match sys::read(self.output.as_fd(), buffer) {
                 Ok(read) => return Ok(read),
@@ -155,6 +155,26 @@ impl ChildPipes {
             Some(input) => patience.nap_for_two([output, (input.as_fd(), For::Writing)]).map(drop),
             None => patience.nap(output.0, output.1),
         }
+    }
+}
+
+/// A new pipe: the end that is this process's alone, and the child's.
+fn own_end(order: impl FnOnce((OwnedFd, OwnedFd)) -> (OwnedFd, OwnedFd)) -> SysResult<(Descriptor, OwnedFd)> {
+    let mut childs = None;
+    let own = Descriptor::own(|| {
+        let (own, other) = order(sys::pipe()?);
+        childs = Some(other);
+        Ok(own)
+    })?;
+    Ok((own, childs.expect("made with its other end")))
+}
+
+fn not_started(program: &str, errno: Errno) -> Error {
+    let context = |detail: String| Context::new(&anonymous(), detail);
+    match errno {
+        Errno::ENOENT => Error::NotFound(context(format!("no program {program}"))),
+        Errno::EACCES | Errno::EPERM => Error::Permission(context(format!("{program} may not be run"))),
+        errno => Error::Os { errno: errno as i32, call: "execve", context: context(format!("of {program}")) },
     }
 }
 

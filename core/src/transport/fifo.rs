@@ -77,10 +77,10 @@ impl Connecting {
             Ok(fd) => Some(fd),
             Err(Errno::ENXIO) => None,
             Err(Errno::ENOENT) => return Ok(None),
-            Err(errno) => return Err(place.error("open", errno)),
+            Err(errno) => return Err(place.not_opened(&claim, errno)),
         };
         if let Some(fd) = &fd {
-            place.check_opened(fd.as_fd())?;
+            place.check_opened(fd.as_fd(), &claim)?;
         }
         place.remove(&claim)?;
         Ok(fd)
@@ -102,25 +102,16 @@ impl Made {
 
     /// A new FIFO under the name, open to read.
     pub(super) fn make(&self) -> Result<Descriptor> {
-        let place = &self.place;
-        let fd = self.make_and_open()?;
-        place.check_opened(fd.as_fd())?;
+        let (place, new) = (&self.place, self.place.new_file());
+        place.make_way()?;
+        file::make_fifo(place.at(), &new).map_err(|e| place.error("mkfifo", e))?;
+        let fd = Descriptor::own(|| file::open_fifo_to_read(place.at(), &new));
+        let fd = fd.map_err(|e| place.not_opened(&new, e))?;
+        place.check_opened(fd.as_fd(), &new)?;
         file::set_mode(fd.as_fd(), self.options.mode()).map_err(|e| place.error("fchmod", e))?;
         make_room(&place.name, fd.as_fd(), &self.options)?;
+        place.publish()?;
         Ok(fd)
-    }
-
-    /// A sender may claim it before it is open here, and find nobody: then again.
-    fn make_and_open(&self) -> Result<Descriptor> {
-        let place = &self.place;
-        loop {
-            place.clear()?;
-            file::make_fifo(place.at(), &place.file).map_err(|e| place.error("mkfifo", e))?;
-            match Descriptor::own(|| file::open_fifo_to_read(place.at(), &place.file)) {
-                Err(Errno::ENOENT) => {}
-                opened => return opened.map_err(|e| place.error("open", e)),
-            }
-        }
     }
 
     /// True if the sender of this FIFO went, everything is read, and no other can come: no claim leads to it. In this order:

@@ -49,6 +49,10 @@ impl Sender {
         if part.len == 0 {
             return Ok(0);
         }
+        let deadline = deadline.started();
+        if let Sending::Socket(socket) = self.sending() {
+            socket.ready(deadline)?; // How long a message may be is known then.
+        }
         self.check_len(part.len)?;
         match self.sending() {
             Sending::Stream(writer) => splice(writer, part, deadline)?,
@@ -105,6 +109,7 @@ fn read_into(name: &Arc<str>, producer: &mut Producer, part: Part<'_>, deadline:
 
 fn splice(writer: &mut Writer, part: Part<'_>, deadline: Deadline) -> Result<()> {
     let name = Arc::clone(&writer.name);
+    read(&name, Part { len: 1, ..part })?; // What cannot be read begins no message.
     let sent = writer.with_sink(deadline, |frames, pipe| {
         Splicing { name, part, at: part.offset, refused: false }.run(frames, pipe)
     });

@@ -15,6 +15,8 @@ use std::os::fd::RawFd;
 
 /// Bytes in front of each message.
 pub(super) const HEADER: usize = 4;
+/// Bytes read at a time of a message that was begun.
+const PART: usize = 1 << 16;
 /// Longest message that its header can say.
 pub(super) const LONGEST: usize = u32::MAX as usize;
 
@@ -32,6 +34,10 @@ pub(super) trait Source {
     fn read(&mut self, to: &mut [u8]) -> Result<usize>;
     /// Waits a little for bytes.
     fn wait(&mut self) -> Result<()>;
+    /// How many bytes are left, once nobody can write any more.
+    fn left(&mut self) -> Result<Option<usize>>;
+    /// What the end is told by.
+    fn closed(&self) -> Error;
 }
 
 /// What was sent when a frame was begun: whoever sends it again means the same message.
@@ -94,13 +100,14 @@ impl FrameWriter {
         if !self.is_begun() {
             return Ok(false);
         }
+        while self.written < self.begun.len() {
+            self.written += write_some(sink, [&self.begun[self.written..], &[]])?;
+        }
+        // Looked at once, and not in each of the calls that it takes.
         let same = match next {
             Message::Bytes(data) => self.file.is_none() && self.begun[HEADER..] == *data,
             Message::File(fd, offset, len) => self.file == Some((fd, offset, len)),
         };
-        while self.written < self.begun.len() {
-            self.written += write_some(sink, [&self.begun[self.written..], &[]])?;
-        }
         self.forget();
         Ok(same)
     }
@@ -158,21 +165,56 @@ impl FrameReader {
         }
         let len = u32::from_le_bytes(self.header) as usize;
         let available = buffer.len();
-        let to = buffer.get_mut(..len).ok_or(Error::TooBig { needed: len, available })?;
-        let before = self.begun.len();
-        to[..before].copy_from_slice(&self.begun);
-        let mut read = before;
-        while read < len {
+        let Some(to) = buffer.get_mut(..len) else {
+            self.check_can_come(source, len)?;
+            return Err(Error::TooBig { needed: len, available });
+        };
+        let read = if self.begun.is_empty() { self.read(source, to) } else { self.read_rest(source, to) };
+        read.map_err(|error| self.gone_or(error))?;
+        self.forget();
+        Ok(len)
+    }
+
+    /// Reads the payload, or the first part of it, which is then kept.
+    fn read(&mut self, source: &mut dyn Source, to: &mut [u8]) -> Result<()> {
+        let mut read = 0;
+        while read < to.len() {
             match read_some(source, &mut to[read..]) {
                 Ok(bytes) => read += bytes,
                 Err(error) => {
-                    self.begun.extend_from_slice(&to[before..read]);
-                    return Err(self.gone_or(error));
+                    self.begun.extend_from_slice(&to[..read]);
+                    return Err(error);
                 }
             }
         }
-        self.forget();
-        Ok(len)
+        Ok(())
+    }
+
+    /// Adds to what is kept, and copies it once it is whole: not for each of the calls that it takes.
+    fn read_rest(&mut self, source: &mut dyn Source, to: &mut [u8]) -> Result<()> {
+        while self.begun.len() < to.len() {
+            let before = self.begun.len();
+            self.begun.resize(to.len().min(before + PART), 0);
+            let read = read_some(source, &mut self.begun[before..]);
+            self.begun.truncate(before + *read.as_ref().unwrap_or(&0));
+            read?;
+        }
+        to.copy_from_slice(&self.begun);
+        Ok(())
+    }
+
+    /// Of a message for which the buffer has no room: nobody is asked to make room for one that cannot come any more.
+    fn check_can_come(&mut self, source: &mut dyn Source, len: usize) -> Result<()> {
+        let Some(mut left) = source.left()?.filter(|left| *left < len - self.begun.len()) else {
+            return Ok(());
+        };
+        let mut rest = [0; 4096];
+        while left > 0 {
+            let most = left.min(rest.len());
+            let Ok(read) = source.read(&mut rest[..most]) else { break };
+            left -= read;
+        }
+        Err(self.gone_or(source.closed()))
     }
 
     /// Whether the stream ended inside a frame decides how its writer went.
@@ -237,7 +279,7 @@ mod tests {
             let count = to.len().min(self.step).min(self.bytes.len());
             to.iter_mut().zip(self.bytes.drain(..count)).for_each(|(to, byte)| *to = byte);
             match count {
-                0 if self.ended => Err(Error::Closed(Context::new(&Arc::from("test"), ""))),
+                0 if self.ended => Err(self.closed()),
                 0 => Err(Error::WouldBlock),
                 count => Ok(count),
             }
@@ -245,6 +287,32 @@ mod tests {
         fn wait(&mut self) -> Result<()> {
             Err(Error::TimedOut)
         }
+        fn left(&mut self) -> Result<Option<usize>> {
+            Ok(self.ended.then_some(self.bytes.len()))
+        }
+        fn closed(&self) -> Error {
+            Error::Closed(Context::new(&Arc::from("test"), ""))
+        }
+    }
+
+    #[test]
+    fn room_is_asked_for_only_while_the_message_can_come() {
+        let mut stream = Stream { room: 100, step: 3, ..Default::default() };
+        let (mut tx, mut rx) = (FrameWriter::default(), FrameReader::default());
+        tx.send(&mut stream, b"0123456789").unwrap();
+        stream.ended = true;
+        assert!(
+            matches!(rx.recv(&mut stream, &mut [0; 9]), Err(Error::TooBig { needed: 10, .. })),
+            "it is all there"
+        );
+        assert_eq!(rx.recv(&mut stream, &mut [0; 10]).unwrap(), 10);
+        stream.ended = false;
+        stream.bytes.extend(u32::MAX.to_le_bytes().into_iter().chain(*b"a length that is not true"));
+        assert!(matches!(rx.recv(&mut stream, &mut [0; 9]), Err(Error::TooBig { needed: LONGEST, .. })));
+        stream.ended = true;
+        assert!(matches!(rx.recv(&mut stream, &mut [0; 9]), Err(Error::PeerDead(_))));
+        tx.send(&mut stream, b"a successor's").unwrap();
+        assert_eq!(rx.recv(&mut stream, &mut [0; 16]).unwrap(), 13);
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! | `file` | files into transports |
 //! | `child` | pipes to a child process |
 //! | `nap` | waiting for a descriptor |
+//! | `waitable` | waiting for ends among other things |
 
 mod child;
 mod fifo;
@@ -23,6 +24,7 @@ mod sender;
 mod shm;
 mod stream;
 mod unix;
+mod waitable;
 
 pub use self::{child::ChildPipes, receiver::Receiver, sender::Sender};
 
@@ -127,7 +129,9 @@ impl Transport {
     /// Both ends, without a name; for threads, for a child made by `fork` (each process drops the end that it does not use), or
     /// to be handed to another process with [`Sender::into_fd`] or [`Receiver::into_fd`].
     ///
-    /// An end of a ring takes its role at the first call that uses it, in whichever process that is.
+    /// An end of a ring takes its role at the first call that uses it, in whichever process that is. The peer of one that was
+    /// never used learns that it went only if no other process may have it: it was not shared, and this process has not forked
+    /// since.
     ///
     /// # Errors
     /// `Invalid` for a FIFO, which is a name (use `pipe`), and for options out of range; `NoSpace`; `Os`.

@@ -3,7 +3,7 @@
 use crate::error::{from_errno, Error, Result};
 use crate::sys::fork::NotInherited;
 use crate::sys::stream::For;
-use crate::sys::{clock, stream, SysResult};
+use crate::sys::{clock, fd as sys_fd, stream, SysResult};
 use crate::wait::{Deadline, SLICE};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -59,6 +59,17 @@ pub(super) fn anonymous() -> Arc<str> {
     Arc::from("anonymous")
 }
 
+/// A descriptor to hand to another process; `None` of an end that has a name instead.
+pub(super) fn duplicate(fd: Option<BorrowedFd<'_>>) -> Result<OwnedFd> {
+    let fd = fd.ok_or_else(named)?;
+    sys_fd::duplicate(fd).map_err(|e| from_errno(&anonymous(), "fcntl(F_DUPFD_CLOEXEC)", e))
+}
+
+/// What an end with a name says to who wants its descriptor.
+pub(super) fn named() -> Error {
+    Error::invalid("an end with a name is opened by it in the other process")
+}
+
 /// An end's descriptor.
 #[derive(Debug)]
 pub(super) enum Descriptor {
@@ -72,6 +83,23 @@ impl Descriptor {
     /// Opens one that a forked child does not have.
     pub(super) fn own(open: impl FnOnce() -> SysResult<OwnedFd>) -> SysResult<Descriptor> {
         NotInherited::open(open).map(Descriptor::Own)
+    }
+
+    /// It, if other processes may have it too.
+    pub(super) fn share(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Descriptor::Anyones(fd) => Some(fd.as_fd()),
+            Descriptor::Own(_) => None,
+        }
+    }
+
+    /// # Errors
+    /// `Forked` in a child that inherited it.
+    pub(super) fn check_not_inherited(&self) -> Result<()> {
+        match self {
+            Descriptor::Own(fd) if fd.is_inherited() => Err(Error::Forked),
+            _ => Ok(()),
+        }
     }
 
     /// Itself, if it can be given away.

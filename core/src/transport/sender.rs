@@ -2,7 +2,7 @@
 
 use super::frame::LONGEST;
 use super::mqueue::Queue;
-use super::nap::anonymous;
+use super::nap::{anonymous, duplicate, named};
 use super::shm::{RingSender, Value};
 use super::stream::Writer;
 use super::unix::SocketSender;
@@ -210,6 +210,21 @@ impl Sender {
             Sending::Ring(end) => end.into_fd(),
             Sending::Buffer(value) => value.into_fd(),
         };
-        fd.ok_or_else(|| Error::invalid("an end with a name is opened by it in the other process"))
+        fd.ok_or_else(named)
+    }
+
+    /// A descriptor as [`Sender::into_fd`] gives, while this end stays open: close it when the other process has its own. Only
+    /// one of the two may be used; an end that was shared tells its peer nothing if it is closed without having been used.
+    ///
+    /// # Errors
+    /// As for [`Sender::into_fd`]; `Invalid` of a ring's end that was used, whose role is this process's; `Os`.
+    pub fn share_fd(&mut self) -> Result<OwnedFd> {
+        duplicate(match &mut self.sending {
+            Sending::Stream(writer) => writer.share()?,
+            Sending::Queue(queue) => Some(queue.fd()),
+            Sending::Socket(socket) => socket.share(),
+            Sending::Ring(end) => end.share_role()?,
+            Sending::Buffer(value) => value.share(),
+        })
     }
 }

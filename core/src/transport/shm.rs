@@ -10,7 +10,7 @@ use crate::ring::{Consumer, Producer, Ring, RingOptions};
 use crate::segment::SegmentOptions;
 use crate::sys::fork;
 use crate::wait::Deadline;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Capacity of a ring that nobody asked another of.
 const DEFAULT_CAPACITY: u64 = 1 << 20;
@@ -69,13 +69,13 @@ pub(super) trait Take: Sized {
 
 impl Take for Producer {
     fn take(fd: &OwnedFd) -> Result<Producer> {
-        Ring::from_fd(fd.as_fd())?.producer()
+        Ring::from_fd(fd.as_fd())?.producer().map(Producer::of_pair)
     }
 }
 
 impl Take for Consumer {
     fn take(fd: &OwnedFd) -> Result<Consumer> {
-        Ring::from_fd(fd.as_fd())?.consumer()
+        Ring::from_fd(fd.as_fd())?.consumer().map(Consumer::of_pair)
     }
 }
 
@@ -91,8 +91,8 @@ pub(super) struct End<T: Take> {
     taken: Option<T>,
     /// Of the segment, if it has no name.
     fd: Option<OwnedFd>,
-    /// Fork generation of the process it was made in.
-    generation: u32,
+    /// Since when no other process has it; `None` once it was shared.
+    alone: Option<fork::Moment>,
 }
 
 pub(super) type RingSender = End<Producer>;
@@ -100,11 +100,11 @@ pub(super) type RingReceiver = End<Consumer>;
 
 impl<T: Take> End<T> {
     fn taken(end: T) -> End<T> {
-        End { taken: Some(end), fd: None, generation: fork::generation() }
+        End { taken: Some(end), fd: None, alone: None }
     }
 
     pub(super) fn from_fd(fd: OwnedFd) -> End<T> {
-        End { taken: None, fd: Some(fd), generation: fork::generation() }
+        End { taken: None, fd: Some(fd), alone: Some(fork::moment()) }
     }
 
     pub(super) fn get(&mut self) -> Result<&mut T> {
@@ -119,13 +119,29 @@ impl<T: Take> End<T> {
     pub(super) fn into_fd(mut self) -> Option<OwnedFd> {
         self.fd.take()
     }
+
+    /// For another process to take, if it has no name.
+    fn share(&mut self) -> Option<BorrowedFd<'_>> {
+        self.alone = None;
+        self.fd.as_ref().map(AsFd::as_fd)
+    }
+
+    /// The same of one that has a role, which only one process has.
+    pub(super) fn share_role(&mut self) -> Result<Option<BorrowedFd<'_>>> {
+        if self.taken.is_some() && self.fd.is_some() {
+            return Err(Error::invalid(
+                "an end of a ring is this process's once it was used; share it before",
+            ));
+        }
+        Ok(self.share())
+    }
 }
 
 impl<T: Take> Drop for End<T> {
-    /// The peer of one that was never used learns that it went, unless a child has it now.
+    /// The peer of one that was never used learns that it went, unless another process may have it.
     fn drop(&mut self) {
-        let unused = self.taken.is_none() && self.generation == fork::generation();
-        if let Some(fd) = self.fd.as_ref().filter(|_| unused) {
+        let gone = self.taken.is_none() && self.alone == Some(fork::moment());
+        if let Some(fd) = self.fd.as_ref().filter(|_| gone) {
             let _ = T::take(fd);
         }
     }
@@ -152,6 +168,16 @@ impl Value {
         self.end.into_fd()
     }
 
+    pub(super) fn share(&mut self) -> Option<BorrowedFd<'_>> {
+        self.end.share()
+    }
+
+    /// True if there is a message that was not received, or something is wrong.
+    pub(super) fn is_ready(&mut self) -> bool {
+        let seen = self.seen;
+        self.buffer().map_or(true, |buffer| buffer.version() != seen)
+    }
+
     pub(super) fn recv(&mut self, to: &mut [u8], deadline: Deadline) -> Result<usize> {
         let (seen, deadline) = (self.seen, deadline.started());
         let buffer = self.buffer()?;
@@ -160,6 +186,7 @@ impl Value {
             match buffer.read(to) {
                 // Writers are too fast for it to be read at all: waits as long as the call may.
                 Err(Error::WouldBlock) if deadline.remaining().is_none_or(|left| !left.is_zero()) => {}
+                Err(Error::WouldBlock) if !deadline.is_now() => return Err(Error::TimedOut),
                 Ok((len, version)) => {
                     self.seen = version;
                     return Ok(len);

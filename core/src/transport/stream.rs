@@ -8,7 +8,7 @@ use super::sender::Sending;
 use super::TransportOptions;
 use crate::error::{from_errno, Context, Error, Result};
 use crate::sys::stream::{self as sys, For, Ready};
-use crate::sys::{socket, Errno};
+use crate::sys::{file, socket, Errno};
 use crate::wait::Deadline;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -35,6 +35,15 @@ pub(super) fn make_room(name: &Arc<str>, fd: BorrowedFd<'_>, options: &Transport
     })
 }
 
+/// Of a descriptor that somebody gave: that it is this end of a pipe; from now on, calls on it do not wait.
+fn check_is_end(name: &Arc<str>, fd: BorrowedFd<'_>, what: For) -> Result<()> {
+    let facts = file::facts(fd).map_err(|e| from_errno(name, "fstat", e))?;
+    if !facts.is_fifo || !sys::is_open_for(fd, what).map_err(|e| from_errno(name, "fcntl(F_GETFL)", e))? {
+        return Err(Error::invalid("the descriptor is not this end of a pipe"));
+    }
+    sys::set_nonblocking(fd).map_err(|e| from_errno(name, "fcntl(F_SETFL)", e))
+}
+
 /// The end that writes.
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -49,7 +58,7 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn from_fd(fd: OwnedFd) -> Result<Writer> {
         let name = anonymous();
-        sys::set_nonblocking(fd.as_fd()).map_err(|e| from_errno(&name, "fcntl(F_SETFL)", e))?;
+        check_is_end(&name, fd.as_fd(), For::Writing)?;
         let fd = Some(Descriptor::Anyones(fd));
         Ok(Writer { name, fd, connecting: None, frames: FrameWriter::default() })
     }
@@ -101,6 +110,14 @@ impl Writer {
         Ok(self.fd.and_then(Descriptor::into_fd))
     }
 
+    /// For another process, if it has no name.
+    pub(super) fn share(&self) -> Result<Option<BorrowedFd<'_>>> {
+        if self.frames.is_begun() {
+            return Err(keeps());
+        }
+        Ok(self.fd.as_ref().and_then(Descriptor::share))
+    }
+
     fn went(&self) -> Error {
         Error::Closed(Context::new(&self.name, "the sender broke a message off; open it anew"))
     }
@@ -135,7 +152,7 @@ pub(super) struct Reader {
 impl Reader {
     pub(super) fn from_fd(fd: OwnedFd) -> Result<Reader> {
         let name = anonymous();
-        sys::set_nonblocking(fd.as_fd()).map_err(|e| from_errno(&name, "fcntl(F_SETFL)", e))?;
+        check_is_end(&name, fd.as_fd(), For::Reading)?;
         Ok(Reader::of(name, Descriptor::Anyones(fd), None))
     }
 
@@ -151,6 +168,14 @@ impl Reader {
         Ok(self.fd.into_fd())
     }
 
+    /// For another process, if it has no name.
+    pub(super) fn share(&self) -> Result<Option<BorrowedFd<'_>>> {
+        if self.frames.is_begun() {
+            return Err(keeps());
+        }
+        Ok(self.fd.share())
+    }
+
     pub(super) fn recv(&mut self, buffer: &mut [u8], deadline: Deadline) -> Result<usize> {
         self.prepare()?;
         let fifo = self.made.is_some();
@@ -164,10 +189,11 @@ impl Reader {
         let Some(made) = &self.made else { return Ok(()) };
         made.check_not_inherited()?;
         if self.ended && made.is_over(self.fd.as_fd())? {
-            self.fd = made.make()?;
+            let next = made.make()?;
             if let Some(watcher) = &self.watcher {
-                watch(&self.name, watcher.as_fd(), self.fd.as_fd())?;
+                watch(&self.name, watcher.as_fd(), next.as_fd())?; // Otherwise the next call makes another.
             }
+            self.fd = next;
         }
         Ok(())
     }
@@ -236,7 +262,7 @@ impl Feed<'_> {
             return Err(Error::WouldBlock);
         }
         *self.ended = true;
-        Err(Error::Closed(Context::new(&self.patience.name, "the sender closed and nothing is left")))
+        Err(self.closed())
     }
 }
 
@@ -263,5 +289,17 @@ impl Source for Feed<'_> {
 
     fn wait(&mut self) -> Result<()> {
         self.patience.nap(self.fd, For::Reading)
+    }
+
+    fn left(&mut self) -> Result<Option<usize>> {
+        if !state(&self.patience.name, self.fd)?.hung_up {
+            return Ok(None);
+        }
+        let left = sys::bytes_to_read(self.fd);
+        left.map(Some).map_err(|e| from_errno(&self.patience.name, "ioctl(FIONREAD)", e))
+    }
+
+    fn closed(&self) -> Error {
+        Error::Closed(Context::new(&self.patience.name, "the sender closed and nothing is left"))
     }
 }

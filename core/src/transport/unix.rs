@@ -28,15 +28,9 @@ const BACKLOG: i32 = 4;
 
 pub(super) fn pair(options: &TransportOptions) -> Result<(Sending, Receiving)> {
     let (tx, rx) = sys::pair().map_err(|e| from_errno(&anonymous(), "socketpair", e))?;
-    let tx = Connected { name: anonymous(), socket: Descriptor::Anyones(tx) };
+    let [tx, rx] = [tx, rx].map(|end| Connected::of(anonymous(), Descriptor::Anyones(end)));
     tx.make_room(options)?;
-    Ok((
-        Sending::Socket(SocketSender::of(Some(tx), None)),
-        Receiving::Socket(SocketReceiver::from(Connected {
-            name: anonymous(),
-            socket: Descriptor::Anyones(rx),
-        })),
-    ))
+    Ok((Sending::Socket(SocketSender::from(tx)), Receiving::Socket(SocketReceiver::from(rx))))
 }
 
 pub(super) fn sender(name: &str, options: &TransportOptions) -> Result<SocketSender> {
@@ -50,21 +44,30 @@ pub(super) fn sender(name: &str, options: &TransportOptions) -> Result<SocketSen
 pub(super) fn receiver(name: &str, options: &TransportOptions) -> Result<SocketReceiver> {
     let place = Place::find(name, options, &SOCKET)?;
     let lease = place.take(Role::Receiver, options)?;
-    let socket = Descriptor::own(sys::new).map_err(|e| place.error("socket", e))?;
-    place.clear()?;
-    sys::bind(socket.as_fd(), place.at(), &place.file).map_err(|errno| match errno {
-        Errno::ENAMETOOLONG => too_long(),
-        errno => place.error("bind", errno),
-    })?;
-    // Nobody connects before it listens.
-    file::set_mode_at(place.at(), &place.file, options.mode()).map_err(|e| place.error("fchmodat", e))?;
-    sys::listen(socket.as_fd(), BACKLOG).map_err(|e| place.error("listen", e))?;
+    let socket = listen(&place, options)?;
     let listening = Listening { name: Arc::clone(&place.name), socket, watcher: None, lease };
     Ok(SocketReceiver { connected: None, listening: Some(listening), ended: false })
 }
 
+/// A socket that gets its name when it is complete.
+fn listen(place: &Place, options: &TransportOptions) -> Result<Descriptor> {
+    let new = place.new_file();
+    place.make_way()?;
+    let socket = Descriptor::own(sys::new).map_err(|e| place.error("socket", e))?;
+    sys::bind(socket.as_fd(), place.at(), &new).map_err(|errno| match errno {
+        Errno::ENAMETOOLONG => too_long(),
+        errno => place.error("bind", errno),
+    })?;
+    let made = file::path(place.at(), &new).map_err(|e| place.not_opened(&new, e))?;
+    place.check_opened(made.as_fd(), &new)?;
+    file::set_mode_of_path(made.as_fd(), options.mode()).map_err(|e| place.error("chmod", e))?;
+    sys::listen(socket.as_fd(), BACKLOG).map_err(|e| place.error("listen", e))?;
+    place.publish()?;
+    Ok(socket)
+}
+
 fn too_long() -> Error {
-    Error::invalid("a socket's address has 108 bytes, and a name in it at most about 75")
+    Error::invalid("a socket's address has 108 bytes, and a name in it at most about 72")
 }
 
 /// A connection.
@@ -72,17 +75,26 @@ fn too_long() -> Error {
 pub(super) struct Connected {
     name: Arc<str>,
     socket: Descriptor,
+    /// Its receiver's watcher watches it.
+    watched: bool,
 }
 
 impl Connected {
+    fn of(name: Arc<str>, socket: Descriptor) -> Connected {
+        Connected { name, socket, watched: false }
+    }
+
     pub(super) fn from_fd(socket: OwnedFd) -> Result<Connected> {
         let name = anonymous();
-        stream::set_nonblocking(socket.as_fd()).map_err(|e| from_errno(&name, "fcntl(F_SETFL)", e))?;
-        let socket = Descriptor::Anyones(socket);
-        if sys::room(socket.as_fd()).is_err() {
-            return Err(Error::invalid("the descriptor is no socket"));
+        match sys::is_of_kind(socket.as_fd()) {
+            Ok(true) => {}
+            Ok(false) | Err(Errno::ENOTSOCK) => {
+                return Err(Error::invalid("the descriptor is no Unix socket that keeps messages apart"))
+            }
+            Err(errno) => return Err(from_errno(&name, "getsockopt", errno)),
         }
-        Ok(Connected { name, socket })
+        stream::set_nonblocking(socket.as_fd()).map_err(|e| from_errno(&name, "fcntl(F_SETFL)", e))?;
+        Ok(Connected::of(name, Descriptor::Anyones(socket)))
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
@@ -146,9 +158,24 @@ impl Connected {
         }
     }
 
-    fn take(&self, to: &mut [u8]) -> Result<(usize, Option<OwnedFd>)> {
-        let (len, fd) = sys::receive(self.fd(), &mut [0], to).map_err(|e| self.error("recvmsg", e))?;
-        Ok((len.saturating_sub(1), fd))
+    /// The bytes of the next message, which is of that kind. Descriptors that a stranger sent with them are closed.
+    fn take(&self, to: &mut [u8]) -> Result<usize> {
+        let (len, _, _) = sys::receive(self.fd(), &mut [0], to).map_err(|e| self.error("recvmsg", e))?;
+        Ok(len.saturating_sub(1))
+    }
+
+    /// The descriptor of the next message. If there can be none now, the message stays.
+    fn take_fd(&self) -> Result<OwnedFd> {
+        sys::try_descriptor(self.fd()).map_err(|e| self.error("fcntl(F_DUPFD_CLOEXEC)", e))?;
+        let taken = sys::receive(self.fd(), &mut [0], &mut []).map_err(|e| self.error("recvmsg", e))?;
+        match taken {
+            (_, Some(fd), _) => Ok(fd),
+            (_, None, true) => Err(self.error("recvmsg", Errno::EMFILE)), // Another thread took the last.
+            (_, None, false) => {
+                let lost = "no descriptor came with its message: the sender is no ipcx";
+                Err(Error::Corrupt(Context::new(&self.name, lost)))
+            }
+        }
     }
 
     fn of_another_kind(&self, kind: u8) -> Error {
@@ -194,7 +221,7 @@ impl Connecting {
             let detail = format!("user {user} listens at a socket of user {}", facts.owner);
             return Err(Error::Permission(Context::new(&place.name, detail)));
         }
-        let connected = Connected { name: Arc::clone(&place.name), socket };
+        let connected = Connected::of(Arc::clone(&place.name), socket);
         connected.make_room(&self.options)?;
         Ok(Some(connected))
     }
@@ -255,6 +282,11 @@ impl SocketSender {
         sent
     }
 
+    /// Connected, if a receiver is there before the deadline.
+    pub(super) fn ready(&mut self, deadline: Deadline) -> Result<()> {
+        self.connect(deadline).map(drop)
+    }
+
     pub(super) fn longest(&self) -> Option<usize> {
         self.connected.as_ref().map(Connected::longest)
     }
@@ -266,6 +298,11 @@ impl SocketSender {
     /// Its descriptor, if it has no name.
     pub(super) fn into_fd(self) -> Option<OwnedFd> {
         self.connected.and_then(|connected| connected.socket.into_fd())
+    }
+
+    /// For another process, if it has no name.
+    pub(super) fn share(&self) -> Option<BorrowedFd<'_>> {
+        self.connected.as_ref().and_then(|connected| connected.socket.share())
     }
 }
 
@@ -286,10 +323,16 @@ impl Listening {
             Err(Errno::EAGAIN | Errno::ECONNABORTED) => return Ok(None),
             Err(errno) => return Err(from_errno(&self.name, "accept4", errno)),
         };
-        if let Some(watcher) = &self.watcher {
-            watch(&self.name, watcher.as_fd(), socket.as_fd())?;
+        Ok(Some(Connected::of(Arc::clone(&self.name), socket)))
+    }
+
+    /// Has the watcher, if there is one, watch a connection.
+    fn see_to(&self, connected: &mut Connected) -> Result<()> {
+        if let Some(watcher) = self.watcher.as_ref().filter(|_| !connected.watched) {
+            watch(&self.name, watcher.as_fd(), connected.fd())?;
+            connected.watched = true;
         }
-        Ok(Some(Connected { name: Arc::clone(&self.name), socket }))
+        Ok(())
     }
 }
 
@@ -310,46 +353,40 @@ impl From<Connected> for SocketReceiver {
 
 impl SocketReceiver {
     pub(super) fn recv(&mut self, buffer: &mut [u8], deadline: Deadline) -> Result<usize> {
-        let (kind, len) = self.find(deadline)?;
+        let len = self.find(DATA, deadline)?;
         let connected = self.connected()?;
-        if kind != DATA {
-            return Err(connected.of_another_kind(kind));
-        }
         let available = buffer.len();
         let to = buffer.get_mut(..len).ok_or(Error::TooBig { needed: len, available })?;
-        connected.take(to).map(|(len, _)| len)
+        connected.take(to)
     }
 
     pub(super) fn recv_fd(&mut self, deadline: Deadline) -> Result<OwnedFd> {
-        let (kind, _) = self.find(deadline)?;
-        let connected = self.connected()?;
-        if kind != DESCRIPTOR {
-            return Err(connected.of_another_kind(kind));
-        }
-        let (_, fd) = connected.take(&mut [])?;
-        let lost = "no descriptor came with its message: too many open files (`ulimit -n`), or the sender is no ipcx";
-        fd.ok_or_else(|| Error::Corrupt(Context::new(&connected.name, lost)))
+        self.find(DESCRIPTOR, deadline)?;
+        self.connected()?.take_fd()
     }
 
     fn connected(&self) -> Result<&Connected> {
         self.connected.as_ref().ok_or(Error::WouldBlock)
     }
 
-    /// Kind and length of the next message, from this sender or the next one.
-    fn find(&mut self, deadline: Deadline) -> Result<(u8, usize)> {
+    /// Length of the next message, which must be of this kind, from this sender or the next one.
+    fn find(&mut self, kind: u8, deadline: Deadline) -> Result<usize> {
         if let Some(listening) = &self.listening {
             listening.lease.check_not_inherited()?;
         }
         let deadline = deadline.started();
         let connected = self.accept(deadline)?;
         let (name, patience) = (Arc::clone(&connected.name), Patience::new(&connected.name, deadline));
-        if let Some(found) = connected.peek(&patience)? {
-            return Ok(found);
-        }
-        if self.listening.is_some() {
+        let error = match connected.peek(&patience)? {
+            Some((found, len)) if found == kind => return Ok(len),
+            Some((other, _)) => connected.of_another_kind(other),
+            None => Error::Closed(Context::new(&name, "the sender closed and nothing is left")),
+        };
+        // It went, or is a stranger: neither keeps the next one out.
+        if self.listening.is_some() && !matches!(error, Error::Mismatch(_)) {
             (self.connected, self.ended) = (None, true);
         }
-        Err(Error::Closed(Context::new(&name, "the sender closed and nothing is left")))
+        Err(error)
     }
 
     /// The connection, or the next one.
@@ -367,6 +404,7 @@ impl SocketReceiver {
                     None => patience.nap(listening.socket.as_fd(), For::Reading)?,
                 }
             }
+            self.connected.as_mut().map_or(Ok(()), |connected| listening.see_to(connected))?;
         }
         self.connected()
     }
@@ -380,9 +418,6 @@ impl SocketReceiver {
         if listening.watcher.is_none() {
             let watcher = sys::watcher().map_err(|e| from_errno(&listening.name, "epoll_create1", e))?;
             watch(&listening.name, watcher.as_fd(), listening.socket.as_fd())?;
-            if let Some(connected) = &self.connected {
-                watch(&listening.name, watcher.as_fd(), connected.fd())?;
-            }
             listening.watcher = Some(watcher);
         }
         if self.connected.is_none() {
@@ -390,11 +425,17 @@ impl SocketReceiver {
             self.connected = listening.try_accept()?;
             self.ended &= self.connected.is_none();
         }
+        self.connected.as_mut().map_or(Ok(()), |connected| listening.see_to(connected))?;
         Ok(listening.watcher.as_ref().map_or(listening.socket.as_fd(), AsFd::as_fd))
     }
 
     /// Its descriptor, if it has no name.
     pub(super) fn into_fd(self) -> Option<OwnedFd> {
         self.connected.and_then(|connected| connected.socket.into_fd())
+    }
+
+    /// For another process, if it has no name.
+    pub(super) fn share(&self) -> Option<BorrowedFd<'_>> {
+        self.connected.as_ref().and_then(|connected| connected.socket.share())
     }
 }
