@@ -38,15 +38,14 @@ pub unsafe extern "C" fn ipcx_consumer_recv(
     len: *mut usize,
     timeout_ns: i64,
 ) -> c_int {
-    // SAFETY: an open handle of one thread; NULL or writable; `cap` writable bytes. By the contract.
-    if let (Some(open), Some(to), false) = unsafe { (marked(consumer), some_buffer(buf, cap), len.is_null()) }
-    {
-        if timeout_ns >= -1 {
-            if let Some(received) = open.recv_at_once(to) {
-                // SAFETY: not NULL, so writable by the contract.
-                unsafe { len.write(received) };
-                return IPCX_OK;
-            }
+    // SAFETY: an open handle of one thread, by the contract.
+    if let Some(open) = unsafe { marked(consumer) } {
+        // SAFETY: `cap` writable bytes, by the contract.
+        let to = unsafe { some_buffer(buf, cap) }.filter(|_| !len.is_null() && timeout_ns >= -1);
+        if let Some(received) = to.and_then(|to| open.recv_at_once(to)) {
+            // SAFETY: not NULL, so writable by the contract.
+            unsafe { len.write(received) };
+            return IPCX_OK;
         }
     }
     // SAFETY: as above.

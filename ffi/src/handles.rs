@@ -71,12 +71,10 @@ pub(crate) unsafe fn exclusive<'a, H: Handle>(handle: *mut H) -> Result<&'a mut 
 #[inline(always)]
 pub(crate) unsafe fn marked<'a, H: Handle>(handle: *mut H) -> Option<&'a mut H::Value> {
     let object: *mut Object<H::Value> = handle.cast();
-    if object.is_aligned() && !object.is_null() {
-        // SAFETY: not NULL and aligned, so 8 readable bytes by the caller's promise; an open handle if it is marked.
-        if unsafe { (*object).mark } == H::MARK {
-            // SAFETY: as above, and the only reference by the caller's promise.
-            return Some(unsafe { &mut (*object).value });
-        }
+    // SAFETY: if it is not NULL, 8 readable bytes by the caller's promise.
+    if !object.is_null() && unsafe { (&raw const (*object).mark).read_unaligned() } == H::MARK {
+        // SAFETY: an open handle, as it is marked, and the only reference by the caller's promise.
+        return Some(unsafe { &mut (*object).value });
     }
     None
 }

@@ -33,9 +33,11 @@ pub unsafe extern "C" fn ipcx_producer_send(
     len: usize,
     timeout_ns: i64,
 ) -> c_int {
-    // SAFETY: an open handle of one thread; `len` readable bytes. By the contract.
-    if let (Some(open), Some(data)) = unsafe { (marked(producer), some_bytes(data, len)) } {
-        if timeout_ns >= -1 && open.send_at_once(data) {
+    // SAFETY: an open handle of one thread, by the contract.
+    if let Some(open) = unsafe { marked(producer) } {
+        // SAFETY: `len` readable bytes, by the contract.
+        let data = unsafe { some_bytes(data, len) }.filter(|_| timeout_ns >= -1);
+        if data.is_some_and(|data| open.send_at_once(data)) {
             return IPCX_OK;
         }
     }
