@@ -1,6 +1,6 @@
 //! The consumer: receives records.
 
-use super::endpoint::{Endpoint, Peer};
+use super::endpoint::{Endpoint, Peer, STEP_BACK};
 use super::layout::Content;
 use super::memory::{Mapped, Side};
 use super::protocol::{nap_for_record, Found, Memory, Receiver};
@@ -15,10 +15,6 @@ use crate::watch::{Watched, Watcher};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Nanoseconds for which a consumer that has caught up with a stream steps back: long enough for a producer to get a few
-/// records ahead, measured in docs/ring-format.md.
-const STEP_BACK: u32 = 1_400;
 
 /// The receiving end of a [`Ring`](super::Ring). One exists at a time, over all processes.
 ///
@@ -373,19 +369,7 @@ impl Consumer {
     #[inline(never)]
     fn await_record(&mut self, deadline: Deadline) -> Result<Found> {
         if !deadline.is_now() && self.end.looks() {
-            let mut pauses = Pauses::new();
-            if !self.step_back() {
-                pauses.pause();
-            }
-            let (memory, position) = (self.receiver.memory(), self.receiver.position());
-            for _ in 0..LOOKS {
-                // A small record with its word often lies on two lines: both are asked for at once.
-                memory.expect(position.wrapping_add(64));
-                if self.receiver.may_peek() {
-                    break;
-                }
-                pauses.pause();
-            }
+            self.look_on();
             if let Some(found) = self.peek()? {
                 return Ok(found);
             }
@@ -427,17 +411,28 @@ impl Consumer {
         waited
     }
 
+    /// Looks for the next record for a few microseconds.
+    ///
     /// A consumer as fast as its producer takes the line that the producer is writing away from it at every record. When
     /// it has received several in a row and then found none, it lets the producer get ahead by a few: several times the
-    /// rate (see docs/ring-format.md). After a single record, as in a round trip, it does not. Says whether it did.
-    fn step_back(&mut self) -> bool {
-        let received = self.receiver.records();
-        let streak = received.wrapping_sub(self.received_before) >= 2;
-        if streak {
+    /// rate (see docs/ring-format.md). After a single record, as in a round trip, it does not.
+    fn look_on(&mut self) {
+        let (mut pauses, received) = (Pauses::new(), self.receiver.records());
+        if received.wrapping_sub(self.received_before) >= 2 {
             cpu::pause(STEP_BACK);
+        } else {
+            pauses.pause();
         }
         self.received_before = received;
-        streak
+        let (memory, position) = (self.receiver.memory(), self.receiver.position());
+        for _ in 0..LOOKS {
+            // A small record with its word often lies on two lines: both are asked for at once.
+            memory.expect(position.wrapping_add(64));
+            if self.receiver.may_peek() {
+                return;
+            }
+            pauses.pause();
+        }
     }
 
     /// Keeps the descriptor true, if there is one.

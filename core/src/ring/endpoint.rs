@@ -15,6 +15,10 @@ use std::sync::Arc;
 pub(crate) const PRODUCER: Role = Role { index: 0, name: "producer" };
 pub(crate) const CONSUMER: Role = Role { index: 1, name: "consumer" };
 
+/// Nanoseconds for which one end leaves the other alone: long enough for that to get some records ahead, measured in
+/// docs/ring-format.md and docs/performance.md.
+pub(super) const STEP_BACK: u32 = 1_400;
+
 /// The role's word on its owner's page.
 fn role_of(memory: &Mapped, role: Role) -> &RoleWord {
     let (producer, consumer): (&ProducerPage, &ConsumerPage) = (memory.producer(), memory.consumer());

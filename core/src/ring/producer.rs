@@ -1,6 +1,6 @@
 //! The producer: sends records.
 
-use super::endpoint::{Endpoint, Peer};
+use super::endpoint::{Endpoint, Peer, STEP_BACK};
 use super::layout::Content;
 use super::memory::{Mapped, Side};
 use super::protocol::{nap_for_room, Memory, Sender};
@@ -8,7 +8,7 @@ use super::reservation::Reservation;
 use crate::error::{from_errno, Error, Result};
 use crate::pool::Use;
 use crate::segment::Segment;
-use crate::sys::{clock, fd};
+use crate::sys::{clock, cpu, fd};
 use crate::wait::{wait, Condition, Deadline, Nap, Sleeper};
 use crate::watch::{Watched, Watcher};
 use std::os::fd::BorrowedFd;
@@ -380,6 +380,10 @@ impl Producer {
             self.end.check_peer(clock::coarse()).and(Err(Error::WouldBlock))
         } else {
             self.end.note_cpu();
+            // A full ring of small records: the consumer has enough to do, and is left alone with its position for a while.
+            if self.end.looks() && len <= self.max_len() / 8 {
+                cpu::pause(STEP_BACK);
+            }
             let strategy = self.end.strategy();
             wait(&mut RoomFor { sender: &mut self.sender, end: &mut self.end, len }, strategy, deadline)
         };
