@@ -1,9 +1,9 @@
 //! The receiving end of a transport.
 
+use super::listen::SocketReceiver;
 use super::mqueue::Queue;
 use super::shm::{RingReceiver, Value};
 use super::stream::Reader;
-use super::unix::SocketReceiver;
 use super::Transport;
 use crate::error::{Error, Result};
 use crate::wait::Deadline;
