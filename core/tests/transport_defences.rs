@@ -120,6 +120,29 @@ fn a_descriptor_that_cannot_be_had_now_is_had_later() {
 }
 
 #[test]
+fn a_limit_on_queues_is_told_by_its_name() {
+    in_child(|| {
+        limit(libc::RLIMIT_MSGQUEUE, 0);
+        match Transport::MessageQueue.pair(&Default::default()) {
+            Err(Error::Os { errno: libc::ENOSYS, .. }) => true,
+            Err(Error::NoSpace(context)) => context.detail().contains("ulimit -q"),
+            _ => false,
+        }
+    });
+    for options in [
+        TransportOptions { messages: usize::MAX, ..Default::default() },
+        TransportOptions { message_size: usize::MAX, ..Default::default() },
+        TransportOptions { messages: 1 << 40, message_size: 1 << 40, ..Default::default() },
+    ] {
+        let refused = Transport::MessageQueue.pair(&options);
+        assert!(
+            matches!(refused, Err(Error::NoSpace(_) | Error::Os { errno: libc::ENOSYS, .. })),
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
 fn something_else_at_the_name_of_a_lock_is_refused_and_left_alone() {
     for (transport, file) in MADE {
         for kind in ["link", "directory", "socket", "fifo"] {
