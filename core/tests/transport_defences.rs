@@ -219,6 +219,15 @@ fn a_claim_of_something_else_gets_no_message() {
     assert_eq!(std::fs::read(&claim).unwrap(), b"precious");
 }
 
+/// Removed whatever happens.
+struct QueueName(String);
+
+impl Drop for QueueName {
+    fn drop(&mut self) {
+        let _ = Transport::MessageQueue.unlink(&self.0, &Default::default());
+    }
+}
+
 /// In a directory that is everybody's, each name that ipcx would use is somebody else's first.
 #[test]
 fn what_another_user_put_there_is_refused() {
@@ -226,21 +235,20 @@ fn what_another_user_put_there_is_refused() {
         println!("skipped: it takes two users");
         return;
     }
-    let name = format!("test-theirs-{}", std::process::id());
+    let name = QueueName(format!("test-theirs-{}", std::process::id()));
     let theirs = || {
         held_child_of_group(GROUP, || {
             let _ = Transport::MessageQueue
-                .sender(&name, &TransportOptions { mode: 0o666, ..Default::default() });
+                .sender(&name.0, &TransportOptions { mode: 0o666, ..Default::default() });
         })
     };
     let (go, child) = theirs();
     drop(go);
     wait_for(child);
-    match Transport::MessageQueue.sender(&name, &Default::default()) {
+    match Transport::MessageQueue.sender(&name.0, &Default::default()) {
         Err(Error::Os { errno: libc::ENOSYS, .. }) => println!("skipped: queues"),
         other => assert!(matches!(other, Err(Error::Permission(_))), "{other:?}"),
     }
-    let _ = Transport::MessageQueue.unlink(&name, &Default::default());
     for (transport, file) in MADE {
         for suffix in ["", ".lock"] {
             let scratch = Scratch::new();

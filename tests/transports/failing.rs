@@ -5,7 +5,7 @@
 
 use crate::child::{descriptors, Child};
 use crate::tracer::{trace, traced};
-use crate::{errors, has, name, options, turn, HANG};
+use crate::{errors, has, options, turn, Name, HANG};
 use ipcx::{ChildPipes, Deadline, Error, Receiver, Result, Sender, Transport, TransportOptions};
 use ipcx_tests::Place;
 use std::fs::File;
@@ -393,9 +393,9 @@ fn whatever_system_call_fails_the_next_call_works_and_nothing_is_left() {
     let _turn = turn();
     let (scenarios, mut cases) = (scenarios(), 0);
     for scenario in &scenarios {
-        let (place, name) = (Place::new(), name());
+        let (place, name) = (Place::new(), Name::new());
         let try_it = |fail| {
-            let (calls, status) = trace(Child::new(|| play(scenario, &place, &name)), fail);
+            let (calls, status) = trace(Child::new(|| play(scenario, &place, &name.0)), fail);
             let what = || format!("{} {}: {fail:?} of {calls:?}", scenario.transport, scenario.name);
             assert_eq!(status, 0, "{}", what());
             assert_eq!(place.files(), [""; 0], "{}", what());
