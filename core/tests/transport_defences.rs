@@ -120,6 +120,29 @@ fn a_descriptor_that_cannot_be_had_now_is_had_later() {
 }
 
 #[test]
+fn a_limit_on_queues_is_told_by_its_name() {
+    in_child(|| {
+        limit(libc::RLIMIT_MSGQUEUE, 0);
+        match Transport::MessageQueue.pair(&Default::default()) {
+            Err(Error::Os { errno: libc::ENOSYS, .. }) => true,
+            Err(Error::NoSpace(context)) => context.detail().contains("ulimit -q"),
+            _ => false,
+        }
+    });
+    for options in [
+        TransportOptions { messages: usize::MAX, ..Default::default() },
+        TransportOptions { message_size: usize::MAX, ..Default::default() },
+        TransportOptions { messages: 1 << 40, message_size: 1 << 40, ..Default::default() },
+    ] {
+        let refused = Transport::MessageQueue.pair(&options);
+        assert!(
+            matches!(refused, Err(Error::NoSpace(_) | Error::Os { errno: libc::ENOSYS, .. })),
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
 fn something_else_at_the_name_of_a_lock_is_refused_and_left_alone() {
     for (transport, file) in MADE {
         for kind in ["link", "directory", "socket", "fifo"] {
@@ -196,6 +219,15 @@ fn a_claim_of_something_else_gets_no_message() {
     assert_eq!(std::fs::read(&claim).unwrap(), b"precious");
 }
 
+/// Removed whatever happens.
+struct QueueName(String);
+
+impl Drop for QueueName {
+    fn drop(&mut self) {
+        let _ = Transport::MessageQueue.unlink(&self.0, &Default::default());
+    }
+}
+
 /// In a directory that is everybody's, each name that ipcx would use is somebody else's first.
 #[test]
 fn what_another_user_put_there_is_refused() {
@@ -203,21 +235,20 @@ fn what_another_user_put_there_is_refused() {
         println!("skipped: it takes two users");
         return;
     }
-    let name = format!("test-theirs-{}", std::process::id());
+    let name = QueueName(format!("test-theirs-{}", std::process::id()));
     let theirs = || {
         held_child_of_group(GROUP, || {
             let _ = Transport::MessageQueue
-                .sender(&name, &TransportOptions { mode: 0o666, ..Default::default() });
+                .sender(&name.0, &TransportOptions { mode: 0o666, ..Default::default() });
         })
     };
     let (go, child) = theirs();
     drop(go);
     wait_for(child);
-    match Transport::MessageQueue.sender(&name, &Default::default()) {
+    match Transport::MessageQueue.sender(&name.0, &Default::default()) {
         Err(Error::Os { errno: libc::ENOSYS, .. }) => println!("skipped: queues"),
         other => assert!(matches!(other, Err(Error::Permission(_))), "{other:?}"),
     }
-    let _ = Transport::MessageQueue.unlink(&name, &Default::default());
     for (transport, file) in MADE {
         for suffix in ["", ".lock"] {
             let scratch = Scratch::new();
@@ -285,22 +316,67 @@ fn a_file_that_cannot_be_read_begins_no_message() {
 }
 
 #[test]
+fn what_is_no_regular_file_is_no_message() {
+    let (mut tx, mut rx) = Transport::Pipe.pair(&Default::default()).unwrap();
+    for fd in [File::open("/dev/null").unwrap().into(), File::open("/").unwrap().into(), pipe().0] {
+        let sent = tx.send_file_until(fd.as_fd(), 0, 10, Deadline::NOW);
+        assert!(matches!(sent, Err(Error::Invalid(_))), "{sent:?}");
+    }
+    let file = File::open("/proc/self/exe").unwrap();
+    assert_eq!(tx.send_file_until(file.as_fd(), u64::MAX, 10, Deadline::NOW).unwrap(), 0, "behind its end");
+    assert!(matches!(rx.try_recv(&mut [0; 64]), Err(Error::WouldBlock)));
+}
+
+#[test]
+fn every_descriptor_is_closed_on_exec() {
+    in_child(|| {
+        let open = || -> Vec<i32> {
+            let names = std::fs::read_dir("/proc/self/fd").unwrap();
+            names.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
+        };
+        let (before, scratch) = (open(), Scratch::new());
+        let mut ends = Vec::new();
+        for transport in Transport::ALL {
+            for named in [false, true] {
+                let pair = match (transport, named) {
+                    (Transport::Pipe, true) | (Transport::Fifo, false) | (Transport::MessageQueue, true) => {
+                        continue
+                    }
+                    (_, false) => transport.pair(&Default::default()),
+                    (_, true) => transport
+                        .receiver(transport.word(), &options(&scratch))
+                        .and_then(|rx| Ok((transport.sender(transport.word(), &options(&scratch))?, rx))),
+                };
+                let (mut tx, mut rx) = match pair {
+                    Err(Error::Os { errno: libc::ENOSYS, .. }) => continue,
+                    pair => pair.unwrap(),
+                };
+                tx.send_timeout(b"x", SOON).unwrap();
+                rx.poll_fd().unwrap();
+                tx.poll_fd().unwrap();
+                rx.recv_timeout(&mut [0; 8192], SOON).unwrap();
+                ends.push((tx, rx));
+            }
+        }
+        let pipes = ChildPipes::spawn(std::process::Command::new("true")).unwrap();
+        let made: Vec<i32> = open().into_iter().filter(|fd| !before.contains(fd)).collect();
+        // SAFETY: asks about descriptors; the one that listed them is closed, and says so.
+        let stays = |fd: &&i32| unsafe { libc::fcntl(**fd, libc::F_GETFD) } & libc::FD_CLOEXEC == 0;
+        assert!(made.len() > 20 && made.iter().find(stays).is_none(), "{made:?}");
+        drop((ends, pipes));
+        true
+    });
+}
+
+#[test]
 fn a_file_for_nobody_is_not_read() {
     let scratch = Scratch::new();
-    let path = scratch.path().join("large");
-    File::create(&path).unwrap().set_len(1 << 36).unwrap();
-    let file = File::open(&path).unwrap();
-    for (transport, _) in MADE {
-        let mut tx = transport.sender("x", &options(&scratch)).unwrap();
-        in_child(|| {
-            limit(libc::RLIMIT_AS, 1 << 30);
-            let mut child = transport.sender("child", &options(&scratch)).unwrap();
-            let sent = child.send_file_until(file.as_fd(), 0, 1 << 31, Deadline::NOW);
-            matches!(sent, Err(Error::WouldBlock))
-        });
-        let sent = tx.send_file_until(file.as_fd(), 0, 100, Deadline::NOW);
-        assert!(matches!(sent, Err(Error::WouldBlock)), "{sent:?}");
-    }
+    let path = scratch.path().join("contents");
+    std::fs::write(&path, [1; 100]).unwrap();
+    let unreadable = File::options().write(true).open(&path).unwrap();
+    let mut tx = Transport::Unix.sender("x", &options(&scratch)).unwrap();
+    let sent = tx.send_file_until(unreadable.as_fd(), 0, 100, Deadline::NOW);
+    assert!(matches!(sent, Err(Error::WouldBlock)), "{sent:?}");
 }
 
 /// A connection to a receiver's socket by a program that is no ipcx.

@@ -5,11 +5,11 @@
 
 use crate::child::{descriptors, Child};
 use crate::tracer::{trace, traced};
-use crate::{errors, has, name, options, turn, HANG};
+use crate::{errors, has, options, turn, Name, HANG};
 use ipcx::{ChildPipes, Deadline, Error, Receiver, Result, Sender, Transport, TransportOptions};
 use ipcx_tests::Place;
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -258,12 +258,16 @@ impl Stage {
             });
             let mut buffer = vec![0; LONG];
             for len in expected {
+                assert!(is_told(&mut rx), "{}: its descriptor does not tell", self.transport);
                 if len == DESCRIPTOR {
                     rx.recv_fd_until(Deadline::within(SOON)).expect("a descriptor");
                     continue;
                 }
                 let got = (0..4).find_map(|_| match rx.recv_timeout(&mut buffer, SOON) {
-                    Err(Error::Closed(_)) => None, // of a connection that failed
+                    Err(Error::Closed(_)) => {
+                        assert!(is_told(&mut rx), "{}: it does not tell of the next", self.transport);
+                        None // of a connection that failed
+                    }
                     got => Some(got),
                 });
                 assert_eq!(got.expect("a sender").expect("a message"), len, "{}", self.transport);
@@ -273,6 +277,14 @@ impl Stage {
             }
         });
     }
+}
+
+/// Whoever waits for the descriptor hears that there is something.
+fn is_told(rx: &mut Receiver) -> bool {
+    let fd = rx.poll_fd().expect("a descriptor").as_raw_fd();
+    let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    // SAFETY: one entry, which lives through the call.
+    unsafe { libc::poll(&mut poll, 1, SOON.as_millis() as i32) == 1 }
 }
 
 /// What is done, and from where it begins.
@@ -381,9 +393,9 @@ fn whatever_system_call_fails_the_next_call_works_and_nothing_is_left() {
     let _turn = turn();
     let (scenarios, mut cases) = (scenarios(), 0);
     for scenario in &scenarios {
-        let (place, name) = (Place::new(), name());
+        let (place, name) = (Place::new(), Name::new());
         let try_it = |fail| {
-            let (calls, status) = trace(Child::new(|| play(scenario, &place, &name)), fail);
+            let (calls, status) = trace(Child::new(|| play(scenario, &place, &name.0)), fail);
             let what = || format!("{} {}: {fail:?} of {calls:?}", scenario.transport, scenario.name);
             assert_eq!(status, 0, "{}", what());
             assert_eq!(place.files(), [""; 0], "{}", what());

@@ -12,7 +12,7 @@
 //! its successor goes on with the next.
 
 use crate::child::{shared, Child};
-use crate::{has, name, options, turn, until, HANG};
+use crate::{has, options, turn, until, Name, HANG};
 use ipcx::{Error, Receiver, Sender, Transport};
 use ipcx_tests::{Place, Random};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -146,10 +146,11 @@ fn wait_for(what: &str, sides: &[&Child], so: impl Fn() -> bool) {
 /// Kills one side or both, again and again.
 fn kill_both_sides(transport: Transport, percent: u64, random: &mut Random) -> [u64; 3] {
     let (place, account) = (Place::new(), Account(shared()));
-    let (name, options) = (name(), options(&place));
-    let sender = || Child::new(|| send(transport.sender(&name, &options).expect("a free role"), account));
+    let (guard, options) = (Name::new(), options(&place));
+    let name = &guard.0;
+    let sender = || Child::new(|| send(transport.sender(name, &options).expect("a free role"), account));
     let receiver =
-        || Child::new(|| receive(transport.receiver(&name, &options).expect("a free role"), account));
+        || Child::new(|| receive(transport.receiver(name, &options).expect("a free role"), account));
     let (mut tx, mut rx) = (sender(), receiver());
     let (until, mut kills) = (until(percent), 0);
     while until.map_or(kills < 150, |until| Instant::now() < until) {
@@ -174,7 +175,7 @@ fn kill_both_sides(transport: Transport, percent: u64, random: &mut Random) -> [
     wait_for("the last", &[&tx, &rx], || account.get(Word::Received) > seen + 50);
     tx.kill();
     rx.kill();
-    transport.unlink(&name, &options).expect("the name of the test");
+    transport.unlink(name, &options).expect("the name of the test");
     assert_eq!(place.files(), [""; 0], "{transport}: nothing else is left");
     [kills, account.get(Word::Received), account.get(Word::Lost)]
 }

@@ -55,7 +55,17 @@ fn options(place: &Place) -> TransportOptions {
     TransportOptions { directory: Some(place.path().to_owned()), ..Default::default() }
 }
 
-/// A name that no other process uses: queues have no directory.
-fn name() -> String {
-    format!("transports-test-{}", std::process::id())
+/// A name that no other process uses: queues have no directory, and a test that fails leaves none.
+struct Name(String);
+
+impl Name {
+    fn new() -> Name {
+        Name(format!("transports-test-{}", std::process::id()))
+    }
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        let _ = Transport::MessageQueue.unlink(&self.0, &Default::default());
+    }
 }

@@ -6,7 +6,7 @@
 //! | `frame` | messages in a stream of bytes: what is remembered of one begun and not finished |
 //! | `stream` | the ends of a pipe or FIFO |
 //! | `place` | names: FIFOs and sockets in a directory, and who has their roles |
-//! | `fifo`, `unix`, `mqueue`, `shm` | the mechanisms |
+//! | `fifo`, `unix` with `listen`, `mqueue`, `shm` | the mechanisms |
 //! | `file` | files into transports |
 //! | `child` | pipes to a child process |
 //! | `nap` | waiting for a descriptor |
@@ -16,6 +16,7 @@ mod child;
 mod fifo;
 mod file;
 mod frame;
+mod listen;
 mod mqueue;
 mod nap;
 mod place;
@@ -48,6 +49,14 @@ use std::str::FromStr;
 ///
 /// All keep messages apart and in order (a queue: those of one priority), also empty ones. All wait in slices, with a deadline on
 /// the monotonic clock, and never for ever behind an end that closed or died, where they are told.
+///
+/// Whoever dies, no message arrives torn, twice or out of order. A sender that dies loses at most the message in whose call it died.
+/// So does a receiver of a ring or message queue (one that did not fit into a buffer is the receiver's from then on, and goes with
+/// it); with a receiver of a FIFO or socket, what was under way is lost. The newest value of a buffer comes again to a new receiver.
+///
+/// What is found under a name is used only if it is of the kind, and belongs to this user, to root, or is shared (0660) with a group
+/// that this process is in. Who may write there can send anything: a call then gives data or an error, and room is for the caller to
+/// bound. (`TooBig` says what the sender says: up to 4 GiB through a pipe or FIFO.)
 ///
 /// ```
 /// # fn main() -> ipcx::Result<()> {
@@ -131,7 +140,7 @@ impl Transport {
     ///
     /// An end of a ring takes its role at the first call that uses it, in whichever process that is. The peer of one that was
     /// never used learns that it went only if no other process may have it: it was not shared, and this process has not forked
-    /// since.
+    /// since. A process that is killed inside this call leaves a message queue of the name `ipcx.new.` and 16 digits.
     ///
     /// # Errors
     /// `Invalid` for a FIFO, which is a name (use `pipe`), and for options out of range; `NoSpace`; `Os`.
@@ -181,17 +190,19 @@ impl Transport {
             Transport::Pipe => return Err(nameless()),
             Transport::Fifo => Receiving::Stream(fifo::receiver(name, options)?),
             Transport::MessageQueue => Receiving::Queue(mqueue::named(name, options)?),
-            Transport::Unix => Receiving::Socket(unix::receiver(name, options)?),
+            Transport::Unix => Receiving::Socket(listen::receiver(name, options)?),
             Transport::Ring => Receiving::Ring(shm::ring_receiver(name, options)?),
             Transport::Buffer => Receiving::Buffer(shm::buffer(name, options)?),
         };
         Ok(Receiver::of(self, receiving))
     }
 
-    /// The sending end behind a descriptor that [`Sender::into_fd`] gave, in this process or another.
+    /// The sending end behind a descriptor that [`Sender::into_fd`] gave, in this process or another. Of a pipe, socket or queue, calls
+    /// on it do not wait from now on (`O_NONBLOCK`), nor do those of others who share its open file description.
     ///
     /// # Errors
-    /// `Invalid` for a FIFO, which is opened by its name, and a descriptor of something else; those of opening.
+    /// `Invalid` for a FIFO, which is opened by its name, and a descriptor of something else (of a ring or buffer: from the first call
+    /// that uses it); those of opening.
     pub fn sender_from_fd(self, fd: OwnedFd) -> Result<Sender> {
         let sending = match self {
             Transport::Pipe => Sending::Stream(stream::Writer::from_fd(fd)?),

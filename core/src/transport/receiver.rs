@@ -1,10 +1,10 @@
 //! The receiving end of a transport.
 
+use super::listen::SocketReceiver;
 use super::mqueue::Queue;
 use super::nap::{duplicate, named};
 use super::shm::{RingReceiver, Value};
 use super::stream::Reader;
-use super::unix::SocketReceiver;
 use super::Transport;
 use crate::error::{Error, Result};
 use crate::wait::Deadline;

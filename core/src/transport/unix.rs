@@ -1,16 +1,17 @@
-//! Unix sockets that keep messages apart. The receiver listens; each sender has a connection of its own.
+//! Unix sockets that keep messages apart: connections, and the sending end. The receiver listens; each sender has a connection of
+//! its own.
 //!
 //! A message begins with a byte that says what it is: an empty one is thereby none, and can be told from the end.
 
+use super::listen::SocketReceiver;
 use super::nap::{anonymous, Descriptor, Patience};
 use super::place::{Kind, Lease, Place, Role};
 use super::receiver::Receiving;
 use super::sender::Sending;
-use super::stream::watch;
 use super::TransportOptions;
 use crate::error::{from_errno, Context, Error, Result};
 use crate::sys::stream::{self, For};
-use crate::sys::{file, process, socket as sys, Errno};
+use crate::sys::{process, socket as sys, Errno};
 use crate::wait::Deadline;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -18,13 +19,11 @@ use std::sync::Arc;
 pub(super) const SOCKET: Kind = Kind { suffix: ".sock", what: "socket", is: |facts| facts.is_socket };
 
 /// First byte of a message: bytes follow.
-const DATA: u8 = 0;
+pub(super) const DATA: u8 = 0;
 /// First byte of a message: a descriptor comes with it.
-const DESCRIPTOR: u8 = 1;
+pub(super) const DESCRIPTOR: u8 = 1;
 /// What the kernel keeps of the room for itself, and the first byte.
 const OVERHEAD: usize = 32 + 1;
-/// Connections that wait for the one before to end. There is one sender: two, while it is replaced.
-const BACKLOG: i32 = 4;
 
 pub(super) fn pair(options: &TransportOptions) -> Result<(Sending, Receiving)> {
     let (tx, rx) = sys::pair().map_err(|e| from_errno(&anonymous(), "socketpair", e))?;
@@ -41,46 +40,21 @@ pub(super) fn sender(name: &str, options: &TransportOptions) -> Result<SocketSen
     Ok(SocketSender::of(connected, Some(connecting)))
 }
 
-pub(super) fn receiver(name: &str, options: &TransportOptions) -> Result<SocketReceiver> {
-    let place = Place::find(name, options, &SOCKET)?;
-    let lease = place.take(Role::Receiver, options)?;
-    let socket = listen(&place, options)?;
-    let listening = Listening { name: Arc::clone(&place.name), socket, watcher: None, lease };
-    Ok(SocketReceiver { connected: None, listening: Some(listening), ended: false })
-}
-
-/// A socket that gets its name when it is complete.
-fn listen(place: &Place, options: &TransportOptions) -> Result<Descriptor> {
-    let new = place.new_file();
-    place.make_way()?;
-    let socket = Descriptor::own(sys::new).map_err(|e| place.error("socket", e))?;
-    sys::bind(socket.as_fd(), place.at(), &new).map_err(|errno| match errno {
-        Errno::ENAMETOOLONG => too_long(),
-        errno => place.error("bind", errno),
-    })?;
-    let made = file::path(place.at(), &new).map_err(|e| place.not_opened(&new, e))?;
-    place.check_opened(made.as_fd(), &new)?;
-    file::set_mode_of_path(made.as_fd(), options.mode()).map_err(|e| place.error("chmod", e))?;
-    sys::listen(socket.as_fd(), BACKLOG).map_err(|e| place.error("listen", e))?;
-    place.publish()?;
-    Ok(socket)
-}
-
-fn too_long() -> Error {
+pub(super) fn too_long() -> Error {
     Error::invalid("a socket's address has 108 bytes, and a name in it at most about 72")
 }
 
 /// A connection.
 #[derive(Debug)]
 pub(super) struct Connected {
-    name: Arc<str>,
+    pub(super) name: Arc<str>,
     socket: Descriptor,
     /// Its receiver's watcher watches it.
-    watched: bool,
+    pub(super) watched: bool,
 }
 
 impl Connected {
-    fn of(name: Arc<str>, socket: Descriptor) -> Connected {
+    pub(super) fn of(name: Arc<str>, socket: Descriptor) -> Connected {
         Connected { name, socket, watched: false }
     }
 
@@ -97,8 +71,16 @@ impl Connected {
         Ok(Connected::of(name, Descriptor::Anyones(socket)))
     }
 
-    fn fd(&self) -> BorrowedFd<'_> {
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+
+    pub(super) fn into_fd(self) -> Option<OwnedFd> {
+        self.socket.into_fd()
+    }
+
+    pub(super) fn share(&self) -> Option<BorrowedFd<'_>> {
+        self.socket.share()
     }
 
     fn error(&self, call: &'static str, errno: Errno) -> Error {
@@ -146,7 +128,7 @@ impl Connected {
     }
 
     /// Kind and length of the next message, which stays; `None` at the end.
-    fn peek(&self, patience: &Patience) -> Result<Option<(u8, usize)>> {
+    pub(super) fn peek(&self, patience: &Patience) -> Result<Option<(u8, usize)>> {
         let mut kind = [0];
         loop {
             match sys::peek(self.fd(), &mut kind) {
@@ -159,13 +141,13 @@ impl Connected {
     }
 
     /// The bytes of the next message, which is of that kind. Descriptors that a stranger sent with them are closed.
-    fn take(&self, to: &mut [u8]) -> Result<usize> {
+    pub(super) fn take(&self, to: &mut [u8]) -> Result<usize> {
         let (len, _, _) = sys::receive(self.fd(), &mut [0], to).map_err(|e| self.error("recvmsg", e))?;
         Ok(len.saturating_sub(1))
     }
 
     /// The descriptor of the next message. If there can be none now, the message stays.
-    fn take_fd(&self) -> Result<OwnedFd> {
+    pub(super) fn take_fd(&self) -> Result<OwnedFd> {
         sys::try_descriptor(self.fd()).map_err(|e| self.error("fcntl(F_DUPFD_CLOEXEC)", e))?;
         let taken = sys::receive(self.fd(), &mut [0], &mut []).map_err(|e| self.error("recvmsg", e))?;
         match taken {
@@ -178,7 +160,7 @@ impl Connected {
         }
     }
 
-    fn of_another_kind(&self, kind: u8) -> Error {
+    pub(super) fn of_another_kind(&self, kind: u8) -> Error {
         let context = |detail: &'static str| Context::new(&self.name, detail);
         match kind {
             DATA => {
@@ -297,145 +279,11 @@ impl SocketSender {
 
     /// Its descriptor, if it has no name.
     pub(super) fn into_fd(self) -> Option<OwnedFd> {
-        self.connected.and_then(|connected| connected.socket.into_fd())
+        self.connected.and_then(Connected::into_fd)
     }
 
     /// For another process, if it has no name.
     pub(super) fn share(&self) -> Option<BorrowedFd<'_>> {
-        self.connected.as_ref().and_then(|connected| connected.socket.share())
-    }
-}
-
-/// Where a receiver is called.
-#[derive(Debug)]
-struct Listening {
-    name: Arc<str>,
-    socket: Descriptor,
-    /// Readable when this or the connection is; once it was asked for.
-    watcher: Option<OwnedFd>,
-    lease: Lease,
-}
-
-impl Listening {
-    fn try_accept(&self) -> Result<Option<Connected>> {
-        let socket = match Descriptor::own(|| sys::accept(self.socket.as_fd())) {
-            Ok(socket) => socket,
-            Err(Errno::EAGAIN | Errno::ECONNABORTED) => return Ok(None),
-            Err(errno) => return Err(from_errno(&self.name, "accept4", errno)),
-        };
-        Ok(Some(Connected::of(Arc::clone(&self.name), socket)))
-    }
-
-    /// Has the watcher, if there is one, watch a connection.
-    fn see_to(&self, connected: &mut Connected) -> Result<()> {
-        if let Some(watcher) = self.watcher.as_ref().filter(|_| !connected.watched) {
-            watch(&self.name, watcher.as_fd(), connected.fd())?;
-            connected.watched = true;
-        }
-        Ok(())
-    }
-}
-
-/// The receiving end.
-#[derive(Debug)]
-pub(super) struct SocketReceiver {
-    connected: Option<Connected>,
-    listening: Option<Listening>,
-    /// The sender before went, and none came since.
-    ended: bool,
-}
-
-impl From<Connected> for SocketReceiver {
-    fn from(connected: Connected) -> SocketReceiver {
-        SocketReceiver { connected: Some(connected), listening: None, ended: false }
-    }
-}
-
-impl SocketReceiver {
-    pub(super) fn recv(&mut self, buffer: &mut [u8], deadline: Deadline) -> Result<usize> {
-        let len = self.find(DATA, deadline)?;
-        let connected = self.connected()?;
-        let available = buffer.len();
-        let to = buffer.get_mut(..len).ok_or(Error::TooBig { needed: len, available })?;
-        connected.take(to)
-    }
-
-    pub(super) fn recv_fd(&mut self, deadline: Deadline) -> Result<OwnedFd> {
-        self.find(DESCRIPTOR, deadline)?;
-        self.connected()?.take_fd()
-    }
-
-    fn connected(&self) -> Result<&Connected> {
-        self.connected.as_ref().ok_or(Error::WouldBlock)
-    }
-
-    /// Length of the next message, which must be of this kind, from this sender or the next one.
-    fn find(&mut self, kind: u8, deadline: Deadline) -> Result<usize> {
-        if let Some(listening) = &self.listening {
-            listening.lease.check_not_inherited()?;
-        }
-        let deadline = deadline.started();
-        let connected = self.accept(deadline)?;
-        let (name, patience) = (Arc::clone(&connected.name), Patience::new(&connected.name, deadline));
-        let error = match connected.peek(&patience)? {
-            Some((found, len)) if found == kind => return Ok(len),
-            Some((other, _)) => connected.of_another_kind(other),
-            None => Error::Closed(Context::new(&name, "the sender closed and nothing is left")),
-        };
-        // It went, or is a stranger: neither keeps the next one out.
-        if self.listening.is_some() && !matches!(error, Error::Mismatch(_)) {
-            (self.connected, self.ended) = (None, true);
-        }
-        Err(error)
-    }
-
-    /// The connection, or the next one.
-    fn accept(&mut self, deadline: Deadline) -> Result<&Connected> {
-        if let Some(listening) = &self.listening {
-            let patience = Patience::new(&listening.name, deadline);
-            while self.connected.is_none() {
-                self.connected = listening.try_accept()?;
-                match self.connected {
-                    Some(_) => self.ended = false,
-                    None if self.ended => {
-                        let detail = "the sender closed and nothing is left; no other came yet";
-                        return Err(Error::Closed(Context::new(&listening.name, detail)));
-                    }
-                    None => patience.nap(listening.socket.as_fd(), For::Reading)?,
-                }
-            }
-            self.connected.as_mut().map_or(Ok(()), |connected| listening.see_to(connected))?;
-        }
-        self.connected()
-    }
-
-    pub(super) fn poll_fd(&mut self) -> Result<BorrowedFd<'_>> {
-        if self.listening.is_none() {
-            return self.connected().map(Connected::fd);
-        }
-        let Some(listening) = &mut self.listening else { return Err(Error::WouldBlock) };
-        listening.lease.check_not_inherited()?;
-        if listening.watcher.is_none() {
-            let watcher = sys::watcher().map_err(|e| from_errno(&listening.name, "epoll_create1", e))?;
-            watch(&listening.name, watcher.as_fd(), listening.socket.as_fd())?;
-            listening.watcher = Some(watcher);
-        }
-        if self.connected.is_none() {
-            // A connection is nothing to receive yet.
-            self.connected = listening.try_accept()?;
-            self.ended &= self.connected.is_none();
-        }
-        self.connected.as_mut().map_or(Ok(()), |connected| listening.see_to(connected))?;
-        Ok(listening.watcher.as_ref().map_or(listening.socket.as_fd(), AsFd::as_fd))
-    }
-
-    /// Its descriptor, if it has no name.
-    pub(super) fn into_fd(self) -> Option<OwnedFd> {
-        self.connected.and_then(|connected| connected.socket.into_fd())
-    }
-
-    /// For another process, if it has no name.
-    pub(super) fn share(&self) -> Option<BorrowedFd<'_>> {
-        self.connected.as_ref().and_then(|connected| connected.socket.share())
+        self.connected.as_ref().and_then(Connected::share)
     }
 }
