@@ -108,6 +108,12 @@ pub(crate) fn generation() -> u32 {
     GENERATION.load(Ordering::Relaxed) // Relaxed: changes only in a child that has one thread.
 }
 
+/// The same for who has no descriptor that is listed: from now on, a fork is noticed.
+pub(crate) fn watched_generation() -> u32 {
+    register_handlers();
+    generation()
+}
+
 /// A descriptor that a forked child closes at once.
 #[derive(Debug)]
 pub(crate) struct NotInherited {

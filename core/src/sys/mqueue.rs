@@ -77,6 +77,25 @@ pub(crate) fn receive(queue: BorrowedFd<'_>, to: &mut [u8]) -> SysResult<(usize,
     Errno::result(received).map(|len| (len as usize, priority))
 }
 
+/// Has this process told, once, of the next message that comes when the queue is empty: by a signal with a value. `None` ends
+/// that, if it was this process. `int mq_notify(mqd_t, const struct sigevent *)`
+///
+/// # Errors
+/// `EBUSY` if a process is to be told, also if it is this one.
+pub(crate) fn notify(queue: BorrowedFd<'_>, signal: Option<(i32, u32)>) -> SysResult<()> {
+    let event = signal.map(|(signal, value)| {
+        // SAFETY: plain integers and pointers, for which zero is a value.
+        let mut event: libc::sigevent = unsafe { std::mem::zeroed() };
+        event.sigev_notify = libc::SIGEV_SIGNAL;
+        event.sigev_signo = signal;
+        event.sigev_value = libc::sigval { sival_ptr: value as usize as *mut libc::c_void };
+        event
+    });
+    let event = event.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: the event, if there is one, lives across the call.
+    Errno::result(unsafe { libc::mq_notify(queue.as_raw_fd(), event) }).map(drop)
+}
+
 /// A limit or default of the host, by its name in `/proc/sys/fs/mqueue`, if it is told.
 pub(crate) fn host(limit: &str) -> Option<usize> {
     std::fs::read_to_string(format!("/proc/sys/fs/mqueue/{limit}")).ok()?.trim().parse().ok()

@@ -10,9 +10,10 @@ use crate::name;
 use crate::segment::Segment;
 use crate::sys::mqueue::{self as sys, Attributes};
 use crate::sys::stream::{self, For};
-use crate::sys::{file, process, Errno};
+use crate::sys::{file, fork, process, signal, Errno};
 use crate::wait::Deadline;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use crate::watch::check_signal;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 /// How often others may get between two steps of an opening before it gives up.
@@ -26,6 +27,15 @@ pub(super) struct Queue {
     attributes: Attributes,
     /// A message that was received and did not fit into the buffer, and its priority.
     kept: Option<(Vec<u8>, u32)>,
+    notice: Option<Notice>,
+}
+
+/// A signal that this end's process is to get when there is a message.
+#[derive(Clone, Copy, Debug)]
+struct Notice {
+    signal: i32,
+    /// Of the process that asked for it: not a forked child.
+    generation: u32,
 }
 
 /// Both ends of a queue whose name is removed at once.
@@ -122,7 +132,7 @@ impl Queue {
         let facts = file::facts(fd.as_fd()).map_err(|e| from_errno(&name, "fstat", e))?;
         Segment::check_trust(&name, facts.owner, facts.group, facts.mode)?;
         let attributes = sys::attributes(fd.as_fd()).map_err(|e| failed(&name, "mq_getattr", e))?;
-        Ok(Queue { name, fd, attributes, kept: None })
+        Ok(Queue { name, fd, attributes, kept: None, notice: None })
     }
 
     pub(super) fn from_fd(fd: OwnedFd) -> Result<Queue> {
@@ -161,8 +171,59 @@ impl Queue {
         self.kept.is_some()
     }
 
-    pub(super) fn into_fd(self) -> OwnedFd {
+    pub(super) fn into_fd(mut self) -> OwnedFd {
+        self.forget_notice();
         self.fd
+    }
+
+    /// See [`Receiver::signal`](super::Receiver::signal).
+    pub(super) fn signal(&mut self, signal: Option<i32>) -> Result<()> {
+        if let Some(signal) = signal {
+            check_signal(signal)?;
+        }
+        self.forget_notice();
+        let Some(signal) = signal else { return Ok(()) };
+        self.notice = Some(Notice { signal, generation: fork::watched_generation() });
+        let told = self.arm().and_then(|_| self.tell_now(signal));
+        if told.is_err() {
+            self.forget_notice();
+        }
+        told
+    }
+
+    /// Has the kernel tell of the next message, if that is asked for; it does so once, and only of one that finds the queue empty.
+    /// So this comes before a look that finds nothing: what came between a look and this is told of by nobody.
+    fn arm(&self) -> Result<bool> {
+        let Some(notice) = self.notice.filter(|notice| notice.generation == fork::generation()) else {
+            return Ok(false);
+        };
+        // First without: the kernel refuses also where it is this process that is told.
+        let armed = sys::notify(self.fd(), None)
+            .and_then(|()| sys::notify(self.fd(), Some((notice.signal, self.fd.as_raw_fd() as u32))));
+        armed.map(|()| true).map_err(|errno| match errno {
+            Errno::EBUSY => Error::RoleTaken(Context::new(
+                &self.name,
+                "another process is told of this queue's messages (mq_notify), and only one can be",
+            )),
+            errno => failed(&self.name, "mq_notify", errno),
+        })
+    }
+
+    /// Queues the signal if there is a message already.
+    fn tell_now(&self, signal: i32) -> Result<()> {
+        let [ready] =
+            stream::wait([(self.fd(), For::Reading)], 0).map_err(|e| from_errno(&self.name, "ppoll", e))?;
+        if (ready.readable || self.keeps()) && !signal::queue(signal, self.fd.as_raw_fd() as u32) {
+            let detail = "the user's queue of signals is full (`ulimit -i`)";
+            return Err(Error::NoSpace(Context::new(&self.name, detail)));
+        }
+        Ok(())
+    }
+
+    fn forget_notice(&mut self) {
+        if self.notice.take().is_some_and(|notice| notice.generation == fork::generation()) {
+            let _ = sys::notify(self.fd(), None); // There is no error that another try would mend.
+        }
     }
 
     pub(super) fn send(&self, data: &[u8], priority: u32, deadline: Deadline) -> Result<()> {
@@ -211,10 +272,14 @@ impl Queue {
         let to = buffer.unwrap_or(&mut own);
         let patience = Patience::new(&self.name, deadline);
         let (len, priority) = loop {
-            match sys::receive(self.fd.as_fd(), to) {
-                Ok(received) => break received,
-                Err(Errno::EAGAIN) => patience.nap(self.fd.as_fd(), For::Reading)?,
-                Err(errno) => return Err(failed(&self.name, "mq_receive", errno)),
+            if let Some(received) = self.look(to)? {
+                break received;
+            }
+            let Err(nothing) = patience.nap(self.fd(), For::Reading) else { continue };
+            // Armed first, then looked: what comes after the look is told of.
+            match if self.arm()? { self.look(to)? } else { None } {
+                Some(received) => break received,
+                None => return Err(nothing),
             }
         };
         if keep {
@@ -222,5 +287,14 @@ impl Queue {
             self.kept = Some((own, priority));
         }
         Ok((len, priority))
+    }
+
+    /// The next message, if there is one now.
+    fn look(&self, to: &mut [u8]) -> Result<Option<(usize, u32)>> {
+        match sys::receive(self.fd(), to) {
+            Ok(received) => Ok(Some(received)),
+            Err(Errno::EAGAIN) => Ok(None),
+            Err(errno) => Err(failed(&self.name, "mq_receive", errno)),
+        }
     }
 }

@@ -135,6 +135,32 @@ impl Receiver {
         }
     }
 
+    /// Queues a real-time signal to this process when there is a message to receive, and once now if there is one; `None` ends that.
+    /// Receive until that would block: only then does the next one queue a signal. Through rings, buffers and message queues; for
+    /// the others wait for [`Receiver::poll_fd`].
+    ///
+    /// Of a ring or buffer it is theirs: see [`Consumer::signal`](crate::Consumer::signal) and
+    /// [`Buffer::signal`](crate::Buffer::signal). Of a message queue it is the kernel's (`mq_notify`), and its value (`si_value`)
+    /// is the number of [`Receiver::poll_fd`]. The kernel tells one process of each queue, and of one end of that process. It forgets
+    /// it when that process closes any other descriptor of the same queue: then call this again. A signal may come although the
+    /// message has been received already.
+    ///
+    /// # Errors
+    /// `Invalid` if it is not a real-time signal, or from anything else; `RoleTaken` if another process is told of this queue's
+    /// messages, which receiving may find too, when there is nothing to receive; `NoSpace` if the queue of signals is full (the
+    /// kernel tells of nothing while it is); `Forked`, `Os`.
+    pub fn signal(&mut self, signal: Option<i32>) -> Result<()> {
+        match &mut self.receiving {
+            Receiving::Queue(queue) => queue.signal(signal),
+            Receiving::Ring(end) => end.get()?.signal(signal),
+            Receiving::Buffer(value) => value.buffer()?.signal(signal),
+            Receiving::Stream(_) | Receiving::Socket(_) => Err(Error::invalid(format!(
+                "no signals come from a {}: wait for poll_fd, or use a ring, buffer or message queue",
+                self.transport
+            ))),
+        }
+    }
+
     /// A descriptor of an end without a name, to hand to another process, which makes it an end again with
     /// [`Transport::receiver_from_fd`]. This process does not have it any more. It is closed on exec until you say otherwise.
     ///

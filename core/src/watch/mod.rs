@@ -42,6 +42,15 @@ pub(crate) trait Watched: Send + Sync + 'static {
 /// How long the thread waits for room in the queue of signals, in nanoseconds.
 const FULL_QUEUE: u64 = 1_000_000;
 
+/// # Errors
+/// `Invalid` for a signal that is not queued as often as it is sent.
+pub(crate) fn check_signal(signal: i32) -> Result<()> {
+    if signal::is_real_time(signal) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("signal {signal} is not a real-time signal, which are queued")))
+}
+
 struct Shared {
     flag: Flag,
     level: Level,
@@ -146,10 +155,8 @@ impl Watcher {
     /// From now on, queues this signal (0: none) with this value to the process each time the endpoint becomes ready, and once
     /// now if it is.
     pub(crate) fn signal(&self, signal: i32, value: u32) -> Result<()> {
-        if signal != 0 && !signal::is_real_time(signal) {
-            return Err(Error::invalid(format!(
-                "signal {signal} is not a real-time signal, which are queued"
-            )));
+        if signal != 0 {
+            check_signal(signal)?;
         }
         self.shared.value.store(value, Ordering::Relaxed);
         self.shared.signal.store(signal as u32, Ordering::Release); // Partner: `try_signal`.
