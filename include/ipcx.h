@@ -133,6 +133,25 @@
  * endpoint a signal of its own where that is not enough. Where the queue of the system is full, it
  * comes later. Closing, or 0 for the signal, ends it; one that is queued already still comes.
  *
+ * Transports
+ *
+ * A transport carries messages from one sender to one receiver, and a word says through what:
+ *
+ *     word      through                     longest message      told when the other end went
+ *     pipe      a pipe; no name             4 GiB                yes
+ *     fifo      a FIFO in the directory     4 GiB                yes
+ *     mqueue    a POSIX message queue       8 KiB, as a rule     no
+ *     unix      a Unix socket, also there   some 200 KiB         yes
+ *     ring      a ring                      its capacity - 16    yes
+ *     buffer    a buffer: the newest only   its capacity         no
+ *
+ *     ipcx_transport_open(word, "feed", IPCX_SEND, NULL, &tx);
+ *     ipcx_transport_send(tx, "hi", 2, IPCX_FOREVER);
+ *
+ * An end belongs to one thread at a time. After fork(), one with a name (but of a message queue) is
+ * the parent's, and IPCX_E_FORKED in the child; of a pair, each process closes the end that it does
+ * not use.
+ *
  * Errors
  *
  * Functions return IPCX_OK (0) or a negative IPCX_E_ code; those that return a descriptor give it
@@ -281,6 +300,12 @@
 /** Kind of an ipcx_waitable: an ipcx_buffer whose version is another than `seen`. */
 #define IPCX_WAIT_FOR_BUFFER 5
 
+/** Direction: the end that sends. */
+#define IPCX_SEND 1
+
+/** Direction: the end that receives. */
+#define IPCX_RECV 2
+
 /**
  * A handle on a buffer: a value that one thread writes at a time, and that any number read without a lock, and
  * wait for.
@@ -289,6 +314,9 @@
  * ipcx_buffer_lock() takes is not the handle's but the thread's.
  */
 typedef struct ipcx_buffer ipcx_buffer;
+
+/** A child process, and the pipes that are its standard input and output. It belongs to one thread at a time. */
+typedef struct ipcx_child ipcx_child;
 
 /** The receiving end of a ring. It belongs to one thread at a time. */
 typedef struct ipcx_consumer ipcx_consumer;
@@ -318,6 +346,9 @@ typedef struct ipcx_ring ipcx_ring;
  * participant of the segment and keeps it mapped.
  */
 typedef struct ipcx_semaphore ipcx_semaphore;
+
+/** One end of a transport: it sends messages, or receives them. It belongs to one thread at a time. */
+typedef struct ipcx_transport ipcx_transport;
 
 /**
  * Options of a ring. Start from IPCX_RING_OPTIONS_INIT; every field that is 0 or NULL means its default.
@@ -549,6 +580,33 @@ typedef struct ipcx_waitable {
     uint64_t seen;
 } ipcx_waitable;
 
+/**
+ * Options of a transport. Start from IPCX_TRANSPORT_OPTIONS_INIT; every field that is 0 or NULL means its default.
+ *
+ * The string is copied.
+ */
+typedef struct ipcx_transport_options {
+    /** Set by IPCX_TRANSPORT_OPTIONS_INIT. */
+    uint32_t struct_size;
+    /** Permission bits of what is made, not subject to the umask; 0 means 0600. The values are octal. */
+    uint32_t mode;
+    /**
+     * Bytes under way at most; 0 means the mechanism's own default. Of a pipe, FIFO or socket it is asked for from the
+     * kernel, which rounds it up and has limits; a message queue has `messages` instead.
+     */
+    uint64_t capacity;
+    /**
+     * Bytes of the longest message that must be possible. A queue or buffer that is made takes no longer ones, and one
+     * that exists must have the same; 0 means that of one that exists, or else the default (the host's, 8 KiB as a
+     * rule; 4 KiB).
+     */
+    uint64_t message_size;
+    /** How many messages a queue holds; 0 means that of one that exists, or else the host's default, 10 as a rule. */
+    size_t messages;
+    /** Directory of the name; NULL means $IPCX_DIR, else /dev/shm. Message queues have no directory. */
+    const char *directory;
+} ipcx_transport_options;
+
 /** Options with every default. */
 #define IPCX_RING_OPTIONS_INIT { sizeof(ipcx_ring_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0 }
 
@@ -560,6 +618,9 @@ typedef struct ipcx_waitable {
 
 /** Options with every default: a mutex that comes back when its holder dies. */
 #define IPCX_SEMAPHORE_OPTIONS_INIT { sizeof(ipcx_semaphore_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0 }
+
+/** Options with every default. */
+#define IPCX_TRANSPORT_OPTIONS_INIT { sizeof(ipcx_transport_options), 0, 0, 0, 0, NULL }
 
 /** Figures to be filled. */
 #define IPCX_STATS_INIT { sizeof(ipcx_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
@@ -1734,6 +1795,334 @@ int ipcx_wait_any(ipcx_waitable *items,
                   size_t n,
                   int64_t timeout_ns,
                   size_t *ready);
+
+/* ---- Transport: opening, handing over, closing ------------------------------------------------------- */
+
+/**
+ * Opens one end of a transport under a name, and gives it in `*transport`. `word` says what carries the messages:
+ * "fifo", "mqueue", "unix", "ring" or "buffer" ("Transports" above says what each is); `direction` is IPCX_SEND or
+ * IPCX_RECV.
+ *
+ * `opts` may be NULL. Either end may be opened first; this does not wait for the other. What a ring, buffer or queue is
+ * sent before there is a receiver waits for it there. A FIFO and a socket are the receiver's, which makes anew what one
+ * left that closed or died: until there is a receiver, sending waits, or says IPCX_E_AGAIN, and again after one that
+ * went (which is first told by IPCX_E_CLOSED).
+ *
+ * Ownership: the end is yours; give it back with ipcx_transport_close(), which does not remove the name.
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_BUSY (a living process has this end; not of a queue or buffer, which any number may open),
+ * IPCX_E_MISMATCH (something else has the name, or it has other options), IPCX_E_INVALID (no such word; a pipe, which
+ * has no name; name, direction, options), IPCX_E_PERMISSION, IPCX_E_NOT_FOUND (no such directory), IPCX_E_NO_SPACE,
+ * IPCX_E_EXISTS (others unlink it all the time), IPCX_E_OS.
+ */
+int ipcx_transport_open(const char *word,
+                        const char *name,
+                        uint32_t direction,
+                        const ipcx_transport_options *opts,
+                        ipcx_transport **transport);
+
+/**
+ * Makes both ends of a transport without a name, for threads, for a child made by fork() (each process closes the end
+ * that it does not use), or to be handed over with ipcx_transport_into_fd(): "pipe", "mqueue", "unix", "ring" or
+ * "buffer".
+ *
+ * `opts` may be NULL. An end of a ring takes its role at the first call that uses it, in whichever process that is.
+ *
+ * Ownership: both ends are yours; give them back with ipcx_transport_close().
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_INVALID (no such word; a FIFO, which has a name; options), IPCX_E_NO_SPACE, IPCX_E_OS.
+ */
+int ipcx_transport_pair(const char *word,
+                        const ipcx_transport_options *opts,
+                        ipcx_transport **sender,
+                        ipcx_transport **receiver);
+
+/**
+ * Makes an end again of a descriptor that ipcx_transport_into_fd() gave, in this process or another, and gives it in
+ * `*transport`. Word and direction must be those of that end.
+ *
+ * Ownership: on success the descriptor is the end's (as with fdopen()); on failure it stays yours. The end is yours;
+ * give it back with ipcx_transport_close().
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_INVALID (no such word or direction; a FIFO, which is opened by its name; a descriptor of something
+ * else), IPCX_E_PERMISSION, IPCX_E_OS. What is wrong with a ring's or buffer's is said by the first call that uses it.
+ */
+int ipcx_transport_from_fd(const char *word,
+                           uint32_t direction,
+                           int fd,
+                           ipcx_transport **transport);
+
+/**
+ * The descriptor of an end without a name, to hand to another process, which makes it an end again with
+ * ipcx_transport_from_fd(); or a negative code. This process does not have the end any more: it is closed by this call,
+ * also if that fails.
+ *
+ * It is closed on exec until you say otherwise. Hand it over by inheritance, or with ipcx_transport_send_fd().
+ *
+ * Ownership: the descriptor is yours; close it with close().
+ * One thread at a time. Does not block. Not async-signal-safe.
+ * Errors: IPCX_E_INVALID (it has a name, and is no queue's: the other process opens that; or it keeps a message, or a part
+ * of one).
+ */
+int ipcx_transport_into_fd(ipcx_transport *transport);
+
+/**
+ * Removes a transport's name. Who has an end open keeps it; what nobody has open any more is gone, with what was under
+ * way. Of the options, which may be NULL, only the directory counts.
+ *
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_NOT_FOUND, IPCX_E_MISMATCH (something else has the name), IPCX_E_PERMISSION, IPCX_E_INVALID, IPCX_E_OS.
+ */
+int ipcx_transport_unlink(const char *word,
+                          const char *name,
+                          const ipcx_transport_options *opts);
+
+/**
+ * A descriptor for poll(), select() and epoll, or a negative code. `*events`, which may be NULL, gets what to wait for
+ * on it: POLLIN or POLLOUT.
+ *
+ * A receiving end's is ready while a call with IPCX_NOWAIT may have something to say: a message, or that the sender
+ * went. Of a long message only a part may be there. What this end keeps itself does not show: after IPCX_E_TOO_BIG,
+ * and while the descriptor is ready, receive again, until IPCX_E_AGAIN.
+ *
+ * A sending end's is ready while there is room, or the receiver went. There may be room for a short message and not
+ * for the one to be sent.
+ *
+ * It is level-triggered: do not read or write it.
+ *
+ * Ownership: it stays ipcx's and lives as long as the end (a sending end's of a FIFO or socket, until a call says that
+ * the receiver went); do not close it.
+ * One thread at a time. Does not block. Not async-signal-safe.
+ * Errors: IPCX_E_AGAIN (the sending end of a FIFO or socket: there is no receiver yet), IPCX_E_FORKED, IPCX_E_INVALID,
+ * IPCX_E_OS; those of the first use of a ring's or buffer's end.
+ */
+int ipcx_transport_poll_fd(ipcx_transport *transport,
+                           int16_t *events);
+
+/**
+ * Queues the real-time signal `signo` to this process when the receiving end has a message, and once now if it has; 0
+ * ends that. Rings, buffers and message queues only.
+ *
+ * Receive with IPCX_NOWAIT until IPCX_E_AGAIN: only then does the next message queue a signal. See "Signals" above. Of a
+ * message queue it is the kernel's own notification (mq_notify()): one process of each queue gets it, si_value.sival_int
+ * is the number of ipcx_transport_poll_fd(), and it ends when the process closes another descriptor of the same queue. A
+ * signal may come although the message has been received already.
+ *
+ * One thread at a time. Does not block. Not async-signal-safe.
+ * Errors: IPCX_E_INVALID (also for what is no real-time signal, and of other transports), IPCX_E_BUSY (another process
+ * is told of this queue's messages; receiving may find this too, when there is nothing to receive), IPCX_E_NO_SPACE (the
+ * queue of signals is full), IPCX_E_FORKED, IPCX_E_OS.
+ */
+int ipcx_transport_signal(ipcx_transport *transport,
+                          int signo);
+
+/**
+ * Closes an end. NULL is allowed. The other end learns it, where its transport tells; what a name keeps, it keeps.
+ *
+ * What was sent and not received is lost with the last end of a pipe, and with either end of a FIFO or socket.
+ *
+ * One thread at a time. Does not block. Not async-signal-safe.
+ */
+void ipcx_transport_close(ipcx_transport *transport);
+
+/* ---- Transport: sending and receiving ---------------------------------------------------------------- */
+
+/**
+ * Sends a copy of `len` bytes as one message; waits for room, and of a FIFO or socket for a receiver, up to
+ * `timeout_ns`.
+ *
+ * Messages of up to 4092 bytes go into a pipe or FIFO all at once or not at all. Of a longer one a part may be there
+ * when the call ends with IPCX_E_AGAIN, IPCX_E_TIMEDOUT or IPCX_E_INTR: it is then remembered. Sending the same bytes
+ * again goes on with that message, so that a call that is repeated sends it once; sending others finishes it first. If
+ * the end is closed instead, the receiver gets IPCX_E_PEER_DEAD.
+ *
+ * No transport raises SIGPIPE, whatever the process does with that signal.
+ *
+ * One thread at a time. Blocks up to `timeout_ns`. Not async-signal-safe.
+ * Ownership: `data` stays yours. It may be NULL if `len` is 0.
+ * Errors: IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_CLOSED, of a ring IPCX_E_PEER_DEAD too (the receiver went),
+ * IPCX_E_TOO_BIG, IPCX_E_FORKED, IPCX_E_INVALID (also of a receiving end), IPCX_E_OS; those of opening, where connecting
+ * to a receiver meets them.
+ */
+int ipcx_transport_send(ipcx_transport *transport,
+                        const void *data,
+                        size_t len,
+                        int64_t timeout_ns);
+
+/**
+ * As ipcx_transport_send(), before every message of a lower priority: 0, which ipcx_transport_send() sends with, to
+ * 32767. Message queues only: all others keep the order, and take 0.
+ *
+ * One thread at a time. Blocks up to `timeout_ns`. Not async-signal-safe.
+ * Ownership: `data` stays yours. It may be NULL if `len` is 0.
+ * Errors: those of ipcx_transport_send(); IPCX_E_INVALID also for a priority out of range, or other than 0 through
+ * anything else.
+ */
+int ipcx_transport_send_priority(ipcx_transport *transport,
+                                 const void *data,
+                                 size_t len,
+                                 uint32_t priority,
+                                 int64_t timeout_ns);
+
+/**
+ * Copies the next message to `buf`, which has `cap` bytes, and says its length in `*len`; waits for it up to
+ * `timeout_ns`.
+ *
+ * If it does not fit, the code is IPCX_E_TOO_BIG, `*len` is its length, and it stays: call again with a larger buffer.
+ * If the call ends in the middle of a message, what came of it is kept, and the next call goes on. A buffer gives the
+ * newest message, once; ones before it may have been overwritten unseen.
+ *
+ * One thread at a time. Blocks up to `timeout_ns`. Not async-signal-safe.
+ * Ownership: `buf` stays yours. It may be NULL if `cap` is 0.
+ * Errors: IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_TOO_BIG, IPCX_E_CLOSED (the sender went and nothing is
+ * left), IPCX_E_PEER_DEAD (it went in the middle of a message, or of a ring, died; both end when a successor is there),
+ * IPCX_E_MISMATCH (it is a descriptor, for ipcx_transport_recv_fd(): it stays), IPCX_E_FORKED, IPCX_E_CORRUPT,
+ * IPCX_E_INVALID (also of a sending end), IPCX_E_OS. A message queue or buffer does not tell of its sender: give a timeout.
+ */
+int ipcx_transport_recv(ipcx_transport *transport,
+                        void *buf,
+                        size_t cap,
+                        size_t *len,
+                        int64_t timeout_ns);
+
+/**
+ * As ipcx_transport_recv(), and says the message's priority in `*priority`: 0 but from a message queue, which gives
+ * messages of a higher one first.
+ *
+ * One thread at a time. Blocks up to `timeout_ns`. Not async-signal-safe.
+ * Ownership: `buf` stays yours. It may be NULL if `cap` is 0.
+ * Errors: those of ipcx_transport_recv().
+ */
+int ipcx_transport_recv_priority(ipcx_transport *transport,
+                                 void *buf,
+                                 size_t cap,
+                                 size_t *len,
+                                 uint32_t *priority,
+                                 int64_t timeout_ns);
+
+/**
+ * Sends a descriptor as one message, for ipcx_transport_recv_fd(): of an anonymous segment (ipcx_ring_share_fd()), or
+ * any. Unix sockets only.
+ *
+ * One thread at a time. Blocks up to `timeout_ns`. Not async-signal-safe.
+ * Ownership: the descriptor stays yours, and open here.
+ * Errors: those of ipcx_transport_send() less IPCX_E_TOO_BIG; IPCX_E_INVALID also through anything else.
+ */
+int ipcx_transport_send_fd(ipcx_transport *transport,
+                           int fd,
+                           int64_t timeout_ns);
+
+/**
+ * Receives a descriptor, or gives a negative code; waits for it up to `timeout_ns`. Unix sockets only.
+ *
+ * It is closed on exec until you say otherwise.
+ *
+ * One thread at a time. Blocks up to `timeout_ns`. Not async-signal-safe.
+ * Ownership: the descriptor is yours; close it with close().
+ * Errors: those of ipcx_transport_recv() less IPCX_E_TOO_BIG; IPCX_E_MISMATCH (the next message is bytes: it stays),
+ * IPCX_E_INVALID also from anything else, IPCX_E_CORRUPT also if it was lost because there are too many open files.
+ */
+int ipcx_transport_recv_fd(ipcx_transport *transport,
+                           int64_t timeout_ns);
+
+/**
+ * Sends up to `len` bytes of a file from `offset` on as one message, and says in `*sent` how many: fewer at the end of
+ * the file. At the end, `*sent` is 0 and there is no message. The file's own offset stays as it is.
+ *
+ * A pipe or FIFO gets the pages of the file themselves, without a copy (splice()): what is written to the file before
+ * the message is received may be in it. A ring gets them with one read. Where the call ends in the middle of a message,
+ * as ipcx_transport_send() describes, the same descriptor, offset and length mean the same message.
+ *
+ * One thread at a time. Blocks up to `timeout_ns`; reading a file on disk may take as long as it takes. Not
+ * async-signal-safe.
+ * Ownership: the descriptor stays yours.
+ * Errors: those of ipcx_transport_send(); IPCX_E_INVALID also if it is no regular file; IPCX_E_CORRUPT if the file was
+ * shortened meanwhile: a message that was begun cannot be finished then, and the receiver gets IPCX_E_PEER_DEAD.
+ */
+int ipcx_transport_send_file(ipcx_transport *transport,
+                             int fd,
+                             uint64_t offset,
+                             size_t len,
+                             int64_t timeout_ns,
+                             size_t *sent);
+
+/**
+ * Longest message that a sending end takes, in bytes, into `*len`. Of a socket that is not connected yet: not known,
+ * and SIZE_MAX.
+ *
+ * One thread at a time. Does not block. Not async-signal-safe.
+ * Errors: IPCX_E_INVALID (also of a receiving end); of a ring's or buffer's end without a name those of its first use:
+ * IPCX_E_BUSY, IPCX_E_FORKED, IPCX_E_CORRUPT, IPCX_E_OS.
+ */
+int ipcx_transport_max_len(ipcx_transport *transport,
+                           size_t *len);
+
+/* ---- Child process: its input and output ------------------------------------------------------------- */
+
+/**
+ * Starts a program with pipes as its standard input and output, and gives a handle in `*child`: what popen() does,
+ * in both directions, without a shell that would read the words again.
+ *
+ * `argv` is as for execvp(): the program, which is looked for in $PATH unless there is a '/' in it, its arguments, and
+ * NULL. Its standard error and its environment are this process's; no signal is blocked, and SIGPIPE does what it does
+ * by default. `*pid`, which may be NULL, gets its process id: good for kill() until ipcx_child_close().
+ *
+ * Ownership: the handle is yours; give it back with ipcx_child_close(). `argv` stays yours.
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_NOT_FOUND (no such program), IPCX_E_PERMISSION, IPCX_E_INVALID, IPCX_E_OS.
+ */
+int ipcx_child_start(const char *const *argv,
+                     int32_t *pid,
+                     ipcx_child **child);
+
+/**
+ * Writes some of `len` bytes for the child to read, and says in `*written` how many: at least one. Waits for room up to
+ * `timeout_ns`. With `data` NULL, ends the child's input instead: its next read finds the end.
+ *
+ * While it waits, it keeps what the child writes, for ipcx_child_read(): so a child that waits for that to be read does
+ * not wait for ever. It raises no SIGPIPE.
+ *
+ * One thread at a time. Blocks up to `timeout_ns`. Not async-signal-safe.
+ * Ownership: `data` stays yours.
+ * Errors: IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_CLOSED (the child reads no more, or its input was ended),
+ * IPCX_E_INVALID, IPCX_E_OS. Nothing was written then.
+ */
+int ipcx_child_write(ipcx_child *child,
+                     const void *data,
+                     size_t len,
+                     int64_t timeout_ns,
+                     size_t *written);
+
+/**
+ * Reads some of what the child writes to `buf`, which has `cap` bytes, and says in `*len` how many: 0 at the end. Waits
+ * for it up to `timeout_ns`.
+ *
+ * A program that reads to the end before it writes, as sort does, needs its input ended first.
+ *
+ * One thread at a time. Blocks up to `timeout_ns`. Not async-signal-safe.
+ * Ownership: `buf` stays yours.
+ * Errors: IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_INVALID, IPCX_E_OS.
+ */
+int ipcx_child_read(ipcx_child *child,
+                    void *buf,
+                    size_t cap,
+                    size_t *len,
+                    int64_t timeout_ns);
+
+/**
+ * Closes both pipes, waits until the child has ended, and says in `*status`, which may be NULL, how: as waitpid() does,
+ * for WIFEXITED() and WEXITSTATUS(). As pclose().
+ *
+ * It waits as long as that takes. Who does not want to wait for a child that does not end kills it first, by the pid
+ * that ipcx_child_start() gave.
+ *
+ * Ownership: the handle is gone, also after an error.
+ * One thread at a time. Blocks. Not async-signal-safe.
+ * Errors: IPCX_E_INVALID; IPCX_E_OS (errno ECHILD) if how it ended is not known: SIGCHLD is ignored, or something else in
+ * this process waited for it.
+ */
+int ipcx_child_close(ipcx_child *child,
+                     int *status);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -108,8 +108,8 @@ pub enum Error {
         errno: i32,
         /// The system call.
         call: &'static str,
-        /// On which segment, and what to do.
-        context: Context,
+        /// On which segment, and what to do. In a box, because every result has room for the largest error.
+        context: Box<Context>,
     },
 }
 
@@ -164,8 +164,8 @@ pub(crate) fn from_errno(segment: &Arc<str>, call: &'static str, errno: Errno) -
         Errno::EMFILE | Errno::ENFILE => Error::Os {
             errno: errno as i32,
             call,
-            context: Context::new(segment, "too many open files; close some or raise `ulimit -n`"),
+            context: Box::new(Context::new(segment, "too many open files; close some or raise `ulimit -n`")),
         },
-        _ => Error::Os { errno: errno as i32, call, context: Context::new(segment, "") },
+        _ => Error::Os { errno: errno as i32, call, context: Box::new(Context::new(segment, "")) },
     }
 }

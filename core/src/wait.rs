@@ -103,6 +103,7 @@ impl Deadline {
 
     /// A moment, if it was a time from the beginning of the wait.
     #[cfg(not(loom))]
+    #[inline]
     pub(crate) fn started(self) -> Deadline {
         if self == Deadline::NEVER || self.0 & WITHIN == 0 {
             return self;

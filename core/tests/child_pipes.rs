@@ -40,6 +40,41 @@ fn a_child_that_does_not_read_is_no_error_and_one_that_does_not_end_times_out() 
 }
 
 #[test]
+fn what_a_child_writes_while_it_is_written_to_is_kept() {
+    let input: Vec<u8> = (0..1 << 20).map(|i: u32| (i ^ i >> 8) as u8).collect();
+    let (mut pipes, mut child) = ChildPipes::spawn(Command::new("cat")).unwrap();
+    let (mut rest, mut output, mut part) = (&input[..], Vec::new(), [0; 1000]);
+    while !rest.is_empty() {
+        let written = pipes.write_until(rest, Deadline::after(SOON)).unwrap();
+        rest = &rest[written..];
+    }
+    pipes.close_input();
+    loop {
+        match pipes.read_until(&mut part, Deadline::after(SOON)).unwrap() {
+            0 => break,
+            read => output.extend_from_slice(&part[..read]),
+        }
+    }
+    assert!(output == input && child.wait().unwrap().success());
+}
+
+#[test]
+fn a_child_that_closed_its_output_can_still_be_written_to() {
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec >&-; sleep 0.1; exec cat > /dev/null"]);
+    let (mut pipes, mut child) = ChildPipes::spawn(command).unwrap();
+    let input = vec![0; 1 << 18];
+    let mut rest = &input[..];
+    while !rest.is_empty() {
+        let written = pipes.write_until(rest, Deadline::after(SOON)).unwrap();
+        rest = &rest[written..];
+    }
+    assert_eq!(pipes.read_until(&mut [0; 8], Deadline::after(SOON)).unwrap(), 0);
+    pipes.close_input();
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
 fn a_conversation_with_a_child() {
     let (mut pipes, mut child) = ChildPipes::spawn(Command::new("cat")).unwrap();
     let mut buffer = [0; 64];

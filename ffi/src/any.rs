@@ -1,14 +1,14 @@
 //! Waiting for one of several things.
 
 use crate::arguments::{buffer, deadline, invalid, Out};
-use crate::boundary;
+use crate::boundary::{self, Result};
 use crate::buffer::ipcx_buffer;
 use crate::consumer::ipcx_consumer;
 use crate::handles::{exclusive, shared};
 use crate::pool::ipcx_pool;
 use crate::producer::ipcx_producer;
 use crate::semaphore::ipcx_semaphore;
-use ipcx_core::{wait_any, Consumer, NewerThan, Pool, Producer, Result, Semaphore, Waitable};
+use ipcx_core::{wait_any, Consumer, NewerThan, Pool, Producer, Semaphore, Waitable};
 use std::ffi::{c_int, c_void};
 
 /// Kind of an ipcx_waitable: an ipcx_consumer that has a record to receive, or whose producer went.
@@ -79,10 +79,11 @@ impl<'a> Item<'a> {
 /// Endpoints are used by one at a time, also inside this call.
 fn check_none_twice(items: &[ipcx_waitable]) -> Result<()> {
     let is_endpoint =
-        |item: &&ipcx_waitable| matches!(item.kind, IPCX_WAIT_FOR_CONSUMER | IPCX_WAIT_FOR_PRODUCER);
-    let mut endpoints: Vec<_> = items.iter().filter(is_endpoint).map(|item| item.object).collect();
-    endpoints.sort_unstable();
-    match endpoints.windows(2).all(|pair| pair[0] != pair[1]) {
+        |item: &ipcx_waitable| matches!(item.kind, IPCX_WAIT_FOR_CONSUMER | IPCX_WAIT_FOR_PRODUCER);
+    // They are few.
+    let is_new =
+        |at: usize, item: &ipcx_waitable| items[..at].iter().all(|other| other.object != item.object);
+    match items.iter().enumerate().all(|(at, item)| !is_endpoint(item) || is_new(at, item)) {
         true => Ok(()),
         false => Err(invalid("a consumer or producer is given twice")),
     }

@@ -1,6 +1,7 @@
 //! Arguments of C: strings, buffers, outputs and timeouts.
 
-use ipcx_core::{Deadline, Error, Result};
+use crate::boundary::{Failed, Result};
+use ipcx_core::{Deadline, Error};
 use std::borrow::Cow;
 use std::ffi::{c_char, c_int, c_void, CStr, OsStr};
 use std::os::fd::BorrowedFd;
@@ -11,8 +12,16 @@ use std::time::Duration;
 
 /// `IPCX_E_INVALID` with this text.
 #[cold]
-pub(crate) fn invalid(text: &'static str) -> Error {
-    Error::Invalid(Cow::Borrowed(text))
+#[inline(never)]
+pub(crate) fn invalid(text: &'static str) -> Failed {
+    Error::Invalid(Cow::Borrowed(text)).into()
+}
+
+/// `IPCX_E_INVALID` with this text.
+#[cold]
+#[inline(never)]
+pub(crate) fn invalid_because(text: String) -> Failed {
+    Error::Invalid(Cow::Owned(text)).into()
 }
 
 /// A place for an output. Checked before anything is done, written after everything succeeded.
@@ -44,11 +53,11 @@ pub(crate) unsafe fn set_if_wanted<T>(place: *mut T, value: T) {
 
 /// The one output that is written on failure: the size that a buffer must have.
 #[cold]
-pub(crate) fn tell_size(failure: Error, len: Out<usize>) -> Error {
+pub(crate) fn tell_size(failure: Error, len: Out<usize>) -> Failed {
     if let Error::TooBig { needed, .. } = failure {
         len.set(needed);
     }
-    failure
+    failure.into()
 }
 
 /// A string that must be given.
@@ -56,11 +65,11 @@ pub(crate) fn tell_size(failure: Error, len: Out<usize>) -> Error {
 /// # Safety `string` is NULL, or zero-terminated and unchanged for as long as `'a`.
 pub(crate) unsafe fn text<'a>(string: *const c_char, what: &'static str) -> Result<&'a str> {
     if string.is_null() {
-        return Err(Error::Invalid(Cow::Owned(format!("{what} is NULL"))));
+        return Err(invalid_because(format!("{what} is NULL")));
     }
     // SAFETY: zero-terminated by the caller's promise.
     let bytes = unsafe { CStr::from_ptr(string) };
-    bytes.to_str().map_err(|_| Error::Invalid(Cow::Owned(format!("{what} is not UTF-8"))))
+    bytes.to_str().map_err(|_| invalid_because(format!("{what} is not UTF-8")))
 }
 
 /// A path, or `None` for NULL.
@@ -111,8 +120,8 @@ pub(crate) unsafe fn some_buffer<'a>(place: *mut c_void, count: usize) -> Option
 }
 
 #[cold]
-fn too_big(needed: usize) -> Error {
-    Error::TooBig { needed, available: LONGEST }
+fn too_big(needed: usize) -> Failed {
+    Error::TooBig { needed, available: LONGEST }.into()
 }
 
 /// A place for `count` items; NULL is one for none.
@@ -141,7 +150,7 @@ pub(crate) fn deadline(timeout_ns: i64) -> Result<Deadline> {
 }
 
 #[cold]
-fn bad_timeout() -> Error {
+fn bad_timeout() -> Failed {
     invalid("a timeout is IPCX_NOWAIT, IPCX_FOREVER, or nanoseconds; this one is below -1")
 }
 

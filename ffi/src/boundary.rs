@@ -1,12 +1,29 @@
-//! The boundary between C and Rust: no panic crosses it, and here a result becomes a code.
+//! The boundary between C and Rust: no panic crosses it, and every failure becomes a code.
 //!
-//! A panic unwinds to here and becomes `IPCX_E_PANIC`; nothing is paid for that unless one happens.
+//! A panic unwinds to here and becomes `IPCX_E_PANIC`; nothing is paid for that unless one happens. An error of the core
+//! becomes a code where `?` meets it, which makes it the thread's last error: so none is carried through this crate, whose
+//! functions stay small.
 
 use crate::error::{self, IPCX_OK};
-use ipcx_core::Result;
+use ipcx_core::Error;
 use std::any::Any;
 use std::ffi::c_int;
 use std::panic::{catch_unwind, AssertUnwindSafe};
+
+/// A failure, which is the thread's last error already: its code.
+#[derive(Debug)]
+pub(crate) struct Failed(c_int);
+
+impl From<Error> for Failed {
+    #[cold]
+    #[inline(never)]
+    fn from(error: Error) -> Failed {
+        Failed(error::report(&error))
+    }
+}
+
+/// What functions of this crate give.
+pub(crate) type Result<T> = std::result::Result<T, Failed>;
 
 /// Runs the body of a function that returns a code.
 #[inline(always)]
@@ -21,7 +38,7 @@ pub(crate) fn number(body: impl FnOnce() -> Result<c_int>) -> c_int {
     // is only good for closing.
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(number)) => number,
-        Ok(Err(failure)) => error::report(failure),
+        Ok(Err(Failed(code))) => code,
         Err(payload) => panicked(payload),
     }
 }

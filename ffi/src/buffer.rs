@@ -1,11 +1,11 @@
 //! The buffer: opening, writing, reading, waiting for a version, the lock and its condition.
 
-use crate::arguments::{self, bytes, deadline, set_if_wanted, signal, tell_size, text, Out};
-use crate::boundary;
+use crate::arguments::{self, bytes, deadline, set_if_wanted, signal, tell_size, Out};
+use crate::boundary::{self, Result};
 use crate::handles::{self, handle, shared};
-use crate::opening::{from_fd, open, share_fd};
+use crate::opening::{anonymous, from_fd, open, share_fd};
 use crate::options::ipcx_buffer_options;
-use ipcx_core::{Buffer, Result};
+use ipcx_core::Buffer;
 use std::ffi::{c_char, c_int, c_void};
 use std::os::fd::AsRawFd;
 use std::ptr::null;
@@ -36,7 +36,7 @@ pub unsafe extern "C" fn ipcx_buffer_create(
     buffer: *mut *mut ipcx_buffer,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(opts, buffer, &|opts| Buffer::create(text(name, "name")?, opts)) }
+    unsafe { open(name, opts, buffer, Buffer::create) }
 }
 
 /// Attaches to a buffer, or creates it if there is none, and gives a handle on it in `*buffer`.
@@ -54,7 +54,7 @@ pub unsafe extern "C" fn ipcx_buffer_open(
     buffer: *mut *mut ipcx_buffer,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(opts, buffer, &|opts| Buffer::open(text(name, "name")?, opts)) }
+    unsafe { open(name, opts, buffer, Buffer::open) }
 }
 
 /// Attaches to a buffer that must exist, and gives a handle on it in `*buffer`.
@@ -66,9 +66,7 @@ pub unsafe extern "C" fn ipcx_buffer_open(
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_buffer_attach(name: *const c_char, buffer: *mut *mut ipcx_buffer) -> c_int {
     // SAFETY: pointers as the contract wants them; no options.
-    unsafe {
-        open(null::<ipcx_buffer_options>(), buffer, &|opts| Buffer::attach_with(text(name, "name")?, opts))
-    }
+    unsafe { open(name, null::<ipcx_buffer_options>(), buffer, Buffer::attach_with) }
 }
 
 /// As ipcx_buffer_attach(), in the directory that the options name, and only if the buffer agrees with the
@@ -84,7 +82,7 @@ pub unsafe extern "C" fn ipcx_buffer_attach_with(
     buffer: *mut *mut ipcx_buffer,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(opts, buffer, &|opts| Buffer::attach_with(text(name, "name")?, opts)) }
+    unsafe { open(name, opts, buffer, Buffer::attach_with) }
 }
 
 /// Creates a buffer without a name, in a memfd sealed against resizing, and gives a handle on it in `*buffer`.
@@ -102,7 +100,7 @@ pub unsafe extern "C" fn ipcx_buffer_anonymous(
     buffer: *mut *mut ipcx_buffer,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(opts, buffer, &Buffer::anonymous) }
+    unsafe { anonymous(opts, buffer, Buffer::anonymous) }
 }
 
 /// Attaches to the buffer behind a descriptor, and gives a handle on it in `*buffer`.
@@ -152,7 +150,7 @@ pub unsafe extern "C" fn ipcx_buffer_write(
     boundary::code(|| {
         // SAFETY: an open handle; `len` readable bytes. By the contract.
         let (buffer, data) = unsafe { (shared(buffer)?, bytes(data, len)?) };
-        buffer.write_until(data, deadline(timeout_ns)?).map(drop)
+        Ok(buffer.write_until(data, deadline(timeout_ns)?).map(drop)?)
     })
 }
 
@@ -278,11 +276,13 @@ struct Copy {
 
 impl Copy {
     /// # Safety Each is NULL, or writable until [`Copy::tell`].
+    #[inline(always)]
     unsafe fn new(data: *mut *mut c_void, len: *mut usize, cap: *mut usize) -> Result<Copy> {
         // SAFETY: as the caller promises.
         unsafe { Ok(Copy { data: Out::new(data)?, len: Out::new(len)?, cap: Out::new(cap)? }) }
     }
 
+    #[inline(always)]
     fn tell(self, buffer: &Buffer) -> Result<()> {
         let (data, len, cap) = buffer.locked_raw()?;
         self.data.set(data.cast());
@@ -301,7 +301,7 @@ impl Copy {
 pub unsafe extern "C" fn ipcx_buffer_unlock(buffer: *mut ipcx_buffer, new_len: usize) -> c_int {
     boundary::code(|| {
         // SAFETY: an open handle, by the contract.
-        unsafe { shared(buffer) }?.unlock_raw(new_len).map(drop)
+        Ok(unsafe { shared(buffer) }?.unlock_raw(new_len).map(drop)?)
     })
 }
 
@@ -314,7 +314,7 @@ pub unsafe extern "C" fn ipcx_buffer_unlock(buffer: *mut ipcx_buffer, new_len: u
 pub unsafe extern "C" fn ipcx_buffer_publish(buffer: *mut ipcx_buffer, new_len: usize) -> c_int {
     boundary::code(|| {
         // SAFETY: an open handle, by the contract.
-        unsafe { shared(buffer) }?.publish_raw(new_len).map(drop)
+        Ok(unsafe { shared(buffer) }?.publish_raw(new_len).map(drop)?)
     })
 }
 
@@ -326,7 +326,7 @@ pub unsafe extern "C" fn ipcx_buffer_publish(buffer: *mut ipcx_buffer, new_len: 
 pub unsafe extern "C" fn ipcx_buffer_abandon(buffer: *mut ipcx_buffer) -> c_int {
     boundary::code(|| {
         // SAFETY: an open handle, by the contract.
-        unsafe { shared(buffer) }?.abandon_raw()
+        Ok(unsafe { shared(buffer) }?.abandon_raw()?)
     })
 }
 
@@ -347,7 +347,7 @@ pub unsafe extern "C" fn ipcx_buffer_abandon(buffer: *mut ipcx_buffer) -> c_int 
 pub unsafe extern "C" fn ipcx_buffer_wait_locked(buffer: *mut ipcx_buffer, timeout_ns: i64) -> c_int {
     boundary::code(|| {
         // SAFETY: an open handle, by the contract.
-        unsafe { shared(buffer) }?.wait_locked_raw(deadline(timeout_ns)?)
+        Ok(unsafe { shared(buffer) }?.wait_locked_raw(deadline(timeout_ns)?)?)
     })
 }
 
@@ -363,7 +363,7 @@ pub unsafe extern "C" fn ipcx_buffer_wait_locked(buffer: *mut ipcx_buffer, timeo
 pub unsafe extern "C" fn ipcx_buffer_notify(buffer: *mut ipcx_buffer, all: c_int) -> c_int {
     boundary::code(|| {
         // SAFETY: an open handle, by the contract.
-        unsafe { shared(buffer) }?.notify(all != 0)
+        Ok(unsafe { shared(buffer) }?.notify(all != 0)?)
     })
 }
 
@@ -378,7 +378,7 @@ pub unsafe extern "C" fn ipcx_buffer_notify(buffer: *mut ipcx_buffer, all: c_int
 pub unsafe extern "C" fn ipcx_buffer_recovered(buffer: *mut ipcx_buffer) -> c_int {
     boundary::number(|| {
         // SAFETY: an open handle, by the contract.
-        unsafe { shared(buffer) }?.recovered_raw().map(c_int::from)
+        Ok(unsafe { shared(buffer) }?.recovered_raw().map(c_int::from)?)
     })
 }
 
@@ -429,7 +429,7 @@ pub unsafe extern "C" fn ipcx_buffer_poll_fd(buffer: *mut ipcx_buffer) -> c_int 
 pub unsafe extern "C" fn ipcx_buffer_signal(buffer: *mut ipcx_buffer, signo: c_int) -> c_int {
     boundary::code(|| {
         // SAFETY: an open handle, by the contract.
-        unsafe { shared(buffer) }?.signal(signal(signo))
+        Ok(unsafe { shared(buffer) }?.signal(signal(signo))?)
     })
 }
 

@@ -40,7 +40,7 @@ pub extern "C" fn ipcx_layout_version() -> u32 {
 pub unsafe extern "C" fn ipcx_unlink(name: *const c_char) -> c_int {
     boundary::code(|| {
         // SAFETY: NULL or zero-terminated, by the contract.
-        ipcx_core::unlink(unsafe { text(name, "name") }?)
+        Ok(ipcx_core::unlink(unsafe { text(name, "name") }?)?)
     })
 }
 
@@ -53,6 +53,6 @@ pub unsafe extern "C" fn ipcx_unlink_in(directory: *const c_char, name: *const c
     boundary::code(|| {
         // SAFETY: NULL or zero-terminated, by the contract.
         let (directory, name) = unsafe { (path(directory), text(name, "name")?) };
-        ipcx_core::unlink_in(directory.as_deref(), name)
+        Ok(ipcx_core::unlink_in(directory.as_deref(), name)?)
     })
 }

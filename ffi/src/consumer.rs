@@ -106,7 +106,7 @@ pub unsafe extern "C" fn ipcx_consumer_recv_many(
                 if let (Error::TooBig { needed, .. }, Some(first)) = (&failure, lens.first_mut()) {
                     *first = *needed;
                 }
-                return Err(failure);
+                return Err(failure.into());
             }
         }
         Ok(())
@@ -147,7 +147,7 @@ pub unsafe extern "C" fn ipcx_consumer_borrow(
 pub unsafe extern "C" fn ipcx_consumer_release(consumer: *mut ipcx_consumer) -> c_int {
     boundary::code(|| {
         // SAFETY: an open handle of one thread, by the contract.
-        unsafe { exclusive(consumer) }?.release_raw()
+        Ok(unsafe { exclusive(consumer) }?.release_raw()?)
     })
 }
 
@@ -210,7 +210,7 @@ pub unsafe extern "C" fn ipcx_consumer_skip(consumer: *mut ipcx_consumer) -> c_i
         // SAFETY: an open handle of one thread, by the contract.
         match unsafe { exclusive(consumer) }?.skip()? {
             true => Ok(()),
-            false => Err(Error::WouldBlock),
+            false => Err(Error::WouldBlock.into()),
         }
     })
 }
@@ -255,7 +255,7 @@ pub unsafe extern "C" fn ipcx_consumer_poll_fd(consumer: *mut ipcx_consumer) -> 
 pub unsafe extern "C" fn ipcx_consumer_signal(consumer: *mut ipcx_consumer, signo: c_int) -> c_int {
     boundary::code(|| {
         // SAFETY: an open handle of one thread, by the contract.
-        unsafe { exclusive(consumer) }?.signal(signal(signo))
+        Ok(unsafe { exclusive(consumer) }?.signal(signal(signo))?)
     })
 }
 

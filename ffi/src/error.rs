@@ -141,13 +141,11 @@ fn code_of(error: &Error) -> c_int {
 }
 
 /// Makes an error the thread's last one, sets errno, and gives its code.
-#[cold]
-#[inline(never)]
-pub(crate) fn report(error: Error) -> c_int {
-    let code = code_of(&error);
+pub(crate) fn report(error: &Error) -> c_int {
+    let code = code_of(error);
     LAST.with(|last| {
         last.code.set(code);
-        match &error {
+        match error {
             Error::WouldBlock | Error::TimedOut | Error::Interrupted => last.worded.set(false),
             Error::TooBig { needed, available } => {
                 last.needed.set(*needed);

@@ -4,8 +4,8 @@
 //! a misaligned address, a handle of another type, and most foreign addresses are `IPCX_E_INVALID`. Closing wipes the
 //! mark before it frees, which catches the use of a closed handle only as long as nobody else got its memory.
 
-use ipcx_core::{Error, Result};
-use std::borrow::Cow;
+use crate::arguments::invalid;
+use crate::boundary::{Failed, Result};
 
 /// A handle type of C: what lies behind it, and its mark.
 pub(crate) trait Handle {
@@ -83,20 +83,36 @@ pub(crate) unsafe fn marked<'a, H: Handle>(handle: *mut H) -> Option<&'a mut H::
 ///
 /// # Safety As for [`exclusive`], and the handle is not used again.
 pub(crate) unsafe fn close<H: Handle>(handle: *mut H) {
-    let object: *mut Object<H::Value> = handle.cast();
     // SAFETY: the caller's promise is that of `exclusive`.
-    if unsafe { exclusive(handle) }.is_ok() {
-        // SAFETY: a marked object came out of the box in `give` and is closed once. The volatile store is not dropped
-        // although the memory is freed next.
-        unsafe {
-            std::ptr::write_volatile(&raw mut (*object).mark, 0);
-            drop(Box::from_raw(object));
-        }
+    if unsafe { marked(handle) }.is_some() {
+        // SAFETY: as the caller promises, and marked.
+        drop(unsafe { unmark(handle) });
+    }
+}
+
+/// The value behind a handle, which is freed.
+///
+/// # Safety As for [`close`].
+pub(crate) unsafe fn take<H: Handle>(handle: *mut H) -> Result<H::Value> {
+    // SAFETY: the caller's promise is that of `exclusive`.
+    unsafe { exclusive(handle) }?;
+    // SAFETY: as the caller promises, and marked.
+    Ok(unsafe { unmark(handle) }.value)
+}
+
+/// # Safety As for [`close`], and it is marked.
+unsafe fn unmark<H: Handle>(handle: *mut H) -> Box<Object<H::Value>> {
+    let object: *mut Object<H::Value> = handle.cast();
+    // SAFETY: a marked object came out of the box in `give` and is closed once. The volatile store is not dropped
+    // although the memory is freed next.
+    unsafe {
+        std::ptr::write_volatile(&raw mut (*object).mark, 0);
+        Box::from_raw(object)
     }
 }
 
 #[cold]
 #[inline(never)]
-fn wrong<H: Handle>() -> Error {
-    Error::Invalid(Cow::Borrowed(H::WRONG))
+fn wrong<H: Handle>() -> Failed {
+    invalid(H::WRONG)
 }

@@ -12,6 +12,8 @@
 //! | `common` | version, names |
 //! | `ring`, `producer`, `consumer`, `pool`, `buffer`, `semaphore` | one type each |
 //! | `any` | waiting for one of several |
+//! | `transport`, `message` | ends of transports, and what goes through them |
+//! | `child` | pipes to a child process |
 //!
 //! Each function does three things: it casts its handle, converts its arguments, and makes one call of the core.
 //! Outputs are written last and only on success.
@@ -29,12 +31,15 @@ mod sized;
 
 pub mod any;
 pub mod buffer;
+pub mod child;
 pub mod common;
 pub mod consumer;
 pub mod error;
+pub mod message;
 pub mod options;
 pub mod pool;
 pub mod producer;
 pub mod ring;
 pub mod semaphore;
 pub mod stats;
+pub mod transport;

@@ -1,27 +1,42 @@
 //! What the functions that open a segment share, whatever its kind.
 
-use crate::arguments::{descriptor, Out};
+use crate::arguments::{descriptor, text, Out};
 use crate::boundary;
 use crate::handles::{give, shared, Handle};
 use crate::options::{convert, Options};
 use ipcx_core::Result;
-use std::ffi::c_int;
+use std::ffi::{c_char, c_int};
 use std::os::fd::{BorrowedFd, IntoRawFd, OwnedFd};
 
-/// Opens by options, and gives the handle. Once in the library for each kind, not for each way of opening: that is what its size
-/// is made of.
+/// Opens by name and options, and gives the handle.
 ///
-/// # Safety `handle` is NULL or writable; `opts` as for [`convert`].
-#[inline(never)]
+/// # Safety `handle` is NULL or writable; `name` is NULL or zero-terminated; `opts` as for [`convert`].
 pub(crate) unsafe fn open<H: Handle, O: Options>(
+    name: *const c_char,
     opts: *const O,
     handle: *mut *mut H,
-    open: &dyn Fn(&O::Core) -> Result<H::Value>,
+    open: fn(&str, &O::Core) -> Result<H::Value>,
+) -> c_int {
+    boundary::code(|| {
+        // SAFETY: as the caller promises.
+        let (handle, name, opts) = unsafe { (Out::new(handle)?, text(name, "name")?, convert(opts)?) };
+        handle.set(give(open(name, &opts)?));
+        Ok(())
+    })
+}
+
+/// Makes what has no name by options, and gives the handle.
+///
+/// # Safety `handle` is NULL or writable; `opts` as for [`convert`].
+pub(crate) unsafe fn anonymous<H: Handle, O: Options>(
+    opts: *const O,
+    handle: *mut *mut H,
+    make: fn(&O::Core) -> Result<H::Value>,
 ) -> c_int {
     boundary::code(|| {
         // SAFETY: as the caller promises.
         let (handle, opts) = unsafe { (Out::new(handle)?, convert(opts)?) };
-        handle.set(give(open(&opts)?));
+        handle.set(give(make(&opts)?));
         Ok(())
     })
 }

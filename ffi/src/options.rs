@@ -1,9 +1,11 @@
-//! The structs of options, one for each kind of segment, and what they mean to the core.
+//! The structs of options, one for each kind of segment and one for transports, and what they mean to the core.
 
 use crate::arguments::{invalid, path, text};
+use crate::boundary::Result;
 use crate::sized::{read, Sized32};
 use ipcx_core::{
-    Backing, BufferOptions, PoolOptions, Result, RingOptions, SegmentOptions, SemaphoreOptions, WaitStrategy,
+    Backing, BufferOptions, PoolOptions, RingOptions, SegmentOptions, SemaphoreOptions, TransportOptions,
+    WaitStrategy,
 };
 use std::ffi::c_char;
 use std::mem::offset_of;
@@ -164,18 +166,40 @@ pub struct ipcx_semaphore_options {
     pub limit: u32,
 }
 
+/// Options of a transport. Start from IPCX_TRANSPORT_OPTIONS_INIT; every field that is 0 or NULL means its default.
+///
+/// The string is copied.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct ipcx_transport_options {
+    /// Set by IPCX_TRANSPORT_OPTIONS_INIT.
+    pub struct_size: u32,
+    /// Permission bits of what is made, not subject to the umask; 0 means 0600. The values are octal.
+    pub mode: u32,
+    /// Bytes under way at most; 0 means the mechanism's own default. Of a pipe, FIFO or socket it is asked for from the
+    /// kernel, which rounds it up and has limits; a message queue has `messages` instead.
+    pub capacity: u64,
+    /// Bytes of the longest message that must be possible. A queue or buffer that is made takes no longer ones, and one
+    /// that exists must have the same; 0 means that of one that exists, or else the default (the host's, 8 KiB as a
+    /// rule; 4 KiB).
+    pub message_size: u64,
+    /// How many messages a queue holds; 0 means that of one that exists, or else the host's default, 10 as a rule.
+    pub messages: usize,
+    /// Directory of the name; NULL means $IPCX_DIR, else /dev/shm. Message queues have no directory.
+    pub directory: *const c_char,
+}
+
 /// A struct of options, and the core's options that it becomes.
 pub(crate) trait Options: Sized32 {
     /// Those of the core.
     type Core: Default;
-    /// The fields that all kinds have.
-    fn common(&self) -> Common;
-    /// The others, beside what became of the common ones.
-    fn core(&self, segment: SegmentOptions) -> Self::Core;
+
+    /// # Safety The strings are NULL or zero-terminated.
+    unsafe fn core(&self) -> Result<Self::Core>;
 }
 
-/// What the options of all kinds have in common.
-pub(crate) struct Common {
+/// What the options of all kinds of segment have in common.
+struct Common {
     mode: u32,
     max_participants: u32,
     backing: u32,
@@ -187,7 +211,7 @@ pub(crate) struct Common {
     schema: *const c_char,
 }
 
-/// Declares a struct of options: how many bytes its own fields have, the core's options, and how these have them.
+/// Declares a segment's struct of options: how many bytes its own fields have, the core's options, and how these have them.
 macro_rules! options {
     ($name:ident, $own:literal => $core:ident, |$given:ident, $segment:ident| $convert:expr) => {
         // SAFETY: integers and raw pointers, without padding as the assertion shows.
@@ -203,7 +227,7 @@ macro_rules! options {
         impl Options for $name {
             type Core = $core;
 
-            fn common(&self) -> Common {
+            unsafe fn core(&self) -> Result<$core> {
                 let &$name {
                     mode,
                     max_participants,
@@ -216,12 +240,11 @@ macro_rules! options {
                     schema,
                     ..
                 } = self;
-                Common { mode, max_participants, backing, wait, flags, group, key, directory, schema }
-            }
-
-            fn core(&self, $segment: SegmentOptions) -> $core {
-                let $given = self;
-                $convert
+                let common =
+                    Common { mode, max_participants, backing, wait, flags, group, key, directory, schema };
+                // SAFETY: as the caller promises.
+                let ($given, $segment) = (self, unsafe { segment_options(&common) }?);
+                Ok($convert)
             }
         }
     };
@@ -254,6 +277,28 @@ options!(ipcx_semaphore_options, 8 => SemaphoreOptions, |given, segment| Semapho
     segment,
 });
 
+// SAFETY: integers and a raw pointer, without padding as the assertion shows.
+unsafe impl Sized32 for ipcx_transport_options {
+    const FIRST: usize = size_of::<ipcx_transport_options>();
+}
+
+const _: () = assert!(size_of::<ipcx_transport_options>() == 24 + 2 * size_of::<usize>());
+
+impl Options for ipcx_transport_options {
+    type Core = TransportOptions;
+
+    unsafe fn core(&self) -> Result<TransportOptions> {
+        Ok(TransportOptions {
+            capacity: self.capacity,
+            message_size: usize::try_from(self.message_size).unwrap_or(usize::MAX),
+            messages: self.messages,
+            // SAFETY: NULL or zero-terminated by the caller's promise.
+            directory: unsafe { path(self.directory) },
+            mode: self.mode,
+        })
+    }
+}
+
 /// The core's options; NULL means the defaults.
 ///
 /// # Safety `given` is NULL, or points to as many readable bytes as it says; its strings are NULL or
@@ -263,13 +308,11 @@ pub(crate) unsafe fn convert<O: Options>(given: *const O) -> Result<O::Core> {
         return Ok(O::Core::default());
     }
     // SAFETY: as the caller promises.
-    let given = unsafe { read(given) }?;
-    // SAFETY: as the caller promises.
-    Ok(given.core(unsafe { segment_options(given.common()) }?))
+    unsafe { read(given)?.core() }
 }
 
 /// # Safety The strings are NULL or zero-terminated.
-unsafe fn segment_options(given: Common) -> Result<SegmentOptions> {
+unsafe fn segment_options(given: &Common) -> Result<SegmentOptions> {
     let backing = match given.backing {
         IPCX_BACKING_DIRECTORY if given.key == 0 => Backing::Directory,
         IPCX_BACKING_DIRECTORY => {

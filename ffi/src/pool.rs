@@ -1,13 +1,12 @@
 //! The pool: opening, acquiring, releasing, recovery, figures.
 
-use crate::arguments::{buffer, deadline, invalid, set_if_wanted, signal, text, Out};
-use crate::boundary;
+use crate::arguments::{buffer, deadline, invalid, invalid_because, set_if_wanted, signal, Out};
+use crate::boundary::{self, Failed, Result};
 use crate::handles::{self, handle, shared};
-use crate::opening::{from_fd, open, share_fd};
+use crate::opening::{anonymous, from_fd, open, share_fd};
 use crate::options::ipcx_pool_options;
 use crate::stats::{self, ipcx_stats};
-use ipcx_core::{BlockId, Error, Pool, Result};
-use std::borrow::Cow;
+use ipcx_core::{BlockId, Pool};
 use std::ffi::{c_char, c_int, c_void};
 use std::os::fd::AsRawFd;
 use std::ptr::{null, null_mut};
@@ -66,7 +65,7 @@ impl ipcx_block {
     pub(crate) unsafe fn take(
         pool: &Pool,
         block: *mut ipcx_block,
-        take: impl FnOnce(BlockId) -> Result<()>,
+        take: impl FnOnce(BlockId) -> ipcx_core::Result<()>,
     ) -> Result<()> {
         if block.is_null() {
             return Err(invalid("block is NULL"));
@@ -85,11 +84,11 @@ impl ipcx_block {
 
 #[cold]
 #[inline(never)]
-fn not_of(pool: &Pool) -> Error {
-    Error::Invalid(Cow::Owned(format!(
+fn not_of(pool: &Pool) -> Failed {
+    invalid_because(format!(
         "the block is not this handle's: it was released or sent before, or is of another pool or handle (segment '{}')",
         pool.name()
-    )))
+    ))
 }
 
 /// Creates a pool that must be new, and gives a handle on it in `*pool`.
@@ -108,7 +107,7 @@ pub unsafe extern "C" fn ipcx_pool_create(
     pool: *mut *mut ipcx_pool,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(opts, pool, &|opts| Pool::create(text(name, "name")?, opts)) }
+    unsafe { open(name, opts, pool, Pool::create) }
 }
 
 /// Attaches to a pool, or creates it if there is none, and gives a handle on it in `*pool`. With a block size of 0
@@ -127,7 +126,7 @@ pub unsafe extern "C" fn ipcx_pool_open(
     pool: *mut *mut ipcx_pool,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(opts, pool, &|opts| Pool::open(text(name, "name")?, opts)) }
+    unsafe { open(name, opts, pool, Pool::open) }
 }
 
 /// Attaches to a pool that must exist, and gives a handle on it in `*pool`.
@@ -139,7 +138,7 @@ pub unsafe extern "C" fn ipcx_pool_open(
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_pool_attach(name: *const c_char, pool: *mut *mut ipcx_pool) -> c_int {
     // SAFETY: pointers as the contract wants them; no options.
-    unsafe { open(null::<ipcx_pool_options>(), pool, &|opts| Pool::attach_with(text(name, "name")?, opts)) }
+    unsafe { open(name, null::<ipcx_pool_options>(), pool, Pool::attach_with) }
 }
 
 /// As ipcx_pool_attach(), in the directory that the options name, and only if the pool agrees with the
@@ -155,7 +154,7 @@ pub unsafe extern "C" fn ipcx_pool_attach_with(
     pool: *mut *mut ipcx_pool,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(opts, pool, &|opts| Pool::attach_with(text(name, "name")?, opts)) }
+    unsafe { open(name, opts, pool, Pool::attach_with) }
 }
 
 /// Creates a pool without a name, in a memfd sealed against resizing, and gives a handle on it in `*pool`.
@@ -173,7 +172,7 @@ pub unsafe extern "C" fn ipcx_pool_anonymous(
     pool: *mut *mut ipcx_pool,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(opts, pool, &Pool::anonymous) }
+    unsafe { anonymous(opts, pool, Pool::anonymous) }
 }
 
 /// Attaches to the pool behind a descriptor, and gives a handle on it in `*pool`.
@@ -290,7 +289,7 @@ pub unsafe extern "C" fn ipcx_pool_poll_fd(pool: *mut ipcx_pool) -> c_int {
 pub unsafe extern "C" fn ipcx_pool_signal(pool: *mut ipcx_pool, signo: c_int) -> c_int {
     boundary::code(|| {
         // SAFETY: an open handle, by the contract.
-        unsafe { shared(pool) }?.signal(signal(signo))
+        Ok(unsafe { shared(pool) }?.signal(signal(signo))?)
     })
 }
 

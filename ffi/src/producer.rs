@@ -1,11 +1,11 @@
 //! The sending end of a ring.
 
 use crate::arguments::{bytes, deadline, descriptor, invalid, signal, some_bytes, Out};
-use crate::boundary;
+use crate::boundary::{self, Result};
 use crate::error::IPCX_OK;
 use crate::handles::{self, exclusive, handle, marked, shared};
 use crate::pool::{ipcx_block, ipcx_pool};
-use ipcx_core::{Producer, Result};
+use ipcx_core::Producer;
 use std::ffi::{c_int, c_void};
 use std::os::fd::AsRawFd;
 
@@ -57,7 +57,7 @@ unsafe fn send_the_long_way(
     boundary::code(|| {
         // SAFETY: an open handle of one thread; `len` readable bytes. By the contract.
         let (producer, data) = unsafe { (exclusive(producer)?, bytes(data, len)?) };
-        producer.send_until(data, deadline(timeout_ns)?)
+        Ok(producer.send_until(data, deadline(timeout_ns)?)?)
     })
 }
 
@@ -146,7 +146,7 @@ pub unsafe extern "C" fn ipcx_producer_reserve(
 pub unsafe extern "C" fn ipcx_producer_commit(producer: *mut ipcx_producer, len: usize) -> c_int {
     boundary::code(|| {
         // SAFETY: an open handle of one thread, by the contract.
-        unsafe { exclusive(producer) }?.commit_raw(len)
+        Ok(unsafe { exclusive(producer) }?.commit_raw(len)?)
     })
 }
 
@@ -158,7 +158,7 @@ pub unsafe extern "C" fn ipcx_producer_commit(producer: *mut ipcx_producer, len:
 pub unsafe extern "C" fn ipcx_producer_abort(producer: *mut ipcx_producer) -> c_int {
     boundary::code(|| {
         // SAFETY: an open handle of one thread, by the contract.
-        unsafe { exclusive(producer) }?.abort_raw()
+        Ok(unsafe { exclusive(producer) }?.abort_raw()?)
     })
 }
 
@@ -267,7 +267,7 @@ pub unsafe extern "C" fn ipcx_producer_poll_fd(producer: *mut ipcx_producer) -> 
 pub unsafe extern "C" fn ipcx_producer_signal(producer: *mut ipcx_producer, signo: c_int) -> c_int {
     boundary::code(|| {
         // SAFETY: an open handle of one thread, by the contract.
-        unsafe { exclusive(producer) }?.signal(signal(signo))
+        Ok(unsafe { exclusive(producer) }?.signal(signal(signo))?)
     })
 }
 

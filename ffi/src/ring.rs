@@ -1,10 +1,10 @@
 //! The handle on a ring.
 
-use crate::arguments::{text, Out};
+use crate::arguments::Out;
 use crate::boundary;
 use crate::consumer::ipcx_consumer;
 use crate::handles::{self, give, handle, shared};
-use crate::opening::{from_fd, open, share_fd};
+use crate::opening::{anonymous, from_fd, open, share_fd};
 use crate::options::ipcx_ring_options;
 use crate::producer::ipcx_producer;
 use crate::stats::{self, ipcx_stats};
@@ -36,7 +36,7 @@ pub unsafe extern "C" fn ipcx_ring_create(
     ring: *mut *mut ipcx_ring,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(opts, ring, &|opts| Ring::create(text(name, "name")?, opts)) }
+    unsafe { open(name, opts, ring, Ring::create) }
 }
 
 /// Attaches to a ring, or creates it if there is none, and gives a handle on it in `*ring`.
@@ -54,7 +54,7 @@ pub unsafe extern "C" fn ipcx_ring_open(
     ring: *mut *mut ipcx_ring,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(opts, ring, &|opts| Ring::open(text(name, "name")?, opts)) }
+    unsafe { open(name, opts, ring, Ring::open) }
 }
 
 /// Attaches to a ring that must exist, and gives a handle on it in `*ring`.
@@ -66,7 +66,7 @@ pub unsafe extern "C" fn ipcx_ring_open(
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_ring_attach(name: *const c_char, ring: *mut *mut ipcx_ring) -> c_int {
     // SAFETY: pointers as the contract wants them; no options.
-    unsafe { open(null::<ipcx_ring_options>(), ring, &|opts| Ring::attach_with(text(name, "name")?, opts)) }
+    unsafe { open(name, null::<ipcx_ring_options>(), ring, Ring::attach_with) }
 }
 
 /// As ipcx_ring_attach(), in the directory that the options name, and only if the ring agrees with the
@@ -82,7 +82,7 @@ pub unsafe extern "C" fn ipcx_ring_attach_with(
     ring: *mut *mut ipcx_ring,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(opts, ring, &|opts| Ring::attach_with(text(name, "name")?, opts)) }
+    unsafe { open(name, opts, ring, Ring::attach_with) }
 }
 
 /// Creates a ring without a name, in a memfd sealed against resizing, and gives a handle on it in `*ring`.
@@ -100,7 +100,7 @@ pub unsafe extern "C" fn ipcx_ring_anonymous(
     ring: *mut *mut ipcx_ring,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(opts, ring, &Ring::anonymous) }
+    unsafe { anonymous(opts, ring, Ring::anonymous) }
 }
 
 /// Attaches to the ring behind a descriptor, and gives a handle on it in `*ring`.

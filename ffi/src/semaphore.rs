@@ -1,9 +1,9 @@
 //! The semaphore: opening, acquiring, releasing, recovery.
 
-use crate::arguments::{deadline, set_if_wanted, signal, text, Out};
+use crate::arguments::{deadline, set_if_wanted, signal, Out};
 use crate::boundary;
 use crate::handles::{self, handle, shared};
-use crate::opening::{from_fd, open, share_fd};
+use crate::opening::{anonymous, from_fd, open, share_fd};
 use crate::options::ipcx_semaphore_options;
 use ipcx_core::Semaphore;
 use std::ffi::{c_char, c_int};
@@ -35,7 +35,7 @@ pub unsafe extern "C" fn ipcx_semaphore_create(
     semaphore: *mut *mut ipcx_semaphore,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(opts, semaphore, &|opts| Semaphore::create(text(name, "name")?, opts)) }
+    unsafe { open(name, opts, semaphore, Semaphore::create) }
 }
 
 /// Attaches to a semaphore, or creates it if there is none, and gives a handle on it in `*semaphore`.
@@ -53,7 +53,7 @@ pub unsafe extern "C" fn ipcx_semaphore_open(
     semaphore: *mut *mut ipcx_semaphore,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(opts, semaphore, &|opts| Semaphore::open(text(name, "name")?, opts)) }
+    unsafe { open(name, opts, semaphore, Semaphore::open) }
 }
 
 /// Attaches to a semaphore that must exist, and gives a handle on it in `*semaphore`.
@@ -68,11 +68,7 @@ pub unsafe extern "C" fn ipcx_semaphore_attach(
     semaphore: *mut *mut ipcx_semaphore,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them; no options.
-    unsafe {
-        open(null::<ipcx_semaphore_options>(), semaphore, &|opts| {
-            Semaphore::attach_with(text(name, "name")?, opts)
-        })
-    }
+    unsafe { open(name, null::<ipcx_semaphore_options>(), semaphore, Semaphore::attach_with) }
 }
 
 /// As ipcx_semaphore_attach(), in the directory that the options name, and only if the semaphore agrees with the
@@ -88,7 +84,7 @@ pub unsafe extern "C" fn ipcx_semaphore_attach_with(
     semaphore: *mut *mut ipcx_semaphore,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(opts, semaphore, &|opts| Semaphore::attach_with(text(name, "name")?, opts)) }
+    unsafe { open(name, opts, semaphore, Semaphore::attach_with) }
 }
 
 /// Creates a semaphore without a name, in a memfd sealed against resizing, and gives a handle on it in `*semaphore`.
@@ -106,7 +102,7 @@ pub unsafe extern "C" fn ipcx_semaphore_anonymous(
     semaphore: *mut *mut ipcx_semaphore,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(opts, semaphore, &Semaphore::anonymous) }
+    unsafe { anonymous(opts, semaphore, Semaphore::anonymous) }
 }
 
 /// Attaches to the semaphore behind a descriptor, and gives a handle on it in `*semaphore`.
@@ -146,7 +142,7 @@ pub unsafe extern "C" fn ipcx_semaphore_share_fd(semaphore: *mut ipcx_semaphore)
 pub unsafe extern "C" fn ipcx_semaphore_acquire(semaphore: *mut ipcx_semaphore, timeout_ns: i64) -> c_int {
     boundary::code(|| {
         // SAFETY: an open handle, by the contract.
-        unsafe { shared(semaphore) }?.acquire_raw(deadline(timeout_ns)?)
+        Ok(unsafe { shared(semaphore) }?.acquire_raw(deadline(timeout_ns)?)?)
     })
 }
 
@@ -162,7 +158,7 @@ pub unsafe extern "C" fn ipcx_semaphore_acquire(semaphore: *mut ipcx_semaphore, 
 pub unsafe extern "C" fn ipcx_semaphore_release(semaphore: *mut ipcx_semaphore) -> c_int {
     boundary::code(|| {
         // SAFETY: an open handle, by the contract.
-        unsafe { shared(semaphore) }?.release()
+        Ok(unsafe { shared(semaphore) }?.release()?)
     })
 }
 
@@ -177,7 +173,7 @@ pub unsafe extern "C" fn ipcx_semaphore_release(semaphore: *mut ipcx_semaphore) 
 pub unsafe extern "C" fn ipcx_semaphore_consume(semaphore: *mut ipcx_semaphore, timeout_ns: i64) -> c_int {
     boundary::code(|| {
         // SAFETY: an open handle, by the contract.
-        unsafe { shared(semaphore) }?.consume_until(deadline(timeout_ns)?)
+        Ok(unsafe { shared(semaphore) }?.consume_until(deadline(timeout_ns)?)?)
     })
 }
 
@@ -255,7 +251,7 @@ pub unsafe extern "C" fn ipcx_semaphore_poll_fd(semaphore: *mut ipcx_semaphore) 
 pub unsafe extern "C" fn ipcx_semaphore_signal(semaphore: *mut ipcx_semaphore, signo: c_int) -> c_int {
     boundary::code(|| {
         // SAFETY: an open handle, by the contract.
-        unsafe { shared(semaphore) }?.signal(signal(signo))
+        Ok(unsafe { shared(semaphore) }?.signal(signal(signo))?)
     })
 }
 

@@ -7,9 +7,8 @@
 //! | larger, and the rest is 0 | a newer program that uses nothing new |
 //! | larger, and the rest is not 0 | `IPCX_E_INVALID`: it asks for what this library does not know |
 
-use crate::arguments::invalid;
-use ipcx_core::{Error, Result};
-use std::borrow::Cow;
+use crate::arguments::{invalid, invalid_because};
+use crate::boundary::Result;
 use std::mem::MaybeUninit;
 
 /// Larger sizes are no struct of any version, but memory that was not initialised.
@@ -31,9 +30,9 @@ pub(crate) unsafe fn claimed_size<T: Sized32>(given: *const T) -> Result<usize> 
     // SAFETY: 4 readable bytes, of any alignment.
     let size = unsafe { given.cast::<u32>().read_unaligned() } as usize;
     if !(T::FIRST..=ABSURD).contains(&size) {
-        return Err(Error::Invalid(Cow::Owned(format!(
+        return Err(invalid_because(format!(
             "struct_size is {size}; start from the struct's _INIT macro, which sets it"
-        ))));
+        )));
     }
     Ok(size)
 }

@@ -1,8 +1,9 @@
 //! Figures of segments.
 
 use crate::arguments::invalid;
+use crate::boundary::Result;
 use crate::sized::{claimed_size, Sized32};
-use ipcx_core::{PoolStats, Result, RingStats, RoleState};
+use ipcx_core::{PoolStats, RingStats, RoleState};
 use std::mem::offset_of;
 
 /// Kind of a segment: a ring.

@@ -197,6 +197,7 @@ impl Buffer {
     ///
     /// # Errors
     /// `Invalid` if this thread does not have the lock, `Forked`.
+    #[inline(always)]
     pub fn locked_raw(&self) -> Result<(*mut u8, usize, usize)> {
         let core = &*self.core;
         let next = core.held()?;
@@ -322,6 +323,7 @@ impl Core {
         Ok(Next(self.held.next.load(Ordering::Relaxed)))
     }
 
+    #[inline(always)]
     fn held_for(&self, len: usize) -> Result<Next> {
         let available = self.memory.capacity();
         self.held().and_then(|next| {
@@ -334,6 +336,7 @@ impl Core {
     }
 
     /// Begins to fill a copy, with the value to begin with.
+    #[inline(always)]
     fn fill(&self) -> Result<()> {
         let next = begin(&self.memory);
         let Some(len) = renew(&self.memory, next) else {

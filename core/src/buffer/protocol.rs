@@ -96,6 +96,7 @@ pub(crate) fn begin(memory: &impl Memory) -> Next {
 
 /// After [`begin`]: the value's bytes, to be changed where they are filled in; says how many. `None` if their length is not one
 /// that ipcx writes.
+#[inline(always)]
 pub(crate) fn renew(memory: &impl Memory, next: Next) -> Option<usize> {
     let copy = copy_of(next.0.wrapping_sub(1));
     let len = memory.control().value.len[copy].load(Ordering::Relaxed); // Relaxed: as in `begin`.

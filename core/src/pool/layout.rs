@@ -92,10 +92,17 @@ impl Cell {
     }
 
     /// `None` if ipcx does not write this.
+    #[inline(always)]
     pub(crate) fn state(self) -> Option<State> {
-        [State::Free, State::Owned, State::Cached, State::Sending, State::InFlight, State::Absent]
-            .into_iter()
-            .find(|state| *state as u64 == self.0 & STATE)
+        Some(match self.0 & STATE {
+            0 => State::Free,
+            1 => State::Owned,
+            2 => State::Cached,
+            3 => State::Sending,
+            4 => State::InFlight,
+            5 => State::Absent,
+            _ => return None,
+        })
     }
 
     /// A participant's slot, or a channel.

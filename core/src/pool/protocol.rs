@@ -116,6 +116,7 @@ impl<M: Memory> Store<M> {
     }
 
     /// Says that a block may be worth looking at.
+    #[inline(always)]
     fn offer(&self, block: u32) {
         // Release: who finds the hint finds the cell free.
         self.memory.hints(block / 64).fetch_and(!(1 << (block % 64)), Ordering::Release);
@@ -146,12 +147,17 @@ impl<M: Memory> Store<M> {
     }
 
     /// Settles which thread uses the magazine; the slow way of every call comes past here.
-    #[cold]
+    #[inline(always)]
     fn note_thread(&self, thread: u64) {
         // Relaxed: a thread knows its own number.
-        if [thread, SEVERAL].contains(&self.thread.load(Ordering::Relaxed)) {
-            return;
+        let noted = self.thread.load(Ordering::Relaxed);
+        if noted != thread && noted != SEVERAL {
+            self.note_another(thread);
         }
+    }
+
+    #[cold]
+    fn note_another(&self, thread: u64) {
         match self.thread.compare_exchange(0, thread, Ordering::Relaxed, Ordering::Relaxed) {
             Err(other) if other != thread && other != SEVERAL => {
                 self.thread.store(SEVERAL, Ordering::Relaxed);
@@ -480,12 +486,16 @@ impl<M: Memory> Store<M> {
     }
 
     /// A block that this participant owns, looking from `from` on.
+    #[inline(always)]
     pub(crate) fn find_owned(&self, from: u32) -> Option<BlockId> {
         let blocks = self.memory.blocks();
-        (from..blocks).chain(0..from.min(blocks)).find_map(|block| {
+        for block in (from..blocks).chain(0..from.min(blocks)) {
             let cell = self.cell(block);
-            cell.is(State::Owned, self.slot).then(|| BlockId::new(block, cell))
-        })
+            if cell.is(State::Owned, self.slot) {
+                return Some(BlockId::new(block, cell));
+            }
+        }
+        None
     }
 
     /// Takes a block that this participant owns away from everyone.

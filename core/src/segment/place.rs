@@ -98,7 +98,7 @@ pub(super) fn reopen_error(name: &Arc<str>, errno: Errno) -> Error {
         Errno::ENOENT => Error::Os {
             errno: errno as i32,
             call: "open(/proc/self/fd)",
-            context: Context::new(name, "ipcx needs /proc mounted"),
+            context: Box::new(Context::new(name, "ipcx needs /proc mounted")),
         },
         errno => from_errno(name, "open(/proc/self/fd)", errno),
     }

@@ -3,8 +3,11 @@
 use super::nap::{anonymous, Descriptor, Patience};
 use crate::error::{from_errno, Context, Error, Result};
 use crate::sys::stream::{self as sys, For};
-use crate::sys::{Errno, SysResult};
+use crate::sys::{process, Errno, SysResult};
 use crate::wait::Deadline;
+use std::collections::VecDeque;
+use std::ffi::{c_char, CStr};
+use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 
@@ -33,6 +36,10 @@ pub struct ChildPipes {
     input: Option<Descriptor>,
     /// What the child writes.
     output: Descriptor,
+    /// What of that came while this waited to write, and is not read yet.
+    kept: VecDeque<u8>,
+    /// Nothing comes any more.
+    ended: bool,
 }
 
 impl ChildPipes {
@@ -42,13 +49,18 @@ impl ChildPipes {
     /// # Errors
     /// `Os`.
     pub fn new() -> Result<(ChildPipes, Stdio, Stdio)> {
+        ChildPipes::with_ends().map(|(pipes, input, output)| (pipes, input.into(), output.into()))
+    }
+
+    fn with_ends() -> Result<(ChildPipes, OwnedFd, OwnedFd)> {
         let failed = |errno| from_errno(&anonymous(), "pipe2", errno);
         let (input, child_input) = own_end(|(reader, writer)| (writer, reader)).map_err(failed)?;
         let (output, child_output) = own_end(|ends| ends).map_err(failed)?;
         // Of these ends only: the child's, other open file descriptions, wait as programs expect.
         sys::set_nonblocking(input.as_fd()).map_err(failed)?;
         sys::set_nonblocking(output.as_fd()).map_err(failed)?;
-        Ok((ChildPipes { input: Some(input), output }, child_input.into(), child_output.into()))
+        let pipes = ChildPipes { input: Some(input), output, kept: VecDeque::new(), ended: false };
+        Ok((pipes, child_input, child_output))
     }
 
     /// Starts a command with pipes of its own.
@@ -58,33 +70,59 @@ impl ChildPipes {
     pub fn spawn(mut command: Command) -> Result<(ChildPipes, Child)> {
         let (pipes, input, output) = ChildPipes::new()?;
         let child = command.stdin(input).stdout(output).spawn().map_err(|error| {
-            let program = command.get_program().to_string_lossy();
             let errno = error.raw_os_error().map_or(Errno::EINVAL, Errno::from_raw);
-            not_started(&program, errno)
+            not_started(&command.get_program().to_string_lossy(), errno)
         })?;
         Ok((pipes, child))
     }
 
+    /// The same from C's words, program first; gives the child's process id, for [`ChildPipes::wait_raw`].
+    ///
+    /// # Errors
+    /// As [`ChildPipes::spawn`].
+    ///
+    /// # Safety
+    /// `words` is an array of zero-terminated strings, of which there is one at least, with NULL behind the last.
+    pub unsafe fn spawn_raw(words: *const *const c_char) -> Result<(ChildPipes, i32)> {
+        let (pipes, input, output) = ChildPipes::with_ends()?;
+        // SAFETY: as the caller promises.
+        let started = unsafe { process::spawn(words, input.as_fd(), output.as_fd()) };
+        // SAFETY: as the caller promises.
+        let program = || unsafe { CStr::from_ptr(*words) }.to_string_lossy();
+        Ok((pipes, started.map_err(|errno| not_started(&program(), errno))?))
+    }
+
+    /// Closes the pipes and waits for a child that [`ChildPipes::spawn_raw`] started; says how it ended, as `waitpid` does.
+    ///
+    /// # Errors
+    /// `Os` if it is no child of this process any more.
+    pub fn wait_raw(self, child: i32) -> Result<i32> {
+        drop(self);
+        process::wait(child).map_err(|e| from_errno(&anonymous(), "waitpid", e))
+    }
+
     /// Writes some of `data`, at least a byte unless it is empty, for the child to read; says how many. Waits for room until
-    /// `deadline`.
+    /// `deadline`, and keeps meanwhile what the child writes, for the next reads: so a child that waits for that does not
+    /// wait for ever.
     ///
     /// # Errors
     /// `WouldBlock` if there is no room and the deadline is [`Deadline::NOW`], `TimedOut`, `Interrupted`, `Closed` if the child
     /// does not read any more or the input was closed, `Os`. Nothing was written then.
     pub fn write_until(&mut self, data: &[u8], deadline: Deadline) -> Result<usize> {
         let patience = Patience::new(&anonymous(), deadline);
-        let Some(input) = &self.input else { return Err(closed("the child's input was closed")) };
-        input.check_not_inherited()?;
-        if data.is_empty() {
-            return Ok(0);
-        }
         loop {
+            let Some(input) = &self.input else { return Err(closed("the child's input was closed")) };
+            input.check_not_inherited()?;
+            if data.is_empty() {
+                return Ok(0);
+            }
             match sys::write(input.as_fd(), [data, &[]]) {
                 Ok(written) => return Ok(written),
-                Err(Errno::EAGAIN) => patience.nap(input.as_fd(), For::Writing)?,
+                Err(Errno::EAGAIN) => self.nap(&patience)?,
                 Err(Errno::EPIPE) => return Err(closed("the child reads no more")),
                 Err(errno) => return Err(from_errno(&anonymous(), "writev", errno)),
             }
+            self.keep()?;
         }
     }
 
@@ -95,6 +133,9 @@ impl ChildPipes {
     pub fn read_until(&mut self, buffer: &mut [u8], deadline: Deadline) -> Result<usize> {
         let patience = Patience::new(&anonymous(), deadline);
         self.output.check_not_inherited()?;
+        if let Ok(kept @ 1..) = self.kept.read(buffer) {
+            return Ok(kept);
+        }
         loop {
             match sys::read(self.output.as_fd(), buffer) {
                 Ok(read) => return Ok(read),
@@ -102,6 +143,18 @@ impl ChildPipes {
                 Err(errno) => return Err(from_errno(&anonymous(), "read", errno)),
             }
         }
+    }
+
+    /// Keeps what the child has written.
+    fn keep(&mut self) -> Result<()> {
+        let mut part = vec![0; PART];
+        match sys::read(self.output.as_fd(), &mut part) {
+            Ok(0) => self.ended = true,
+            Ok(read) => self.kept.extend(&part[..read]),
+            Err(Errno::EAGAIN) => {}
+            Err(errno) => return Err(from_errno(&anonymous(), "read", errno)),
+        }
+        Ok(())
     }
 
     /// Ends what the child reads.
@@ -152,6 +205,7 @@ impl ChildPipes {
     fn nap(&self, patience: &Patience) -> Result<()> {
         let output = (self.output.as_fd(), For::Reading);
         match &self.input {
+            Some(input) if self.ended => patience.nap(input.as_fd(), For::Writing),
             Some(input) => patience.nap_for_two([output, (input.as_fd(), For::Writing)]).map(drop),
             None => patience.nap(output.0, output.1),
         }
@@ -174,7 +228,10 @@ fn not_started(program: &str, errno: Errno) -> Error {
     match errno {
         Errno::ENOENT => Error::NotFound(context(format!("no program {program}"))),
         Errno::EACCES | Errno::EPERM => Error::Permission(context(format!("{program} may not be run"))),
-        errno => Error::Os { errno: errno as i32, call: "execve", context: context(format!("of {program}")) },
+        errno => {
+            let context = Box::new(context(format!("of {program}")));
+            Error::Os { errno: errno as i32, call: "execve", context }
+        }
     }
 }
 

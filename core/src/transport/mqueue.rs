@@ -124,7 +124,10 @@ fn failed(name: &Arc<str>, call: &'static str, errno: Errno) -> Error {
         Errno::ENOSYS => Error::Os {
             errno: errno as i32,
             call,
-            context: Context::new(name, "this kernel has no POSIX message queues; choose another transport"),
+            context: Box::new(Context::new(
+                name,
+                "this kernel has no POSIX message queues; choose another transport",
+            )),
         },
         errno => from_errno(name, call, errno),
     }

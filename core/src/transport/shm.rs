@@ -23,7 +23,7 @@ impl TransportOptions {
     }
 
     fn ring(&self) -> RingOptions {
-        let needed = self.message_size as u64 + OVERHEAD;
+        let needed = (self.message_size as u64).saturating_add(OVERHEAD);
         let capacity = match self.capacity {
             0 if needed > DEFAULT_CAPACITY => needed,
             0 => 0,

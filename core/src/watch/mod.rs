@@ -19,12 +19,12 @@ pub(crate) mod level;
 use crate::error::{from_errno, Error, Result};
 use crate::sync::{AtomicU32, Ordering};
 use crate::sys::fd::Flag;
-use crate::sys::{clock, fork, futex, signal, thread};
+use crate::sys::thread::{self, Thread};
+use crate::sys::{clock, fork, futex, signal};
 use crate::wait::SLICE;
 use level::{Flag as _, Level, Seen};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, OnceLock};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// What a watcher waits for; a `target` is a position of the endpoint.
@@ -119,7 +119,7 @@ impl Shared {
 /// One endpoint's descriptor and thread.
 pub(crate) struct Watcher {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    thread: Thread,
     generation: u32,
 }
 
@@ -143,9 +143,9 @@ impl Watcher {
             watched,
         });
         let inside = Arc::clone(&shared);
-        let thread = thread::spawn_quiet("ipcx-watcher", move || inside.watch())
+        let thread = thread::spawn_quiet(c"ipcx-watcher", move || inside.watch())
             .map_err(|e| from_errno(segment, "pthread_create", e))?;
-        Ok(Watcher { shared, thread: Some(thread), generation: fork::generation() })
+        Ok(Watcher { shared, thread, generation: fork::generation() })
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
@@ -178,19 +178,15 @@ impl Watcher {
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        let Some(thread) = self.thread.take() else { return };
         if self.generation != fork::generation() {
-            // In a forked child the thread does not exist: joining or detaching it would be done to another.
-            std::mem::forget(thread);
-            return;
+            return; // In a forked child the thread does not exist: joining it would be done to another.
         }
         let shared = &*self.shared;
         let before = shared.level.stop();
-        while !thread.is_finished() {
+        while !self.thread.has_ended() {
             shared.wake(before); // Again until it is heard: a nap may only just begin.
             std::thread::sleep(Duration::from_micros(50));
         }
-        let _ = thread.join();
     }
 }
 

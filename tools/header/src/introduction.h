@@ -133,6 +133,25 @@
  * endpoint a signal of its own where that is not enough. Where the queue of the system is full, it
  * comes later. Closing, or 0 for the signal, ends it; one that is queued already still comes.
  *
+ * Transports
+ *
+ * A transport carries messages from one sender to one receiver, and a word says through what:
+ *
+ *     word      through                     longest message      told when the other end went
+ *     pipe      a pipe; no name             4 GiB                yes
+ *     fifo      a FIFO in the directory     4 GiB                yes
+ *     mqueue    a POSIX message queue       8 KiB, as a rule     no
+ *     unix      a Unix socket, also there   some 200 KiB         yes
+ *     ring      a ring                      its capacity - 16    yes
+ *     buffer    a buffer: the newest only   its capacity         no
+ *
+ *     ipcx_transport_open(word, "feed", IPCX_SEND, NULL, &tx);
+ *     ipcx_transport_send(tx, "hi", 2, IPCX_FOREVER);
+ *
+ * An end belongs to one thread at a time. After fork(), one with a name (but of a message queue) is
+ * the parent's, and IPCX_E_FORKED in the child; of a pair, each process closes the end that it does
+ * not use.
+ *
  * Errors
  *
  * Functions return IPCX_OK (0) or a negative IPCX_E_ code; those that return a descriptor give it
