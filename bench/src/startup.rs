@@ -37,10 +37,13 @@ pub struct Startup {
     pub files: usize,
 }
 
+/// What `only` selects by.
+const GROUP: &str = if cfg!(feature = "peers") { "peers: startup" } else { "startup" };
+
 /// Measures every contender whose name contains `only`.
 pub fn measure(cycles: usize, only: &str, cpu: usize, label: &str) -> Result<Vec<Startup>> {
     let mut found = Vec::new();
-    for (name, about, _) in TABLE.iter().filter(|(name, ..)| format!("startup {name}").contains(only)) {
+    for (name, about, _) in TABLE.iter().filter(|(name, ..)| format!("{GROUP} {name}").contains(only)) {
         signals::check()?;
         let output = Command::new(std::env::current_exe()?)
             .args(["startup", name, &cycles.to_string(), &cpu.to_string(), label])
