@@ -36,6 +36,8 @@ from typing import Any
 SIZE, BATCH, TABLE = 64, 64, 1024
 ROUND_LIMIT = 60  # seconds after which a round that hangs ends the worker
 PR_SET_PDEATHSIG = 1
+# The boundaries of as many messages back to back, as 64-bit integers.
+BOUNDS = [struct.pack(f"={n + 1}Q", *range(0, (n + 1) * SIZE, SIZE)) for n in range(BATCH + 1)]
 QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
 
 
@@ -64,6 +66,11 @@ class Numbered:
         """A few of them."""
         return [payload(number) for number in range(first, first + count)]
 
+    @staticmethod
+    def joined(first: int, count: int) -> bytes:
+        """The same back to back."""
+        return b"".join(Numbered.some(first, count))
+
 
 class Tabled:
     """The messages of timed rounds."""
@@ -71,6 +78,7 @@ class Tabled:
     def __init__(self, pack: Any) -> None:
         self.table = [payload(number) for number in range(TABLE)]
         self.twice = self.table * 2
+        self.stream = b"".join(self.twice)
         self.packs = [pack(self.table[at : at + BATCH]) for at in range(0, TABLE, BATCH)] if pack else []
 
     def single(self, first: int, count: int) -> Iterable[bytes]:
@@ -87,6 +95,11 @@ class Tabled:
         """A few of them."""
         at = first % TABLE
         return self.twice[at : at + count]
+
+    def joined(self, first: int, count: int) -> bytes:
+        """The same back to back."""
+        at = first % TABLE * SIZE
+        return self.stream[at : at + count * SIZE]
 
 
 class Damaged(Exception):
@@ -147,17 +160,11 @@ class Loops:
             at += n
 
     def receive_packed(self, source: Any, count: int) -> None:
-        """Compares the data with a slice of all messages back to back, and the boundaries with those that they have."""
-        recv_packed, at, end = self.endpoint.recv_packed, self.next, self.next + count
-        bounds = [struct.pack(f"={n + 1}Q", *range(0, (n + 1) * SIZE, SIZE)) for n in range(BATCH + 1)]
-        stream, base, period = b"".join(self.tabled.twice), 0, TABLE
-        if source is Numbered:
-            stream, base, period = b"".join(Numbered.some(at, count)), at, count
+        recv_packed, joined, at, end = self.endpoint.recv_packed, source.joined, self.next, self.next + count
         while at < end:
             data, offsets = recv_packed(BATCH)
             n = len(offsets) - 1
-            place = (at - base) % period * SIZE
-            if data != stream[place : place + n * SIZE] or offsets.tobytes() != bounds[n]:
+            if data != joined(at, n) or offsets.tobytes() != BOUNDS[n]:
                 raise Damaged("a batch did not arrive as it was sent")
             at += n
 

@@ -133,7 +133,7 @@ fn iceoryx2(label: &str) -> Result<(f64, usize)> {
     let mut micros = 0.0;
     let open = timed(&mut micros, || {
         let node = peer::node(label)?;
-        let service = peer::service(&node, "startup")?;
+        let service = peer::service(&node, "startup", 1024)?;
         let publisher = service.publisher_builder().create().map_err(while_doing("publisher"))?;
         let subscriber = service.subscriber_builder().create().map_err(while_doing("subscriber"))?;
         Ok::<_, Error>((publisher, subscriber, service, node))

@@ -12,7 +12,8 @@ from typing import Any
 
 import iceoryx2 as iox2
 
-SIZE, DEPTH = 64, 1024
+SIZE = 64
+DEPTH = (1 << 20) // SIZE  # as many bytes as others have
 
 
 class Message(ctypes.Structure):
