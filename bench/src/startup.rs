@@ -130,10 +130,11 @@ fn ring_with_endpoints(label: &str) -> Result<(f64, usize)> {
 #[cfg(feature = "peers")]
 fn iceoryx2(label: &str) -> Result<(f64, usize)> {
     use crate::adapters::iceoryx2 as peer;
+    const DEPTH: usize = 1024; // 64 KiB: more room takes it longer to set up
     let mut micros = 0.0;
     let open = timed(&mut micros, || {
         let node = peer::node(label)?;
-        let service = peer::service(&node, "startup", 1024)?;
+        let service = peer::service(&node, "startup", DEPTH)?;
         let publisher = service.publisher_builder().create().map_err(while_doing("publisher"))?;
         let subscriber = service.subscriber_builder().create().map_err(while_doing("subscriber"))?;
         Ok::<_, Error>((publisher, subscriber, service, node))
