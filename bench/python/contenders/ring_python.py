@@ -31,4 +31,5 @@ class Endpoint:
         self.tx = (there if is_near else back).producer()
         self.rx = (back if is_near else there).consumer()
         self.send, self.recv = self.tx.send, self.rx.recv
-        self.send_batch, self.recv_batch = self.tx.send_many, self.rx.recv_many
+        self.send_batch: Any = self.tx.send_many
+        self.recv_batch = self.rx.recv_many

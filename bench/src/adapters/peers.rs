@@ -103,3 +103,45 @@ pub fn why_missing(programs: &Path, name: &str) -> String {
     let noted = std::fs::read_to_string(programs.join(format!("{name}.missing")));
     noted.map_or_else(|_| format!("{name} has not been built"), |text| text.trim().to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pair::Pair;
+
+    const WORKLOADS: [W; 4] = [W::ROUND_TRIP_64, W::BLOCKING_64, W::ONE_WAY_64, W::BATCH_64];
+    /// Messages, in whole batches.
+    const FEW: u64 = 256;
+
+    #[test]
+    fn every_program_that_is_built_delivers_messages_whole_and_in_order() {
+        let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release");
+        let host = crate::host::Host::look().expect("a host");
+        for adapter in TABLE {
+            let (Start::Program(file) | Start::Couple(file)) = adapter.start else { continue };
+            if !programs.join(file).exists() {
+                println!("not checked, {}: {}", adapter.name, why_missing(&programs, file));
+                continue;
+            }
+            for workload in WORKLOADS.into_iter().filter(|workload| (adapter.carries)(*workload)) {
+                let label = format!("ipcx-bench-test-{}-{}-{workload}", std::process::id(), adapter.name);
+                let done =
+                    Pair::start(adapter, workload, &label, host.pinned, &programs).and_then(|mut pair| {
+                        pair.round("check", FEW)?;
+                        pair.round("run", FEW)
+                    });
+                done.unwrap_or_else(|error| panic!("{}/{workload}: {error}", adapter.name));
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_noted_of_a_missing_program_is_said() {
+        let folder = std::env::temp_dir().join(format!("ipcx-bench-test-{}-missing", std::process::id()));
+        std::fs::create_dir(&folder).expect("made");
+        std::fs::write(folder.join("there.missing"), "no network\n").expect("written");
+        let said = ["there", "elsewhere"].map(|name| why_missing(&folder, name));
+        std::fs::remove_dir_all(&folder).expect("removed");
+        assert_eq!(said, ["no network", "elsewhere has not been built"]);
+    }
+}
