@@ -46,7 +46,8 @@ class Endpoint:
         config = iox2.config.default()
         config.global_cfg.root_path = iox2.Path.new(folder)
         config.global_cfg.prefix = iox2.FileName.new(prefix)
-        self.node = iox2.NodeBuilder.new().config(config).create(iox2.ServiceType.Ipc)
+        builder = iox2.NodeBuilder.new().config(config).signal_handling_mode(iox2.SignalHandlingMode.Disabled)
+        self.node = builder.create(iox2.ServiceType.Ipc)
         there, back = self.service("there"), self.service("back")
         out, inward = (there, back) if is_near else (back, there)
         strategy = iox2.BackpressureStrategy.RetryUntilDelivered
