@@ -95,11 +95,16 @@ check: build python ## formatting, lints, header and stub drift, licences, ABI, 
 	$(VPY) scripts/check-licences
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" scripts/check-python
 
-.PHONY: bench
+.PHONY: bench bench-peers
 bench: build ## ipcx against its floors and its targets (BENCH= options); to compare mechanisms: ipcx bench
 	cargo build --release --locked -p ipcx-bench
 	$(MAKE) --silent -C bench/c
 	target/release/ipcx-bench $(BENCH)
+
+bench-peers: build python ## the same beside rtrb, iceoryx2, boost, ZeroMQ and Python's queues, which it fetches (BENCH= options)
+	cargo build --release --locked -p ipcx-bench --features peers
+	bench/peers
+	target/release/ipcx-bench --only peers: --json target/peers/peers.json --markdown target/peers/peers.md $(BENCH)
 
 .PHONY: mutants sanitize valgrind fuzz compare
 mutants: build python ## seeded faults, each of which a test must catch (MUTANTS= names)

@@ -6,7 +6,7 @@ use clap::Parser;
 
 /// ipcx against its floors and peers, in one interleaved run
 #[derive(Clone, Debug, Parser)]
-#[command(name = "ipcx-bench")]
+#[command(name = "ipcx-bench", args_override_self = true)]
 pub struct Options {
     /// Rounds of every case
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]

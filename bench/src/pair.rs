@@ -67,6 +67,7 @@ impl Pair {
             Start::Processes(_) | Start::Crowd(_) => (this, sides),
             Start::Threads(_) => (this, vec![Place::Both]),
             Start::Program(name) => (programs.join(name), sides),
+            Start::Couple(name) => (programs.join(name), vec![Place::Both]),
             Start::Absent(remedy) => return Err(Error(format!("not in this build: {remedy}"))),
         };
         let mut pair = Pair { adapter, link, workers: Vec::new(), _shared: shared };

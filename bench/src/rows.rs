@@ -3,6 +3,8 @@
 use crate::stats::Spread;
 use crate::workload::Workload;
 
+pub mod peers;
+
 /// Short, for the table below.
 type W = Workload;
 
@@ -107,7 +109,8 @@ const fn each(what: &'static str, subject: Case, target: Target) -> Row {
     Row { what, subject, base: subject, measure: Measure::Each, target }
 }
 
-/// The comparisons, grouped: the cases of one group are measured one right after the other.
+/// The comparisons, grouped: the cases of one group are measured one right after the other. With the feature `peers`, those
+/// of [`peers::GROUPS`] are there, too.
 pub const GROUPS: &[(&str, &[Row])] = &[
     ("round trip, spinning", ROUND_TRIP),
     ("one way, 64 bytes", ONE_WAY),
@@ -126,12 +129,6 @@ const ROUND_TRIP: &[Row] = &[
     time("ring, 64 B", case("ring", W::ROUND_TRIP_64), case("flag", W::ROUND_TRIP_64), Target::AtMost(1.10)),
     time("ring, 64 B", case("ring", W::ROUND_TRIP_64), case("flag-next", W::ROUND_TRIP_64), Target::None),
     time(
-        "ring, 64 B",
-        case("ring", W::ROUND_TRIP_64),
-        case("iceoryx2", W::ROUND_TRIP_64),
-        Target::AtMost(0.40),
-    ),
-    time(
         "ring in place, 1 MiB",
         case("ring", W::IN_PLACE_1M),
         case("ring", W::ROUND_TRIP_64),
@@ -147,10 +144,7 @@ const ROUND_TRIP: &[Row] = &[
 ];
 
 const ONE_WAY: &[Row] = &[
-    rate("ring, 64 B", case("ring", W::ONE_WAY_64), case("rtrb", W::ONE_WAY_64), Target::AtLeast(1.0)),
-    rate("ring, 64 B", case("ring", W::ONE_WAY_64), case("iceoryx2", W::ONE_WAY_64), Target::AtLeast(15.0)),
     rate("ring, batches of 64", case("ring", W::BATCH_64), case("ring", W::ONE_WAY_64), Target::AtLeast(1.5)),
-    rate("ring, batches of 64", case("ring", W::BATCH_64), case("rtrb", W::BATCH_64), Target::None),
     rate(
         "C through libipcx.so",
         case("ring-c", W::ONE_WAY_64),
@@ -271,7 +265,8 @@ pub fn selected(only: &str) -> Vec<(&'static str, Vec<Row>)> {
         let text = format!("{group} {} {} {}", row.what, row.subject, row.base);
         text.to_lowercase().contains(&only.to_lowercase())
     };
-    let groups = GROUPS.iter().map(|&(name, rows)| {
+    let groups = if cfg!(feature = "peers") { &[GROUPS, peers::GROUPS][..] } else { &[GROUPS] };
+    let groups = groups.iter().copied().flatten().map(|&(name, rows)| {
         (name, rows.iter().copied().filter(|row| wanted(name, row)).collect::<Vec<_>>())
     });
     groups.filter(|(_, rows)| !rows.is_empty()).collect()
@@ -295,7 +290,7 @@ mod tests {
 
     #[test]
     fn every_case_of_a_row_is_one_that_its_contender_can_do() {
-        for (group, rows) in GROUPS {
+        for (group, rows) in GROUPS.iter().chain(peers::GROUPS) {
             for case in cases(rows) {
                 let adapter = adapters::find(case.contender).expect(case.contender);
                 let absent = matches!(adapter.start, Start::Absent(_));

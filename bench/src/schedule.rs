@@ -189,8 +189,8 @@ impl Live {
 fn absence(adapter: &Adapter, workload: Workload, setup: &Setup) -> Option<String> {
     match adapter.start {
         Start::Absent(remedy) => Some(remedy.to_owned()),
-        Start::Program(name) if !setup.programs.join(name).exists() => {
-            Some(format!("{name} has not been built"))
+        Start::Program(name) | Start::Couple(name) if !setup.programs.join(name).exists() => {
+            Some(adapters::peers::why_missing(&setup.programs, name))
         }
         _ if !(adapter.carries)(workload) => Some("the contender cannot carry this".to_owned()),
         _ => None,

@@ -37,10 +37,13 @@ pub struct Startup {
     pub files: usize,
 }
 
+/// What `only` selects by.
+const GROUP: &str = if cfg!(feature = "peers") { "peers: startup" } else { "startup" };
+
 /// Measures every contender whose name contains `only`.
 pub fn measure(cycles: usize, only: &str, cpu: usize, label: &str) -> Result<Vec<Startup>> {
     let mut found = Vec::new();
-    for (name, about, _) in TABLE.iter().filter(|(name, ..)| format!("startup {name}").contains(only)) {
+    for (name, about, _) in TABLE.iter().filter(|(name, ..)| format!("{GROUP} {name}").contains(only)) {
         signals::check()?;
         let output = Command::new(std::env::current_exe()?)
             .args(["startup", name, &cycles.to_string(), &cpu.to_string(), label])
@@ -127,10 +130,11 @@ fn ring_with_endpoints(label: &str) -> Result<(f64, usize)> {
 #[cfg(feature = "peers")]
 fn iceoryx2(label: &str) -> Result<(f64, usize)> {
     use crate::adapters::iceoryx2 as peer;
+    const DEPTH: usize = 1024; // 64 KiB: more room takes it longer to set up
     let mut micros = 0.0;
     let open = timed(&mut micros, || {
         let node = peer::node(label)?;
-        let service = peer::service(&node, "startup")?;
+        let service = peer::service(&node, "startup", DEPTH)?;
         let publisher = service.publisher_builder().create().map_err(while_doing("publisher"))?;
         let subscriber = service.subscriber_builder().create().map_err(while_doing("subscriber"))?;
         Ok::<_, Error>((publisher, subscriber, service, node))

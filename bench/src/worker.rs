@@ -16,7 +16,8 @@
 //! | `done START END PAIRS` | after `pairs`: how many in that time |
 //! | `fail TEXT` | the case is over |
 //!
-//! End of input ends the worker. While it waits for a command it sleeps.
+//! End of input ends the worker. While it waits for a command it sleeps. Where one worker holds both sides, in threads or with
+//! the far side as a process of its own, it says `ready` and `done` for both.
 
 use std::io::{BufRead, Write};
 use std::sync::mpsc;

@@ -15,8 +15,10 @@ use crate::{signals, while_doing, Error, Result};
 
 /// One message.
 type Message = [u8; 64];
-/// Samples that a subscriber can lag behind.
-const DEPTH: usize = 1024;
+/// Samples that a subscriber can lag behind: as many bytes as others have.
+fn depth(link: &Link) -> usize {
+    link.workload.capacity() / size_of::<Message>()
+}
 
 /// One end: a publisher for one direction, a subscriber for the other.
 pub struct Iceoryx2 {
@@ -29,16 +31,19 @@ pub struct Iceoryx2 {
 impl Endpoint for Iceoryx2 {
     fn connect(link: &Link, side: Side) -> Result<Self> {
         let node = node(&link.label)?;
-        let there = service(&node, "there")?;
-        let back = service(&node, "back")?;
+        let there = service(&node, "there", depth(link))?;
+        let back = service(&node, "back", depth(link))?;
         let (out, inward) = if side == Side::Near { (there, back) } else { (back, there) };
         let out = out
             .publisher_builder()
             .backpressure_strategy(BackpressureStrategy::RetryUntilDelivered)
             .create()
             .map_err(while_doing("publisher"))?;
-        let inward =
-            inward.subscriber_builder().buffer_size(DEPTH).create().map_err(while_doing("subscriber"))?;
+        let inward = inward
+            .subscriber_builder()
+            .buffer_size(depth(link))
+            .create()
+            .map_err(while_doing("subscriber"))?;
         Ok(Iceoryx2 { out, inward, _node: node })
     }
 
@@ -86,12 +91,12 @@ pub fn node(label: &str) -> Result<Node<ipc::Service>> {
 
 type Factory = iceoryx2::service::port_factory::publish_subscribe::PortFactory<ipc::Service, Message, ()>;
 
-/// A service that carries one direction.
-pub fn service(node: &Node<ipc::Service>, name: &str) -> Result<Factory> {
+/// A service that carries one direction; a subscriber can lag behind by `depth` samples.
+pub fn service(node: &Node<ipc::Service>, name: &str, depth: usize) -> Result<Factory> {
     node.service_builder(&name.try_into().map_err(|error| Error(format!("{error:?}")))?)
         .publish_subscribe::<Message>()
         .enable_safe_overflow(false)
-        .subscriber_max_buffer_size(DEPTH)
+        .subscriber_max_buffer_size(depth)
         .history_size(0)
         .max_publishers(1)
         .max_subscribers(1)

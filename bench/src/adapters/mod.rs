@@ -18,6 +18,7 @@ pub mod futex;
 pub mod iceoryx2;
 pub mod malloc;
 pub mod memcpy;
+pub mod peers;
 pub mod pipe;
 pub mod pool;
 pub mod pthread;
@@ -38,6 +39,8 @@ pub enum Start {
     Crowd(fn(&Link, usize) -> Result<Box<dyn PairLoop>>),
     /// Processes of another program that speaks the workers' line protocol; its file name.
     Program(&'static str),
+    /// One process of such a program, which holds the near side and starts the far side itself.
+    Couple(&'static str),
     /// Left out of this build: how to get it.
     Absent(&'static str),
 }
@@ -65,7 +68,7 @@ pub struct Adapter {
     pub cleanup: fn(&Link),
 }
 
-/// Every contender.
+/// Every contender but the [`peers`]' programs.
 pub const TABLE: &[Adapter] = &[
     processes::<flag::Flag<false>>("flag", "floor: flag ping-pong, payload from the flag's line on", |w| {
         w.shape == Shape::RoundTrip && !w.blocks()
@@ -193,13 +196,13 @@ const ICEORYX2: Adapter =
     });
 
 #[cfg(not(feature = "peers"))]
-const RTRB: Adapter = absent("rtrb", "rtrb 0.3, two threads", "build with --features peers");
+const RTRB: Adapter = absent("rtrb", "rtrb 0.3, two threads", "make bench-peers");
 #[cfg(not(feature = "peers"))]
-const ICEORYX2: Adapter = absent("iceoryx2", "iceoryx2 0.10, polled", "build with --features peers");
+const ICEORYX2: Adapter = absent("iceoryx2", "iceoryx2 0.10, polled", "make bench-peers");
 
 /// The contender called `name`.
 pub fn find(name: &str) -> Option<&'static Adapter> {
-    TABLE.iter().find(|adapter| adapter.name == name)
+    TABLE.iter().chain(peers::TABLE).find(|adapter| adapter.name == name)
 }
 
 const fn transport(name: &'static str, about: &'static str, carries: fn(Workload) -> bool) -> Adapter {
