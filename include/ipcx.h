@@ -300,6 +300,13 @@
 /** Kind of an ipcx_waitable: an ipcx_buffer whose version is another than `seen`. */
 #define IPCX_WAIT_FOR_BUFFER 5
 
+/**
+ * Kind of an ipcx_waitable: an ipcx_transport that receives and has a message or the end of its sender to tell of, or that
+ * sends and has room. As of its descriptor: of a message longer than a pipe, a part may be there. Where such a one is among
+ * them, all are waited for through their descriptors.
+ */
+#define IPCX_WAIT_FOR_TRANSPORT 6
+
 /** Direction: the end that sends. */
 #define IPCX_SEND 1
 
@@ -1780,7 +1787,7 @@ void ipcx_semaphore_close(ipcx_semaphore *semaphore);
  *
  * Ready is what a call with IPCX_NOWAIT would not answer with IPCX_E_AGAIN; so also an endpoint whose peer closed or
  * died, and the call then says so. Nothing is received or acquired by waiting: where others may be faster, try with
- * IPCX_NOWAIT. Kinds may be mixed. A pool, semaphore or buffer may be given several times, a consumer or producer once.
+ * IPCX_NOWAIT. Kinds may be mixed. A pool, semaphore or buffer may be given several times, any other once.
  *
  * It costs one system call to sleep on up to 128 things. On a kernel before Linux 5.16, and for more of them, their
  * descriptors are polled, for each of which a thread is started the first time, as by ipcx_consumer_poll_fd().

@@ -151,6 +151,7 @@ fn wait_by(items: &mut [&mut dyn Waitable], deadline: Deadline, mut by: By) -> R
     }
 }
 
+#[inline(never)]
 fn which(items: &mut [&mut dyn Waitable], now: Option<u64>) -> Vec<usize> {
     (0..items.len()).filter(|at| items[*at].is_ready(now)).collect()
 }

@@ -1,6 +1,6 @@
 //! What can go wrong, in one enum.
 
-use crate::sys::Errno;
+use crate::sys::{said_of, Errno};
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -154,7 +154,7 @@ pub(crate) fn from_errno(segment: &Arc<str>, call: &'static str, errno: Errno) -
             segment,
             format!(
                 "{call} was refused ({}); check the owner and mode of the segment and its directory",
-                errno.desc()
+                said_of(errno)
             ),
         )),
         Errno::EEXIST => {

@@ -326,7 +326,7 @@ pub(crate) trait Condition {
 /// `TimedOut`, `Interrupted`, and what `condition` gives.
 #[cfg(not(loom))]
 #[cold]
-pub(crate) fn wait(condition: &mut impl Condition, strategy: WaitStrategy, deadline: Deadline) -> Result<()> {
+pub(crate) fn wait(condition: &mut dyn Condition, strategy: WaitStrategy, deadline: Deadline) -> Result<()> {
     let looks = strategy.looks(|| condition.peer_is_here());
     let spins = looks || strategy == WaitStrategy::Yield;
     let (mut begin, mut pauses) = (None, Pauses::new());

@@ -8,6 +8,7 @@ use crate::handles::{exclusive, shared};
 use crate::pool::ipcx_pool;
 use crate::producer::ipcx_producer;
 use crate::semaphore::ipcx_semaphore;
+use crate::transport::{ipcx_transport, End};
 use ipcx_core::{wait_any, Consumer, NewerThan, Pool, Producer, Semaphore, Waitable};
 use std::ffi::{c_int, c_void};
 
@@ -22,6 +23,11 @@ pub const IPCX_WAIT_FOR_POOL: u32 = 3;
 pub const IPCX_WAIT_FOR_SEMAPHORE: u32 = 4;
 /// Kind of an ipcx_waitable: an ipcx_buffer whose version is another than `seen`.
 pub const IPCX_WAIT_FOR_BUFFER: u32 = 5;
+
+/// Kind of an ipcx_waitable: an ipcx_transport that receives and has a message or the end of its sender to tell of, or that
+/// sends and has room. As of its descriptor: of a message longer than a pipe, a part may be there. Where such a one is among
+/// them, all are waited for through their descriptors.
+pub const IPCX_WAIT_FOR_TRANSPORT: u32 = 6;
 
 /// One of the things that ipcx_wait_any() waits for.
 #[repr(C)]
@@ -44,6 +50,7 @@ enum Item<'a> {
     Pool(&'a Pool),
     Semaphore(&'a Semaphore),
     Buffer(NewerThan<'a>),
+    Transport(&'a mut End),
 }
 
 impl<'a> Item<'a> {
@@ -60,6 +67,7 @@ impl<'a> Item<'a> {
                 IPCX_WAIT_FOR_BUFFER => {
                     Item::Buffer(shared(object.cast::<ipcx_buffer>())?.newer_than(given.seen))
                 }
+                IPCX_WAIT_FOR_TRANSPORT => Item::Transport(exclusive(object.cast::<ipcx_transport>())?),
                 _ => return Err(invalid("kind is not one of IPCX_WAIT_FOR_*")),
             })
         }
@@ -72,20 +80,23 @@ impl<'a> Item<'a> {
             Item::Pool(pool) => pool,
             Item::Semaphore(semaphore) => semaphore,
             Item::Buffer(newer) => newer,
+            Item::Transport(End::Sender(sender)) => sender,
+            Item::Transport(End::Receiver(receiver)) => receiver,
         }
     }
 }
 
 /// Endpoints are used by one at a time, also inside this call.
 fn check_none_twice(items: &[ipcx_waitable]) -> Result<()> {
-    let is_endpoint =
-        |item: &ipcx_waitable| matches!(item.kind, IPCX_WAIT_FOR_CONSUMER | IPCX_WAIT_FOR_PRODUCER);
+    let is_endpoint = |item: &ipcx_waitable| {
+        matches!(item.kind, IPCX_WAIT_FOR_CONSUMER | IPCX_WAIT_FOR_PRODUCER | IPCX_WAIT_FOR_TRANSPORT)
+    };
     // They are few.
     let is_new =
         |at: usize, item: &ipcx_waitable| items[..at].iter().all(|other| other.object != item.object);
     match items.iter().enumerate().all(|(at, item)| !is_endpoint(item) || is_new(at, item)) {
         true => Ok(()),
-        false => Err(invalid("a consumer or producer is given twice")),
+        false => Err(invalid("a consumer, producer or transport is given twice")),
     }
 }
 
@@ -94,7 +105,7 @@ fn check_none_twice(items: &[ipcx_waitable]) -> Result<()> {
 ///
 /// Ready is what a call with IPCX_NOWAIT would not answer with IPCX_E_AGAIN; so also an endpoint whose peer closed or
 /// died, and the call then says so. Nothing is received or acquired by waiting: where others may be faster, try with
-/// IPCX_NOWAIT. Kinds may be mixed. A pool, semaphore or buffer may be given several times, a consumer or producer once.
+/// IPCX_NOWAIT. Kinds may be mixed. A pool, semaphore or buffer may be given several times, any other once.
 ///
 /// It costs one system call to sleep on up to 128 things. On a kernel before Linux 5.16, and for more of them, their
 /// descriptors are polled, for each of which a thread is started the first time, as by ipcx_consumer_poll_fd().

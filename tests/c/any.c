@@ -319,7 +319,35 @@ static void descriptors_and_signals_tell_of_it_too(void)
     close_things(&things);
 }
 
+static void ends_of_transports_are_waited_for_beside_others(void)
+{
+    struct ends ends = new_ends(4096);
+    ipcx_transport *tx, *rx;
+    ipcx_waitable items[2] = { { IPCX_WAIT_FOR_CONSUMER, 7, NULL, 0 }, { IPCX_WAIT_FOR_TRANSPORT, 7, NULL, 0 } };
+    size_t ready = 7;
+
+    OK(ipcx_transport_pair("pipe", NULL, &tx, &rx));
+    items[0].object = ends.rx;
+    items[1].object = rx;
+    GIVES(IPCX_E_AGAIN, ipcx_wait_any(items, 2, IPCX_NOWAIT, &ready));
+    GIVES(IPCX_E_TIMEDOUT, ipcx_wait_any(items, 2, 10000000, &ready));
+    OK(ipcx_transport_send(tx, "x", 1, IPCX_NOWAIT));
+    OK(ipcx_wait_any(items, 2, IPCX_FOREVER, &ready));
+    CHECK(ready == 1 && items[0].ready == 0 && items[1].ready == 1);
+    items[0] = (ipcx_waitable){ IPCX_WAIT_FOR_TRANSPORT, 7, tx, 0 };
+    OK(ipcx_wait_any(items, 2, IPCX_NOWAIT, &ready));
+    CHECK(ready == 2);
+    items[0].object = rx;
+    GIVES(IPCX_E_INVALID, ipcx_wait_any(items, 2, IPCX_NOWAIT, &ready));
+    items[0].object = ends.rx;
+    GIVES(IPCX_E_INVALID, ipcx_wait_any(items, 2, IPCX_NOWAIT, &ready));
+    ipcx_transport_close(tx);
+    ipcx_transport_close(rx);
+    close_ends(&ends);
+}
+
 static const struct test tests[] = {
+    TEST(ends_of_transports_are_waited_for_beside_others),
     TEST(what_is_ready_is_told_by_flags_and_their_number),
     TEST(work_of_another_process_wakes_and_so_does_its_end),
     TEST(more_than_the_kernel_takes_at_once_are_waited_for),

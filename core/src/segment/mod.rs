@@ -22,7 +22,7 @@ use crate::error::{from_errno, Context, Error, Result};
 use crate::lease::{self, Leases, SlotRecord};
 use crate::sys::fork::NotInherited;
 use crate::sys::map::{Access, Map};
-use crate::sys::{fd, file, lock, process, Errno};
+use crate::sys::{fd, file, lock, process, said_of, Errno};
 use crate::wait::WaitStrategy;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -454,7 +454,7 @@ fn no_space(name: &Arc<str>, fd: BorrowedFd<'_>, needed: u64, path: Option<&Path
         Ok(Some(free)) => {
             format!("{free} bytes are free; make room, ask for less, or choose another directory")
         }
-        _ => format!("{}; make room or ask for less", errno.desc()),
+        _ => format!("{}; make room or ask for less", said_of(errno)),
     };
     Error::NoSpace(Context::new(name, format!("{needed} bytes are needed in {place}, and {why}")))
 }

@@ -14,7 +14,7 @@ use super::header::{key_of, segment_at, Parameters};
 use super::Segment;
 use crate::error::{from_errno, Error, Result};
 use crate::sys::sysv::{self, Attached};
-use crate::sys::{file, memory, process, Errno};
+use crate::sys::{file, memory, process, said_of, Errno};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -91,7 +91,7 @@ impl Segment {
                 },
                 Err(Errno::EEXIST) => self.remove_orphan(key)?,
                 Err(errno @ (Errno::EINVAL | Errno::ENOSPC | Errno::ENOMEM)) => {
-                    return Err(no_space(format!("{} (kernel.shmmax, kernel.shmall)", errno.desc())));
+                    return Err(no_space(format!("{} (kernel.shmmax, kernel.shmall)", said_of(errno))));
                 }
                 Err(errno) => return Err(self.failed("shmget", errno)),
             }
@@ -104,7 +104,7 @@ impl Segment {
     fn finish_outside(&self, created: Created, size: usize) -> Result<Created> {
         let attached = &created.attached;
         attached.populate().map_err(|errno| {
-            let detail = format!("{size} bytes are needed in System V shared memory: {}", errno.desc());
+            let detail = format!("{size} bytes are needed in System V shared memory: {}", said_of(errno));
             Error::NoSpace(self.context(detail))
         })?;
         let mut stamp = [0; STAMP];

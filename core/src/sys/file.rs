@@ -4,7 +4,7 @@ use super::SysResult;
 use nix::errno::Errno;
 use nix::fcntl::{self, AtFlags, OFlag};
 use nix::sys::stat::Mode;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 /// What is asked about a file before it is trusted.
@@ -293,4 +293,16 @@ fn first_name(entries: &[u8]) -> Option<(Option<String>, &[u8])> {
     let len = u16::from_ne_bytes(entries.get(LEN..LEN + 2)?.try_into().ok()?);
     let name = entries.get(NAME..len.into())?.split(|byte| *byte == 0).next()?;
     Some((String::from_utf8(name.to_vec()).ok(), &entries[len.into()..]))
+}
+
+/// What a small file of the kernel's says: as much as fits into `buffer`.
+pub(crate) fn told<'b>(path: &str, buffer: &'b mut [u8]) -> Option<&'b str> {
+    let file = open_to_read(Path::new(path)).ok()?;
+    let len = read_start(file.as_fd(), buffer).ok()?;
+    std::str::from_utf8(&buffer[..len]).ok()
+}
+
+/// The number that it says.
+pub(crate) fn told_number(path: &str) -> Option<u64> {
+    told(path, &mut [0; 32])?.trim_ascii().parse().ok()
 }

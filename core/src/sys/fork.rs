@@ -41,15 +41,35 @@ impl Registry {
         unsafe { libc::pthread_mutex_unlock(self.mutex.get()) };
     }
 
-    fn with<T>(&self, work: impl FnOnce(&mut Vec<RawFd>) -> T) -> T {
+    /// Has the list, until the answer is dropped.
+    #[inline(never)]
+    fn hold(&self) -> Held<'_> {
         // No signal handler runs on this thread meanwhile: one that forks would wait for the mutex that it interrupts.
         let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK);
         self.lock();
-        // SAFETY: the mutex is held, so this is the only reference; `work` does not come back here.
-        let value = work(unsafe { &mut *self.open.get() });
-        self.unlock();
-        let _ = mask.and_then(|mask| mask.thread_set_mask());
-        value
+        Held { registry: self, mask }
+    }
+}
+
+/// The registry, held by this thread. Dropped before it comes back here.
+struct Held<'r> {
+    registry: &'r Registry,
+    /// The thread's signal mask before.
+    mask: nix::Result<SigSet>,
+}
+
+impl Held<'_> {
+    fn list(&mut self) -> &mut Vec<RawFd> {
+        // SAFETY: the mutex is held, and `self` is the only way to the list meanwhile.
+        unsafe { &mut *self.registry.open.get() }
+    }
+}
+
+impl Drop for Held<'_> {
+    #[inline(never)]
+    fn drop(&mut self) {
+        self.registry.unlock();
+        let _ = self.mask.and_then(|mask| mask.thread_set_mask());
     }
 }
 
@@ -139,11 +159,10 @@ impl NotInherited {
     /// Opens and lists a descriptor as one step with respect to fork.
     pub(crate) fn open<E>(open: impl FnOnce() -> Result<OwnedFd, E>) -> Result<NotInherited, E> {
         register_handlers();
-        REGISTRY.with(|list| {
-            let fd = open()?;
-            list.push(fd.as_raw_fd());
-            Ok(NotInherited { fd: Some(fd), generation: generation() })
-        })
+        let mut held = REGISTRY.hold();
+        let fd = open()?;
+        held.list().push(fd.as_raw_fd());
+        Ok(NotInherited { fd: Some(fd), generation: generation() })
     }
 
     /// True in a child that inherited this: the descriptor is closed and its number may be somebody else's.
@@ -166,13 +185,13 @@ impl Drop for NotInherited {
             std::mem::forget(fd);
             return;
         }
-        REGISTRY.with(|list| {
-            list.retain(|listed| *listed != fd.as_raw_fd());
-            if list.is_empty() {
-                list.shrink_to_fit(); // Whoever has closed everything has nothing left.
-            }
-            drop(fd);
-        });
+        let mut held = REGISTRY.hold();
+        let list = held.list();
+        list.retain(|listed| *listed != fd.as_raw_fd());
+        if list.is_empty() {
+            list.shrink_to_fit(); // Whoever has closed everything has nothing left.
+        }
+        drop(fd);
     }
 }
 

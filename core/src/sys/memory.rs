@@ -1,6 +1,6 @@
 //! How much memory there is.
 
-use std::fs::read_to_string;
+use super::file::{told, told_number};
 
 /// What is smaller is tried without asking how much there is.
 pub(crate) const LARGE: u64 = 64 << 20;
@@ -8,11 +8,11 @@ pub(crate) const LARGE: u64 = 64 << 20;
 /// Bytes that can still be had, as far as the kernel says: by the machine, and by the control group (its second version) that
 /// this process sees as the outermost. `None` if nothing is known.
 pub(crate) fn available() -> Option<u64> {
-    let machine = read_to_string("/proc/meminfo").ok().and_then(|text| in_machine(&text));
-    let number = |name: &str| read_to_string(name).ok().and_then(|text| text.trim().parse::<u64>().ok());
+    let machine = told("/proc/meminfo", &mut [0; 4096]).and_then(in_machine);
     // "max" is no number: no limit.
-    let most = number("/sys/fs/cgroup/memory.max");
-    let group = most.map(|most| most.saturating_sub(number("/sys/fs/cgroup/memory.current").unwrap_or(0)));
+    let most = told_number("/sys/fs/cgroup/memory.max");
+    let group =
+        most.map(|most| most.saturating_sub(told_number("/sys/fs/cgroup/memory.current").unwrap_or(0)));
     machine.into_iter().chain(group).min()
 }
 

@@ -98,5 +98,5 @@ pub(crate) fn notify(queue: BorrowedFd<'_>, signal: Option<(i32, u32)>) -> SysRe
 
 /// A limit or default of the host, by its name in `/proc/sys/fs/mqueue`, if it is told.
 pub(crate) fn host(limit: &str) -> Option<usize> {
-    std::fs::read_to_string(format!("/proc/sys/fs/mqueue/{limit}")).ok()?.trim().parse().ok()
+    super::file::told_number(&format!("/proc/sys/fs/mqueue/{limit}"))?.try_into().ok()
 }

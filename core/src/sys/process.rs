@@ -1,10 +1,9 @@
 //! Facts about this process, for display and for access checks; and child processes.
 
-use super::{fork, SysResult};
+use super::{file, fork, SysResult};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use nix::errno::Errno;
 use nix::fcntl::{fcntl, FcntlArg};
-use std::fs;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
@@ -29,7 +28,8 @@ pub(crate) fn start_time() -> u64 {
 }
 
 fn read_start_time() -> Option<u64> {
-    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    let mut buffer = [0; 1024];
+    let stat = file::told("/proc/self/stat", &mut buffer)?;
     // The command name, in parentheses, may itself contain spaces and parentheses.
     stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
