@@ -27,7 +27,7 @@ $(VENV)/ready: requirements.txt
 
 .PHONY: build
 build: ## libipcx.so and libipcx.a (release), the header's library
-	cargo build --release --locked -p ipcx-ffi
+	cargo build-c
 
 .PHONY: cli
 cli: ## the ipcx command (release)

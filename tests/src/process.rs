@@ -72,11 +72,7 @@ fn build_directory() -> PathBuf {
 fn library() -> PathBuf {
     let built = || build_directory().with_file_name("release").join("libipcx.so");
     let library = std::env::var_os("IPCX_LIBRARY").map_or_else(built, PathBuf::from);
-    assert!(
-        library.exists(),
-        "{} is missing: run `cargo build --release -p ipcx-ffi`, or set IPCX_LIBRARY",
-        library.display()
-    );
+    assert!(library.exists(), "{} is missing: run `cargo build-c`, or set IPCX_LIBRARY", library.display());
     library
 }
 

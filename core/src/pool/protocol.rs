@@ -105,11 +105,13 @@ impl<M: Memory> Store<M> {
         self.slot
     }
 
+    #[inline(always)]
     fn cell(&self, block: u32) -> Cell {
         Cell(self.memory.cell(block).load(Ordering::Relaxed))
     }
 
     /// One cell from one value to another; false if it is not the first.
+    #[inline(always)]
     fn change(&self, block: u32, from: Cell, to: Cell) -> bool {
         // AcqRel: whoever gets the block sees what those before it did with it.
         self.memory.cell(block).compare_exchange(from.0, to.0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
@@ -274,6 +276,7 @@ impl<M: Memory> Store<M> {
     }
 
     /// Puts a free block into the magazine, if that is possible now.
+    #[inline]
     fn put_by(&self, block: u32, cell: Cell, thread: u64) -> bool {
         let Some(own) = self.enter(thread) else { return false };
         let top = self.top.load(Ordering::Relaxed);
