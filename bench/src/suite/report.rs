@@ -108,8 +108,8 @@ impl Report {
              median of rounds that alternate between contenders. Ratios are taken within a round: median (p10-p90). \
              Percentiles are of single round trips and include reading the clock; p99.9 needs {ENOUGH} of them. \
              Dim: floors, the same copies with nothing around them. Pool: blocks are handed over, not copied, and \
-             only their first word is touched. t-ring, t-buffer, blocking: as transports wait, spinning for 20 us \
-             before they sleep. Took {:.0} s; more --seconds make narrower spreads.",
+             only their first word is touched. t-ring, t-buffer: a ring and a buffer as transports, which wait by \
+             spinning for 20 us before they sleep. Took {:.0} s; more --seconds make narrower spreads.",
             self.took.as_secs_f64()
         )
     }
