@@ -2,7 +2,7 @@
 
 use crate::errors;
 use crate::exclusive::Guard;
-use crate::payload::{room_for_bytes, Room};
+use crate::payload::{proportional, room_for_bytes, Room};
 use crate::segment::{coroutine, wanted};
 use crate::transport::{End, State};
 use crate::wait::{deadline, wait, Ended};
@@ -40,15 +40,17 @@ impl Receiver {
         self.end.lock(py)
     }
 
-    /// What `attempt` receives, waiting for it until `deadline`; the end stays held if it succeeded.
+    /// What `attempt` receives, at most `room` bytes, waiting for it until `deadline`; the end stays held if it succeeded.
     fn until<'a, T: Send>(
         &'a self,
         py: Python<'_>,
         mut state: Guard<'a, Receiving>,
+        room: usize,
         deadline: Deadline,
         attempt: impl Fn(&mut Receiving, Deadline) -> ipcx::Result<T> + Sync,
     ) -> Result<(Guard<'a, Receiving>, T), Ended> {
-        match attempt(&mut state, Deadline::NOW) {
+        let inside: &mut Receiving = &mut state;
+        match proportional(py, room, || attempt(inside, Deadline::NOW)) {
             Ok(value) => Ok((state, value)),
             Err(Error::WouldBlock) if !deadline.is_now() => {
                 wait(py, self.end.exclusive(), state, deadline, attempt)
@@ -68,7 +70,7 @@ impl Receiver {
     fn next<'py>(&self, py: Python<'py>, deadline: Deadline) -> PyResult<(Bound<'py, PyBytes>, u32)> {
         let mut state = self.lock(py)?;
         state.buffer.resize(ROOM, 0);
-        match self.until(py, state, deadline, recv) {
+        match self.until(py, state, ROOM, deadline, recv) {
             Ok((state, (len, priority))) => Ok((PyBytes::new(py, &state.buffer[..len]), priority)),
             Err(Ended::Core(Error::TooBig { needed, .. })) => self.next_large(py, needed, deadline),
             Err(ended) => Err(self.raise(py, ended)),
@@ -88,7 +90,7 @@ impl Receiver {
                 // SAFETY: a new object, which is kept, and which nobody else has seen yet.
                 state.core.recv_with_priority_until(unsafe { room.slice_mut() }, until)
             };
-            match self.until(py, self.lock(py)?, deadline, attempt) {
+            match self.until(py, self.lock(py)?, needed, deadline, attempt) {
                 Ok((_, (len, priority))) if len == needed => return Ok((bytes, priority)),
                 Ok((_, (len, priority))) => {
                     return Ok((PyBytes::new(py, &bytes.as_bytes()[..len]), priority))
@@ -144,7 +146,7 @@ impl Receiver {
             // SAFETY: the export keeps the buffer, which is the caller's to leave alone meanwhile, as with socket.recv_into.
             state.core.recv_until(unsafe { place.slice_mut() }, until)
         };
-        match self.until(py, self.lock(py)?, deadline, attempt) {
+        match self.until(py, self.lock(py)?, place.len, deadline, attempt) {
             Ok((_, len)) => Ok(len),
             Err(ended) => Err(self.raise(py, ended)),
         }
@@ -155,7 +157,7 @@ impl Receiver {
     #[pyo3(signature = (timeout=None))]
     fn recv_fd(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<i32> {
         let deadline = deadline(timeout)?;
-        match self.until(py, self.lock(py)?, deadline, |state, until| state.core.recv_fd_until(until)) {
+        match self.until(py, self.lock(py)?, 0, deadline, |state, until| state.core.recv_fd_until(until)) {
             Ok((_, fd)) => Ok(fd.into_raw_fd()),
             Err(ended) => Err(self.raise(py, ended)),
         }

@@ -154,15 +154,18 @@ impl<C: Core> End<C> {
         told
     }
 
+    fn share(&self, py: Python<'_>) -> PyResult<OwnedFd> {
+        self.lock(py)?.core.share_fd().map_err(|error| self.raise(py, &error))
+    }
+
     pub(crate) fn share_fd(&self, py: Python<'_>) -> PyResult<i32> {
-        let shared = self.lock(py)?.core.share_fd();
-        shared.map(IntoRawFd::into_raw_fd).map_err(|error| self.raise(py, &error))
+        self.share(py).map(IntoRawFd::into_raw_fd)
     }
 
     pub(crate) fn give_fd(&self, py: Python<'_>) -> PyResult<i32> {
-        let fd = self.share_fd(py)?;
-        self.close(py)?;
-        Ok(fd)
+        let fd = self.share(py)?;
+        self.close(py)?; // If that raises, nobody else has the descriptor.
+        Ok(fd.into_raw_fd())
     }
 
     pub(crate) fn describe(&self, py: Python<'_>) -> String {

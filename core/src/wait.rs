@@ -118,6 +118,13 @@ impl Deadline {
         self.0 == 0
     }
 
+    /// True for [`Deadline::NOW`], and for so short a time from the beginning of the wait that the clock decides about each look.
+    /// (Longer ones end in a sleep, which the kernel ends 50 µs late.)
+    #[cfg(not(loom))]
+    pub(crate) const fn is_soon(self) -> bool {
+        self.0 & !WITHIN < SPIN
+    }
+
     /// Of a moment: true if it has come. `now` is monotonic nanoseconds.
     #[cfg(not(loom))]
     pub(crate) fn is_over(self, now: u64) -> bool {
@@ -146,9 +153,11 @@ pub(crate) const SPIN: u64 = 20_000;
 /// How long `Yield` gives way before it sleeps.
 #[cfg(not(loom))]
 const GIVE_WAY: u64 = 2_000_000;
-/// Looks between two readings of the clock.
+/// Looks between two readings of the clock, at most; the first time it is read sooner, for timeouts of a microsecond.
 #[cfg(not(loom))]
 pub(crate) const LOOKS: u32 = 64;
+#[cfg(not(loom))]
+const FIRST_LOOKS: u32 = 16;
 
 /// The pauses between looks. A look takes the line away from the partner that is about to write it, and who looks too seldom
 /// notices late: a pause is a quarter of what was waited before, from 20 to 65 ns. Measured, see docs/performance.md.
@@ -157,6 +166,9 @@ pub(crate) struct Pauses(u32);
 
 #[cfg(not(loom))]
 impl Pauses {
+    /// Nanoseconds.
+    const LONGEST: u32 = 65;
+
     pub(crate) const fn new() -> Pauses {
         Pauses(20)
     }
@@ -164,7 +176,7 @@ impl Pauses {
     /// The next one.
     pub(crate) fn pause(&mut self) {
         cpu::pause(self.0);
-        self.0 = (self.0 + self.0 / 4).min(65);
+        self.0 = (self.0 + self.0 / 4).min(Pauses::LONGEST);
     }
 }
 
@@ -329,10 +341,10 @@ pub(crate) trait Condition {
 pub(crate) fn wait(condition: &mut dyn Condition, strategy: WaitStrategy, deadline: Deadline) -> Result<()> {
     let looks = strategy.looks(|| condition.peer_is_here());
     let spins = looks || strategy == WaitStrategy::Yield;
-    let (mut begin, mut pauses) = (None, Pauses::new());
+    let (mut begin, mut pauses, mut turn) = (None, Pauses::new(), FIRST_LOOKS);
     loop {
         // Whoever gives way may be away for long, and looks at the clock when it is back.
-        for _ in 0..if looks { LOOKS } else { 1 } {
+        for _ in 0..if looks { turn } else { 1 } {
             if condition.ready()? {
                 return Ok(());
             }
@@ -350,6 +362,10 @@ pub(crate) fn wait(condition: &mut dyn Condition, strategy: WaitStrategy, deadli
         if deadline.is_over(now) {
             return Err(Error::TimedOut);
         }
+        // No more than there is time for.
+        turn =
+            deadline.at_most(u64::MAX).saturating_sub(now).div_ceil(Pauses::LONGEST.into()).min(LOOKS.into())
+                as u32;
         let waited = now - *begin.get_or_insert(now);
         let sleeps = match strategy {
             WaitStrategy::Spin => false,

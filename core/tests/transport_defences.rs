@@ -95,6 +95,20 @@ fn what_is_no_such_descriptor_is_refused() {
     assert!(matches!(Transport::Unix.receiver_from_fd(tcp.into()), Err(Error::Invalid(_))));
 }
 
+#[test]
+fn what_is_refused_still_waits_for_who_gave_it() {
+    for transport in
+        [Transport::Pipe, Transport::MessageQueue, Transport::Unix, Transport::Ring, Transport::Buffer]
+    {
+        let theirs: OwnedFd = UnixDatagram::unbound().unwrap().into();
+        drop(transport.sender_from_fd(theirs.try_clone().unwrap()));
+        drop(transport.receiver_from_fd(theirs.try_clone().unwrap()));
+        // SAFETY: takes numbers.
+        let flags = unsafe { libc::fcntl(theirs.as_raw_fd(), libc::F_GETFL) };
+        assert_eq!(flags & libc::O_NONBLOCK, 0, "{transport}");
+    }
+}
+
 fn limit(resource: libc::__rlimit_resource_t, most: u64) {
     // SAFETY: reads two numbers.
     unsafe { libc::setrlimit(resource, &libc::rlimit { rlim_cur: most, rlim_max: most }) };

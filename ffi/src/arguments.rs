@@ -105,8 +105,7 @@ pub(crate) unsafe fn bytes<'a>(data: *const c_void, len: usize) -> Result<&'a [u
 #[inline(always)]
 pub(crate) unsafe fn some_bytes<'a>(data: *const c_void, len: usize) -> Option<&'a [u8]> {
     // SAFETY: readable by the caller's promise, not NULL, and not longer than a slice may be.
-    (!data.is_null() && len <= isize::MAX as usize)
-        .then(|| unsafe { std::slice::from_raw_parts(data.cast(), len) })
+    (!data.is_null() && len <= LONGEST).then(|| unsafe { std::slice::from_raw_parts(data.cast(), len) })
 }
 
 /// As [`buffer`], for short ways: `None` for what is not plainly a buffer.

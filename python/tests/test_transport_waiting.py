@@ -4,6 +4,7 @@ import asyncio
 import os
 import select
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -100,6 +101,35 @@ def test_other_threads_run_while_a_call_waits(way: Way) -> None:
     time.sleep(0)
     tx.send(b"x", SOON)
     assert waiting.value() == b"x"
+
+
+@pytest.mark.parametrize("into", [False, True])
+def test_other_threads_run_while_a_long_message_is_copied(into: bool) -> None:
+    tx, rx = ipcx.Transport.pair("buffer", message_size=32 << 20)
+    room, message = bytearray(32 << 20), bytes(32 << 20)
+    ticks, over = 0, threading.Event()
+
+    def tick() -> None:
+        nonlocal ticks
+        while not over.is_set():
+            ticks += 1
+            time.sleep(0)
+
+    # No thread runs but where another one lets it.
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1000)
+    ticking, seen = Thread(tick), 0
+    try:
+        for _ in range(10):
+            tx.send(message)
+            at = ticks
+            assert (rx.recv_into(room, 0) if into else len(rx.recv(0))) == len(message)
+            seen += ticks - at
+    finally:
+        over.set()
+        sys.setswitchinterval(before)
+    ticking.value()
+    assert seen > 0
 
 
 def test_descriptors_follow_messages_room_and_the_end(way: Way) -> None:

@@ -65,6 +65,8 @@ static void a_record_larger_than_the_ring_is_too_big(void)
     GIVES(IPCX_E_TOO_BIG, ipcx_producer_send_many(ends.tx, iov, 2, IPCX_FOREVER, &sent));
     CHECK(sent == 99);
     OK(ipcx_producer_send(ends.tx, data, largest, IPCX_NOWAIT));
+    for (size_t less = 0; less < 64; less++)
+        GIVES(IPCX_E_TOO_BIG, ipcx_producer_send(ends.tx, data, SIZE_MAX / 2 - less, IPCX_NOWAIT));
     expect(ends.rx, data, largest);
     close_ends(&ends);
 }

@@ -368,7 +368,7 @@ impl Consumer {
     /// wait, and then waits until `deadline`.
     #[inline(never)]
     fn await_record(&mut self, deadline: Deadline) -> Result<Found> {
-        if !deadline.is_now() && self.end.looks() {
+        if !deadline.is_soon() && self.end.looks() {
             self.look_on();
             if let Some(found) = self.peek()? {
                 return Ok(found);

@@ -59,7 +59,11 @@ pub(crate) fn spawn_quiet(name: &'static CStr, work: impl FnOnce() + Send + 'sta
     let errno = unsafe {
         libc::pthread_attr_init(attributes.as_mut_ptr());
         libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), STACK);
-        let errno = libc::pthread_create(thread.as_mut_ptr(), attributes.as_ptr(), run, work.cast());
+        let mut errno = libc::pthread_create(thread.as_mut_ptr(), attributes.as_ptr(), run, work.cast());
+        if errno == libc::EINVAL {
+            // Too small for the thread-local variables of this program: the stack that its own threads have.
+            errno = libc::pthread_create(thread.as_mut_ptr(), ptr::null(), run, work.cast());
+        }
         libc::pthread_attr_destroy(attributes.as_mut_ptr());
         errno
     };

@@ -142,12 +142,13 @@ impl Queue {
     }
 
     pub(super) fn from_fd(fd: OwnedFd) -> Result<Queue> {
-        let name = anonymous();
-        stream::set_nonblocking(fd.as_fd()).map_err(|e| from_errno(&name, "fcntl(F_SETFL)", e))?;
         if let Err(Errno::EBADF) = sys::attributes(fd.as_fd()) {
             return Err(Error::invalid("the descriptor is no message queue"));
         }
-        Queue::of(name, fd)
+        let queue = Queue::of(anonymous(), fd)?;
+        // Last: what is refused stays as it was, for whoever else has it.
+        stream::set_nonblocking(queue.fd()).map_err(|e| from_errno(&queue.name, "fcntl(F_SETFL)", e))?;
+        Ok(queue)
     }
 
     /// Itself, if it is as the options ask.

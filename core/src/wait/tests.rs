@@ -21,6 +21,15 @@ fn a_deadline_too_far_to_express_is_for_ever() {
     assert!(Deadline::after(Duration::from_secs(5)).remaining().unwrap() <= Duration::from_secs(5));
 }
 
+#[test]
+fn a_deadline_is_soon_if_it_is_within_microseconds_of_the_wait() {
+    let within = |nanoseconds| Deadline::within(Duration::from_nanos(nanoseconds));
+    assert!([Deadline::NOW, within(1), within(10_000)].into_iter().all(Deadline::is_soon));
+    let later =
+        [Deadline::NEVER, within(100_000), Deadline::after(Duration::from_nanos(1)), within(u64::MAX)];
+    assert!(!later.into_iter().any(Deadline::is_soon));
+}
+
 /// What a call waits for, as told beforehand.
 struct Script {
     /// What it finds at each look; the last for ever.
@@ -30,16 +39,18 @@ struct Script {
     nap: Nap,
     /// Until when it was told to sleep.
     slept_until: Vec<u64>,
+    looks: u32,
 }
 
 impl Script {
     fn new(ready: &[bool]) -> Script {
-        Script { ready: ready.to_vec(), peer: None, nap: Nap::Over, slept_until: Vec::new() }
+        Script { ready: ready.to_vec(), peer: None, nap: Nap::Over, slept_until: Vec::new(), looks: 0 }
     }
 }
 
 impl Condition for Script {
     fn ready(&mut self) -> Result<bool> {
+        self.looks += 1;
         Ok(if self.ready.len() > 1 { self.ready.remove(0) } else { self.ready[0] })
     }
     fn nap(&mut self, until: u64) -> Nap {
@@ -67,6 +78,14 @@ fn what_the_peer_did_before_it_went_counts() {
         let mut never = Script { peer: gone(), ..Script::new(&[false]) };
         assert!(matches!(wait(&mut never, wait_strategy, Deadline::NEVER), Err(Error::Forked)));
     }
+}
+
+#[test]
+fn who_looks_again_and_again_looks_at_the_clock_soon() {
+    let mut never = Script::new(&[false]);
+    let deadline = Deadline::after(Duration::from_nanos(1));
+    assert!(matches!(wait(&mut never, WaitStrategy::Spin, deadline), Err(Error::TimedOut)));
+    assert!((1..=16).contains(&never.looks), "{} looks", never.looks);
 }
 
 #[test]
