@@ -68,7 +68,7 @@ fn is_anonymous(error: &Error) -> bool {
 /// The exception for an error on the segment with this name (or none, before there is one).
 #[cold]
 pub(crate) fn raise(py: Python<'_>, error: &Error, segment: &str) -> PyErr {
-    let text = if is_anonymous(error) && !segment.is_empty() {
+    let text = if is_anonymous(error) && !matches!(segment, "" | "anonymous") {
         format!("{error} (segment '{segment}')")
     } else {
         error.to_string()

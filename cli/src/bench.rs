@@ -1,7 +1,8 @@
 //! `ipcx bench`: measures which way of communicating is fast on this machine.
 
+use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::builder::PossibleValuesParser;
@@ -81,19 +82,31 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Outcome> {
         versus: arguments.vs.as_deref().and_then(Contender::find),
         length: Duration::from_secs(arguments.seconds),
     };
+    // Before measuring: nobody should wait for what cannot be written.
+    let svg = arguments.svg.as_ref().map(|path| File::create(path).map_err(|error| failed(path, &error)));
+    let svg = svg.transpose()?;
     signals::install_in_coordinator();
     let start = Instant::now();
     let groups = suite::run(&request, &host)?;
     let report = Report { host, request, groups, took: start.elapsed(), notes };
-    if let Some(file) = &arguments.svg {
-        let failed = |error| Outcome::Failed(format!("{}: {error}", file.display()));
-        std::fs::write(file, chart::svg(&report.chart())?).map_err(failed)?;
-    }
     match arguments.json {
         true => writeln!(out, "{:#}", report.json())?,
-        false => out.write_all(report.plain().as_bytes())?,
+        false => out.write_all(report.plain(columns()).as_bytes())?,
+    }
+    if let (Some(mut file), Some(path)) = (svg, &arguments.svg) {
+        let text = chart::svg(&report.chart())?;
+        file.write_all(text.as_bytes()).map_err(|error| failed(path, &error))?;
     }
     Ok(())
+}
+
+fn failed(path: &Path, error: &std::io::Error) -> Outcome {
+    Outcome::Failed(format!("{}: {error}", path.display()))
+}
+
+/// Columns of the terminal; many, if output goes elsewhere.
+fn columns() -> u16 {
+    console::Term::stdout().size_checked().map_or(u16::MAX, |(_, columns)| columns)
 }
 
 fn list() -> String {

@@ -10,5 +10,9 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Outcome> {
-    Ok(ipcx_bench::worker::main(&arguments.orders)?)
+    let ended = ipcx_bench::worker::main(&arguments.orders);
+    if ended.is_err() && ipcx_bench::signals::stopped() {
+        std::process::exit(130); // Whoever started it says so.
+    }
+    Ok(ended?)
 }

@@ -36,13 +36,28 @@ impl Context {
     pub fn detail(&self) -> &str {
         &self.detail
     }
+
+    /// What stands before it, if it says anything.
+    fn colon(&self) -> &'static str {
+        match self.detail.is_empty() && &*self.segment == ANONYMOUS {
+            true => "",
+            false => ": ",
+        }
+    }
 }
 
 impl fmt::Display for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (segment '{}')", self.detail, self.segment)
+        match &*self.segment {
+            ANONYMOUS => f.write_str(&self.detail),
+            segment if self.detail.is_empty() => write!(f, "segment '{segment}'"),
+            segment => write!(f, "{} (segment '{segment}')", self.detail),
+        }
     }
 }
+
+/// The name of what has none.
+pub(crate) const ANONYMOUS: &str = "anonymous";
 
 /// Every error of ipcx.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -102,7 +117,7 @@ pub enum Error {
     #[error("invalid: {0}")]
     Invalid(Cow<'static, str>),
     /// Anything else from the system.
-    #[error("{call} failed: {} ({errno}): {context}", std::io::Error::from_raw_os_error(*errno))]
+    #[error("{call} failed: {} (errno {errno}){}{context}", said_of(*errno), context.colon())]
     Os {
         /// The kernel's error number.
         errno: i32,
@@ -154,7 +169,7 @@ pub(crate) fn from_errno(segment: &Arc<str>, call: &'static str, errno: Errno) -
             segment,
             format!(
                 "{call} was refused ({}); check the owner and mode of the segment and its directory",
-                said_of(errno)
+                said_of(errno as i32)
             ),
         )),
         Errno::EEXIST => {

@@ -46,7 +46,7 @@ Messages also go through what the kernel has: a transport is one word, of 'pipe'
     tx.send(b"hello")
 
     with ipcx.ChildPipes.spawn(["sort", "-n"]) as child:
-        print(child.exchange(b"10\n9\n"))
+        print(child.exchange(b"10\\n9\\n"))
 
 Calls that wait take `timeout`: seconds, 0 not to wait, None (the default) for ever. While they wait, other threads run, and
 Ctrl-C ends them. `wait_any` waits for one of several. In coroutines it is `await rx.arecv()`, `tx.asend(data)`,

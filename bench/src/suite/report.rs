@@ -15,8 +15,9 @@ use crate::stats::Spread;
 use crate::table::Table;
 use crate::workload::Waiting;
 
-/// Columns of a terminal that every table fits.
-const WIDTH: u16 = 100;
+/// Columns that a table with everything takes. In a narrower terminal, some is left out, and it takes 80.
+const WIDE: u16 = 100;
+const NARROW: u16 = 80;
 /// Fewest single round trips of which a 99.9th percentile says something.
 const ENOUGH: u64 = 1000;
 
@@ -90,16 +91,17 @@ pub(super) fn words(waiting: Waiting) -> &'static str {
 }
 
 impl Report {
-    /// Tables for a terminal, at most 100 columns wide, with the styles that a terminal shows.
-    pub fn plain(&self) -> String {
-        let mut text = format!("{}\n", wrapped(&self.host.line(), ""));
+    /// Tables for a terminal of so many columns, with the styles that a terminal shows.
+    pub fn plain(&self, columns: u16) -> String {
+        let width = if columns < WIDE { NARROW } else { WIDE };
+        let mut text = format!("{}\n", wrapped(&self.host.line(), "", width));
         for note in &self.notes {
-            text += &format!("{BOLD}{}{BOLD:#}\n", wrapped(note, ""));
+            text += &format!("{BOLD}{}{BOLD:#}\n", wrapped(note, "", width));
         }
         for groups in self.groups.chunk_by(|a, b| (a.way, a.waiting) == (b.way, b.waiting)) {
-            text += &format!("\n{}", table(groups));
+            text += &format!("\n{}", table(groups, width));
         }
-        text + &format!("\n{DIM}{}{DIM:#}\n", wrapped(&self.legend(), ""))
+        text + &format!("\n{DIM}{}{DIM:#}\n", wrapped(&self.legend(), "", width))
     }
 
     fn legend(&self) -> String {
@@ -108,8 +110,7 @@ impl Report {
              median of rounds that alternate between contenders. Ratios are taken within a round: median (p10-p90). \
              Percentiles are of single round trips and include reading the clock; p99.9 needs {ENOUGH} of them. \
              Dim: floors, the same copies with nothing around them. Pool: blocks are handed over, not copied, and \
-             only their first word is touched. t-ring, t-buffer: a ring and a buffer as transports, which wait by \
-             spinning for 20 us before they sleep. Took {:.0} s; more --seconds make narrower spreads.",
+             only their first word is touched. t-ring, t-buffer: a ring and a buffer as transports. Took {:.0} s; more --seconds make narrower spreads.",
             self.took.as_secs_f64()
         )
     }
@@ -159,16 +160,16 @@ fn case(group: &Group, row: &Row<'_>) -> Value {
 }
 
 /// The groups of one way and one kind of waiting, with reasons below.
-fn table(groups: &[Group]) -> String {
+fn table(groups: &[Group], width: u16) -> String {
     let Some(first) = groups.first() else { return String::new() };
-    let mut table = Table { title: String::new(), heads: heads(first), cells: Vec::new() };
+    let mut table = Table { title: String::new(), heads: heads(first, width), cells: Vec::new() };
     let (mut styles, mut reasons) = (Vec::new(), Vec::new());
     for group in groups {
         let mut size = group.size.to_string();
         let mut best = true;
         for row in rows(group) {
             let mut cells = vec![std::mem::take(&mut size), row.contender.name.to_owned()];
-            cells.extend(figures(group, &row));
+            cells.extend(figures(group, &row, width));
             table.cells.push(cells);
             let floor = row.contender.role == Role::Floor;
             styles.push(match row.each {
@@ -182,17 +183,18 @@ fn table(groups: &[Group]) -> String {
         }
     }
     let title = format!("{}, {}", first.way.words(), words(first.waiting));
-    let lines = table.plain(Some(WIDTH));
+    let lines = table.plain(Some(width));
     let mut lines = lines.lines();
     let mut text = format!("{BOLD}{title}{BOLD:#}\n{DIM}{}{DIM:#}\n", lines.next().unwrap_or_default());
     for (line, style) in lines.zip(styles) {
         text += &format!("{style}{line}{style:#}\n");
     }
-    text + &footnotes(&reasons)
+    text + &footnotes(&reasons, width)
 }
 
-fn heads(group: &Group) -> Vec<String> {
+fn heads(group: &Group, width: u16) -> Vec<String> {
     let heads: &[&str] = match group.way {
+        Way::RoundTrip if width < WIDE => &["bytes", "", "each", "p50", "p99", "p99.9", "max"],
         Way::RoundTrip => &["bytes", "", "each", "p50", "p90", "p99", "p99.9", "max"],
         Way::OneWay => &["bytes", "", "each", "messages", "bytes/s"],
     };
@@ -203,14 +205,18 @@ fn heads(group: &Group) -> Vec<String> {
     heads.iter().map(|&head| head.to_owned()).chain([ratio]).collect()
 }
 
-fn figures(group: &Group, row: &Row<'_>) -> Vec<String> {
+fn figures(group: &Group, row: &Row<'_>, width: u16) -> Vec<String> {
     let nothing = || "-".to_owned();
     let each = row.each.map_or_else(nothing, |each| time(each.median));
-    let ratio = row.ratio.map_or_else(nothing, |r| format!("{:.2} ({:.2}-{:.2})", r.median, r.p10, r.p90));
+    let ratio = row.ratio.map_or_else(nothing, |r| match width {
+        NARROW => digits(r.median),
+        _ => format!("{} ({}-{})", digits(r.median), digits(r.p10), digits(r.p90)),
+    });
     let mut figures = vec![each];
     match group.way {
         Way::RoundTrip => {
-            let quantiles = (0..5).map(|index| match row.measured.percentiles.get(index) {
+            let shown = (0..5).filter(|index| width == WIDE || *index != 1);
+            let quantiles = shown.map(|index| match row.measured.percentiles.get(index) {
                 Some(_) if index == 3 && row.measured.samples < ENOUGH => nothing(),
                 Some(&ns) => time(ns as f64),
                 None => nothing(),
@@ -229,7 +235,7 @@ fn figures(group: &Group, row: &Row<'_>) -> Vec<String> {
 }
 
 /// Reasons, each once, with the sizes that it is about, wrapped.
-fn footnotes(reasons: &[(&str, usize, &str)]) -> String {
+fn footnotes(reasons: &[(&str, usize, &str)], width: u16) -> String {
     let mut notes: Vec<(&str, Vec<String>, &str)> = Vec::new();
     for &(name, size, reason) in reasons {
         match notes.iter_mut().find(|note| (note.0, note.2) == (name, reason)) {
@@ -237,18 +243,18 @@ fn footnotes(reasons: &[(&str, usize, &str)]) -> String {
             None => notes.push((name, vec![size.to_string()], reason)),
         }
     }
-    let lines = notes
-        .iter()
-        .map(|(name, sizes, reason)| wrapped(&format!("{name}, {} bytes: {reason}", sizes.join(", ")), "  "));
+    let lines = notes.iter().map(|(name, sizes, reason)| {
+        wrapped(&format!("{name}, {} bytes: {reason}", sizes.join(", ")), "  ", width)
+    });
     lines.map(|line| format!("{DIM}{line}{DIM:#}\n")).collect()
 }
 
 /// Lines of at most as many columns as tables have, those after the first behind `indent`.
-fn wrapped(text: &str, indent: &str) -> String {
+fn wrapped(text: &str, indent: &str, width: u16) -> String {
     let mut lines = String::new();
     let mut column = 0;
     for word in text.split(' ') {
-        if column > 0 && column + 1 + word.chars().count() > WIDTH.into() {
+        if column > 0 && column + 1 + word.chars().count() > width.into() {
             lines += &format!("\n{indent}");
             column = indent.len();
         } else if column > 0 {
@@ -285,6 +291,7 @@ fn scaled(number: f64) -> String {
 
 fn digits(number: f64) -> String {
     match number {
+        n if n < 0.0995 => format!("{n:.3}"),
         n if n < 9.995 => format!("{n:.2}"),
         n if n < 99.95 => format!("{n:.1}"),
         n => format!("{n:.0}"),
@@ -345,10 +352,10 @@ mod tests {
     #[test]
     fn what_is_missing_has_its_reason_in_text_and_json_and_all_lines_fit() {
         let report = report(group(&[("flag", &[100.0]), ("mqueue", &[])]));
-        let plain = report.plain();
+        let plain = report.plain(WIDE);
         let shown: Vec<String> = plain.lines().map(strip).collect();
         assert!(shown.iter().any(|line| line.contains("mqueue, 64 bytes: it is not there")), "{plain}");
-        assert!(shown.iter().all(|line| line.chars().count() <= WIDTH.into()), "{plain}");
+        assert!(shown.iter().all(|line| line.chars().count() <= WIDE.into()), "{plain}");
         let json = report.json();
         assert!(json["cases"][1]["missing"].as_str().expect("a reason").starts_with("it is not there"));
         assert!(json["cases"][1]["ns"].is_null() && json["cases"][0]["missing"].is_null());

@@ -18,7 +18,7 @@ mod place;
 
 use self::header::{check_header, key_of, read_header, write_header, Header};
 use self::place::{own_description, remove_stale_temporaries, reopen_error, Place, TEMPORARY};
-use crate::error::{from_errno, Context, Error, Result};
+use crate::error::{from_errno, Context, Error, Result, ANONYMOUS};
 use crate::lease::{self, Leases, SlotRecord};
 use crate::sys::fork::NotInherited;
 use crate::sys::map::{Access, Map};
@@ -226,7 +226,7 @@ impl Segment {
         format: Format,
         parameters: Parameters,
     ) -> Result<Segment> {
-        let name: Arc<str> = Arc::from("anonymous");
+        let name: Arc<str> = Arc::from(ANONYMOUS);
         let memory = fd::memory("ipcx").map_err(|e| from_errno(&name, "memfd_create", e))?;
         let segment = Segment::build(&name, memory, options, format, parameters, None)?;
         fd::seal_size(segment.fd()).map_err(|e| from_errno(&name, "fcntl(F_ADD_SEALS)", e))?;
@@ -235,7 +235,7 @@ impl Segment {
 
     /// Attaches to the segment behind a descriptor, which stays the caller's.
     pub(crate) fn from_fd(fd: BorrowedFd<'_>, options: &SegmentOptions, format: Format) -> Result<Segment> {
-        let name: Arc<str> = Arc::from("anonymous");
+        let name: Arc<str> = Arc::from(ANONYMOUS);
         let file = file::reopen(fd).map_err(|e| reopen_error(&name, e))?;
         // Who could shorten the file could end us with SIGBUS: it is sealed, or its owner is trusted.
         if !fd::is_sealed(file.as_fd()) {
@@ -454,7 +454,7 @@ fn no_space(name: &Arc<str>, fd: BorrowedFd<'_>, needed: u64, path: Option<&Path
         Ok(Some(free)) => {
             format!("{free} bytes are free; make room, ask for less, or choose another directory")
         }
-        _ => format!("{}; make room or ask for less", said_of(errno)),
+        _ => format!("{}; make room or ask for less", said_of(errno as i32)),
     };
     Error::NoSpace(Context::new(name, format!("{needed} bytes are needed in {place}, and {why}")))
 }

@@ -91,7 +91,10 @@ impl Segment {
                 },
                 Err(Errno::EEXIST) => self.remove_orphan(key)?,
                 Err(errno @ (Errno::EINVAL | Errno::ENOSPC | Errno::ENOMEM)) => {
-                    return Err(no_space(format!("{} (kernel.shmmax, kernel.shmall)", said_of(errno))));
+                    return Err(no_space(format!(
+                        "{} (kernel.shmmax, kernel.shmall)",
+                        said_of(errno as i32)
+                    )));
                 }
                 Err(errno) => return Err(self.failed("shmget", errno)),
             }
@@ -104,7 +107,8 @@ impl Segment {
     fn finish_outside(&self, created: Created, size: usize) -> Result<Created> {
         let attached = &created.attached;
         attached.populate().map_err(|errno| {
-            let detail = format!("{size} bytes are needed in System V shared memory: {}", said_of(errno));
+            let detail =
+                format!("{size} bytes are needed in System V shared memory: {}", said_of(errno as i32));
             Error::NoSpace(self.context(detail))
         })?;
         let mut stamp = [0; STAMP];

@@ -28,7 +28,7 @@ pub(crate) type SysResult<T> = std::result::Result<T, Errno>;
 
 /// What the C library says of an error number, as `strerror` does. (nix has a table of its own, which weighs more than all
 /// else that is used of it.)
-pub(crate) fn said_of(errno: Errno) -> String {
-    let said = std::io::Error::from_raw_os_error(errno as i32).to_string();
+pub(crate) fn said_of(errno: i32) -> String {
+    let said = std::io::Error::from_raw_os_error(errno).to_string();
     said.split(" (os error").next().unwrap_or_default().to_owned()
 }

@@ -1,6 +1,6 @@
 //! Descriptors of ends, and waiting for them: the one nap between two tries of a call.
 
-use crate::error::{from_errno, Error, Result};
+use crate::error::{from_errno, Error, Result, ANONYMOUS};
 use crate::sys::fork::NotInherited;
 use crate::sys::stream::For;
 use crate::sys::{clock, fd as sys_fd, stream, SysResult};
@@ -56,7 +56,7 @@ impl Patience {
 
 /// The name of what has none.
 pub(super) fn anonymous() -> Arc<str> {
-    Arc::from("anonymous")
+    Arc::from(ANONYMOUS)
 }
 
 /// A descriptor to hand to another process; `None` of an end that has a name instead.
