@@ -2092,7 +2092,8 @@ int ipcx_child_start(const char *const *argv,
  * One thread at a time. Blocks up to `timeout_ns`. Not async-signal-safe.
  * Ownership: `data` stays yours.
  * Errors: IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_CLOSED (the child reads no more, or its input was ended),
- * IPCX_E_INVALID, IPCX_E_OS. Nothing was written then.
+ * IPCX_E_NO_SPACE (it does not read while 64 MiB that it wrote are kept: read them), IPCX_E_INVALID, IPCX_E_OS. Nothing was
+ * written then.
  */
 int ipcx_child_write(ipcx_child *child,
                      const void *data,

@@ -76,9 +76,11 @@ impl ChildPipes {
         Ok(ChildPipes { pipes: Exclusive::new(pipes, label), process: Process::new(child) })
     }
 
-    /// Write data for the child to read, and return how many bytes were written: all, unless the time was over. Waits for room.
+    /// Write data for the child to read, and return how many bytes were written: all, unless the time was over. Waits for room, and
+    /// keeps meanwhile what the child writes.
     ///
-    /// Closed if the child reads no more, or its input was closed.
+    /// Closed if the child reads no more, or its input was closed; NoSpace if it does not read while 64 MiB that it wrote are kept:
+    /// read them. If that comes after a part was written, the next call raises it.
     #[pyo3(signature = (data, timeout=None))]
     fn write(
         &self,

@@ -59,6 +59,29 @@ fn what_a_child_writes_while_it_is_written_to_is_kept() {
 }
 
 #[test]
+fn a_child_that_only_writes_does_not_take_all_memory() {
+    let (mut pipes, mut child) = ChildPipes::spawn(Command::new("yes")).unwrap();
+    let input = vec![0; 1 << 16];
+    let full = loop {
+        match pipes.write_until(&input, Deadline::after(SOON)) {
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(full, Error::NoSpace(_)), "{full:?}");
+    let (mut part, mut kept) = (vec![0; 1 << 20], 0);
+    while kept < 64 << 20 {
+        let read = pipes.read_until(&mut part, Deadline::after(SOON)).unwrap();
+        assert!(part[..read].iter().enumerate().all(|(at, byte)| *byte == b"y\n"[(kept + at) % 2]));
+        kept += read;
+    }
+    let later = pipes.write_until(&input, Deadline::after(SHORT));
+    assert!(matches!(later, Err(Error::TimedOut | Error::NoSpace(_))), "{later:?}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
 fn a_child_that_closed_its_output_can_still_be_written_to() {
     let mut command = Command::new("sh");
     command.args(["-c", "exec >&-; sleep 0.1; exec cat > /dev/null"]);

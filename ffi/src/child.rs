@@ -59,7 +59,8 @@ pub unsafe extern "C" fn ipcx_child_start(
 /// One thread at a time. Blocks up to `timeout_ns`. Not async-signal-safe.
 /// Ownership: `data` stays yours.
 /// Errors: IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_CLOSED (the child reads no more, or its input was ended),
-/// IPCX_E_INVALID, IPCX_E_OS. Nothing was written then.
+/// IPCX_E_NO_SPACE (it does not read while 64 MiB that it wrote are kept: read them), IPCX_E_INVALID, IPCX_E_OS. Nothing was
+/// written then.
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_child_write(
     child: *mut ipcx_child,

@@ -12,7 +12,7 @@ pub(crate) fn id() -> u32 {
     std::process::id()
 }
 
-/// When this process started, in clock ticks since boot (field 22 of `/proc/self/stat`); 0 if unknown. Read once per process:
+/// When this process started, in clock ticks since boot (field 22 of `/proc/self/stat`); 0 if unknown now. Read once per process:
 /// the kernel takes longer over that file than over all else that opening a segment asks of it.
 pub(crate) fn start_time() -> u64 {
     static FOUND: AtomicU64 = AtomicU64::new(0);
@@ -21,7 +21,8 @@ pub(crate) fn start_time() -> u64 {
     let now = fork::generation().wrapping_add(1);
     // Acquire: partner of the release below, in this thread or another.
     if WHEN.load(Ordering::Acquire) != now {
-        FOUND.store(read_start_time().unwrap_or(0), Ordering::Relaxed);
+        let Some(found) = read_start_time() else { return 0 }; // The next call may have a descriptor to read with.
+        FOUND.store(found, Ordering::Relaxed);
         WHEN.store(now, Ordering::Release);
     }
     FOUND.load(Ordering::Relaxed)

@@ -13,6 +13,8 @@ use std::process::{Child, Command, Stdio};
 
 /// Bytes read at a time.
 const PART: usize = 1 << 16;
+/// Bytes kept of what a child writes that nobody reads: it may never end.
+const MOST_KEPT: usize = 64 << 20;
 
 /// The standard input and output of a child process: bytes as they are, no messages. No shell is involved, so there is nothing
 /// to quote.
@@ -107,7 +109,8 @@ impl ChildPipes {
     ///
     /// # Errors
     /// `WouldBlock` if there is no room and the deadline is [`Deadline::NOW`], `TimedOut`, `Interrupted`, `Closed` if the child
-    /// does not read any more or the input was closed, `Os`. Nothing was written then.
+    /// does not read any more or the input was closed, `NoSpace` if there is no room and it keeps 64 MiB: read them; `Os`. Nothing
+    /// was written then.
     pub fn write_until(&mut self, data: &[u8], deadline: Deadline) -> Result<usize> {
         let patience = Patience::new(&anonymous(), deadline);
         loop {
@@ -118,6 +121,7 @@ impl ChildPipes {
             }
             match sys::write(input.as_fd(), [data, &[]]) {
                 Ok(written) => return Ok(written),
+                Err(Errno::EAGAIN) if self.kept.len() >= MOST_KEPT => return Err(kept_enough()),
                 Err(Errno::EAGAIN) => self.nap(&patience)?,
                 Err(Errno::EPIPE) => return Err(closed("the child reads no more")),
                 Err(errno) => return Err(from_errno(&anonymous(), "writev", errno)),
@@ -233,6 +237,11 @@ fn not_started(program: &str, errno: Errno) -> Error {
             Error::Os { errno: errno as i32, call: "execve", context }
         }
     }
+}
+
+fn kept_enough() -> Error {
+    let detail = "the child does not read while 64 MiB that it wrote are kept: read what it writes";
+    Error::NoSpace(Context::new(&anonymous(), detail))
 }
 
 fn closed(detail: &'static str) -> Error {
