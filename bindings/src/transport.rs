@@ -207,15 +207,17 @@ fn word(py: Python<'_>, word: &str) -> PyResult<ipcx::Transport> {
 ///     tx = ipcx.Transport.sender("fifo", "jobs")      # by a name, each end in its own process,
 ///     rx = ipcx.Transport.receiver("fifo", "jobs")    # in either order
 ///
-/// | word   | through                     | largest message | what was sent is kept | told when the other end went |
-/// |--------|-----------------------------|-----------------|-----------------------|------------------------------|
-/// | pipe   | a pipe; no name             | 4 GiB           | while an end is open  | yes                          |
-/// | fifo   | a FIFO in the directory     | 4 GiB           | while both are open   | yes                          |
-/// | mqueue | a POSIX message queue       | 8 KiB           | until it is unlinked  | no                           |
-/// | unix   | a socket in the directory   | about 200 KiB   | while both are open   | yes                          |
-/// | ring   | an ipcx.Ring                | capacity - 16   | until it is unlinked  | yes                          |
-/// | buffer | an ipcx.Buffer: a message   | its capacity    | until it is unlinked  | no                           |
-/// |        | replaces the one before     |                 |                       |                              |
+/// | word   | through                     | largest message | what was sent is kept    | told when the other end went |
+/// |--------|-----------------------------|-----------------|--------------------------|------------------------------|
+/// | pipe   | a pipe; no name             | 4 GiB           | while an end is open     | yes                          |
+/// | fifo   | a FIFO in the directory     | 4 GiB           | while a receiver has it  | yes                          |
+/// | mqueue | a POSIX message queue       | 8 KiB           | until it is unlinked     | no                           |
+/// | unix   | a socket in the directory   | about 200 KiB   | while a receiver has it  | yes                          |
+/// | ring   | an ipcx.Ring                | capacity - 16   | until it is unlinked     | a sender: once it is full    |
+/// | buffer | an ipcx.Buffer: a message   | its capacity    | until it is unlinked     | no                           |
+/// |        | replaces the one before     |                 |                          |                              |
+///
+/// Both ends give the same word: an end with another word is another name's, and hears nothing.
 ///
 /// The options, all optional: capacity, bytes under way at most (of a pipe, FIFO or socket asked for from the kernel, which rounds
 /// it up and has limits; a message queue has messages instead); message_size, bytes of the longest message that must be possible;

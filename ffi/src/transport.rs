@@ -249,7 +249,7 @@ pub unsafe extern "C" fn ipcx_transport_signal(transport: *mut ipcx_transport, s
 
 /// Closes an end. NULL is allowed. The other end learns it, where its transport tells; what a name keeps, it keeps.
 ///
-/// What was sent and not received is lost with the last end of a pipe, and with either end of a FIFO or socket.
+/// What was sent and not received is lost with the last end of a pipe, and with the receiver of a FIFO or socket.
 ///
 /// One thread at a time. Does not block. Not async-signal-safe.
 #[no_mangle]

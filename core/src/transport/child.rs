@@ -85,6 +85,7 @@ impl ChildPipes {
     ///
     /// # Safety
     /// `words` is an array of zero-terminated strings, of which there is one at least, with NULL behind the last.
+    #[doc(hidden)] // for bindings
     pub unsafe fn spawn_raw(words: *const *const c_char) -> Result<(ChildPipes, i32)> {
         let (pipes, input, output) = ChildPipes::with_ends()?;
         // SAFETY: as the caller promises.
@@ -98,6 +99,7 @@ impl ChildPipes {
     ///
     /// # Errors
     /// `Os` if it is no child of this process any more.
+    #[doc(hidden)] // for bindings
     pub fn wait_raw(self, child: i32) -> Result<i32> {
         drop(self);
         process::wait(child).map_err(|e| from_errno(&anonymous(), "waitpid", e))

@@ -41,11 +41,14 @@ use std::str::FromStr;
 /// | word | through | largest message | holds what was sent when | told when the other end went |
 /// |---|---|---|---|---|
 /// | `pipe` | a pipe; no name | 4 GiB | an end is open | yes |
-/// | `fifo` | a FIFO in the directory | 4 GiB | both ends are open | yes |
+/// | `fifo` | a FIFO in the directory | 4 GiB | the receiver has it open | yes |
 /// | `mqueue` | a POSIX message queue | 8 KiB, as the host allows | it is not unlinked | no |
-/// | `unix` | a Unix socket in the directory | about 200 KiB, as the host allows | both ends are open | yes |
-/// | `ring` | a [`Ring`](crate::Ring) | its capacity less 16 | it is not unlinked | yes |
+/// | `unix` | a Unix socket in the directory | about 200 KiB, as the host allows | the receiver has it open | yes |
+/// | `ring` | a [`Ring`](crate::Ring) | its capacity less 16 | it is not unlinked | a receiver; a sender once it is full |
 /// | `buffer` | a [`Buffer`](crate::Buffer): a message replaces the one before, read or not | its capacity | it is not unlinked | no |
+///
+/// Both ends give the same word: an end with another word is another name's, and hears nothing (ring and buffer, which share their
+/// names, say `Mismatch`).
 ///
 /// All keep messages apart and in order (a queue: those of one priority), also empty ones. All wait in slices, with a deadline on
 /// the monotonic clock, and never for ever behind an end that closed or died, where they are told.

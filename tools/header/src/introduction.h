@@ -137,13 +137,15 @@
  *
  * A transport carries messages from one sender to one receiver, and a word says through what:
  *
- *     word      through                     longest message      told when the other end went
+ *     word      through                     longest message      is told when the other end went
  *     pipe      a pipe; no name             4 GiB                yes
  *     fifo      a FIFO in the directory     4 GiB                yes
  *     mqueue    a POSIX message queue       8 KiB, as a rule     no
  *     unix      a Unix socket, also there   some 200 KiB         yes
- *     ring      a ring                      its capacity - 16    yes
+ *     ring      a ring                      its capacity - 16    a receiver; a sender once it is full
  *     buffer    a buffer: the newest only   its capacity         no
+ *
+ * Both ends give the same word: an end with another word is another name's, and hears nothing.
  *
  *     ipcx_transport_open(word, "feed", IPCX_SEND, NULL, &tx);
  *     ipcx_transport_send(tx, "hi", 2, IPCX_FOREVER);
