@@ -58,6 +58,7 @@ mod pool;
 mod ring;
 mod role;
 mod slots;
+mod stream;
 mod sync;
 mod wait;
 
@@ -89,6 +90,8 @@ mod semaphore;
 mod sys;
 #[cfg(not(loom))]
 mod transport;
+#[cfg(not(loom))]
+mod twice;
 #[cfg(not(loom))]
 mod watch;
 
