@@ -373,6 +373,62 @@ fn waiting_ends_at_the_deadline_and_with_a_record() {
     }
 }
 
+/// A publisher wakes one. Were it for the others to wait for the end of their slice, this would take 50 ms a turn.
+#[test]
+fn one_that_was_woken_wakes_others() {
+    const TURNS: u64 = 40;
+    let mut options = options(true, false);
+    options.segment.wait = WaitStrategy::Block;
+    let topic = Topic::anonymous(&options).unwrap();
+    let received = AtomicU32::new(0);
+    let begin = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            let (mut rx, received) = (topic.subscriber().unwrap(), &received);
+            scope.spawn(move || {
+                for n in 0..TURNS {
+                    assert_eq!(recv(&mut rx), n);
+                    received.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let mut tx = topic.publisher().unwrap();
+        for n in 0..TURNS {
+            publish(&mut tx, [n]);
+            while received.load(Ordering::Relaxed) < 8 * (n as u32 + 1) {
+                std::thread::yield_now();
+            }
+        }
+    });
+    assert!(begin.elapsed() < Duration::from_millis(25 * TURNS), "{:?}", begin.elapsed());
+}
+
+/// Bytes of the topic's file that this process has mapped for writing.
+fn writable(dir: &Scratch) -> u64 {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let ours = maps.lines().filter(|line| line.contains(&*dir.path().to_string_lossy()));
+    let sizes =
+        ours.filter(|line| line.split(' ').nth(1).is_some_and(|mode| mode.contains('w'))).map(|line| {
+            let (from, to) = line.split(' ').next().unwrap().split_once('-').unwrap();
+            u64::from_str_radix(to, 16).unwrap() - u64::from_str_radix(from, 16).unwrap()
+        });
+    sizes.sum()
+}
+
+#[test]
+fn who_only_subscribes_cannot_write_the_data() {
+    const PAGE: u64 = 4096;
+    let dir = Scratch::new();
+    let topic = Topic::create("a", &named(&dir, false)).unwrap();
+    let slots = writable(&dir);
+    topic.stats().unwrap();
+    assert_eq!(writable(&dir), slots, "who looks on writes nothing");
+    let _rx = topic.subscriber().unwrap();
+    assert_eq!(writable(&dir), slots + PAGE, "a subscriber writes the page with the events");
+    let _tx = topic.publisher().unwrap();
+    assert_eq!(writable(&dir), slots + 3 * PAGE + 2 * CAPACITY, "a publisher writes everything");
+}
+
 #[test]
 fn a_descriptor_is_readable_while_there_is_a_record() {
     let topic = topic(true);

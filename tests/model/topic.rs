@@ -184,7 +184,7 @@ fn a_lossy_subscriber_begins_at_a_whole_record_wherever_publishers_are() {
 #[test]
 fn a_successor_of_a_publisher_goes_on_after_the_last_commit() {
     for steps in 0..4 {
-        model(Some(2), move || {
+        model(Some(4), move || {
             let memory = topic(13, 0);
             let mut rx = Reader::join(memory.clone(), StartAt::Next, 0).unwrap();
             let inner = memory.clone();
@@ -238,6 +238,23 @@ fn a_publisher_goes_on_after_another_that_made_room_and_published_nothing() {
         assert!(second.make_room(8).unwrap());
         memory.write(second.payload() - WORD, &[0xff; 16]);
         (2..5).for_each(|value| assert!(try_publish(&mut first, value)));
+    });
+}
+
+/// Another publisher committed, and died before it said where.
+#[test]
+fn a_record_committed_by_one_that_died_stays() {
+    model(None, || {
+        let memory = topic(13, 0);
+        let mut rx = Reader::join(memory.clone(), StartAt::Next, 0).unwrap();
+        let mut first = Writer::new(memory.clone());
+        assert!(try_publish(&mut first, 0));
+        let newest = memory.publishers.newest.load(Ordering::Relaxed);
+        assert!(try_publish(&mut Writer::new(memory.clone()), 1));
+        memory.publishers.newest.store(newest, Ordering::Relaxed);
+        assert!(try_publish(&mut first, 2));
+        let all: Vec<u64> = std::iter::from_fn(|| try_receive(&mut rx)).collect();
+        assert_eq!((all, rx.missed()), (vec![0, 1, 2], 0));
     });
 }
 
