@@ -34,7 +34,7 @@ pub(crate) fn ask(owner: &impl Owner, now: u64, slots: impl Iterator<Item = u32>
     Ok(true)
 }
 
-/// Takes the mutex, which was not to be had at once, until `deadline`.
+/// Takes the mutex, waiting for it until `deadline`.
 ///
 /// # Errors
 /// `WouldBlock`, `TimedOut`, `Interrupted`, `Corrupt`, `Os`.
@@ -42,7 +42,9 @@ pub(crate) fn ask(owner: &impl Owner, now: u64, slots: impl Iterator<Item = u32>
 pub(crate) fn acquire(owner: &impl Owner, deadline: Deadline) -> Result<Locked> {
     let mut free = FreeMutex { owner, found: None };
     if deadline.is_now() {
-        free.peer(clock::coarse())?;
+        if !free.ready()? {
+            free.peer(clock::coarse())?;
+        }
         return free.found.ok_or(Error::WouldBlock);
     }
     let waited = wait(&mut free, owner.segment().wait_strategy(), deadline.started());

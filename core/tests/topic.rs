@@ -578,7 +578,7 @@ fn a_subscriber_that_died_is_dropped_and_its_slot_is_free() {
     let dir = Scratch::new();
     let topic = Topic::create("a", &named(&dir, true)).unwrap();
     let (mut tx, mut rx) = (topic.publisher().unwrap(), topic.subscriber().unwrap());
-    for way in 0..3 {
+    for way in 0..4 {
         let mut dead = silent_subscriber("a_subscriber_that_died_is_dropped_and_its_slot_is_free", &dir);
         let full = fill(&mut tx, 0);
         (0..full).for_each(|n| assert_eq!(try_recv(&mut rx), Some(n)));
@@ -592,6 +592,8 @@ fn a_subscriber_that_died_is_dropped_and_its_slot_is_free() {
                     assert!(begin.elapsed() < NOTICE);
                 }
             }
+            // Another handle has not asked before, and needs one call.
+            2 => another(&topic).publisher().unwrap().try_publish(&record(full)).unwrap(),
             // One that comes gets its slot.
             _ => {
                 let comes: Vec<_> = (0..2).map(|_| attach(dir.path().to_str().unwrap(), "a")).collect();
