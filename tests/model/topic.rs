@@ -68,11 +68,13 @@ impl Memory for Shared {
         &self.data[self.index(position)]
     }
     fn write(&self, position: u64, from: &[u8]) {
+        if self.is_reliable() {
+            // Also the two words before, and the one behind, which are written too.
+            let (begin, end) = (position - 2 * WORD, position + from.len() as u64);
+            (begin..=end).step_by(8).for_each(|at| self.payload[self.index(at)].with_mut(|_| ()));
+        }
         for (i, word) in from.chunks(8).enumerate() {
             let (at, value) = (position + i as u64 * WORD, u64::from_le_bytes(word.try_into().unwrap()));
-            if self.is_reliable() {
-                self.payload[self.index(at)].with_mut(|_| ());
-            }
             self.word(at).store(value, Ordering::Relaxed);
         }
     }
