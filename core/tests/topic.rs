@@ -403,6 +403,36 @@ fn one_that_was_woken_wakes_others() {
     assert!(begin.elapsed() < Duration::from_millis(25 * TURNS), "{:?}", begin.elapsed());
 }
 
+/// How often a thread of this process gave up the processor.
+fn sleeps(thread: i32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/self/task/{thread}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).unwrap();
+    line.trim().parse().unwrap()
+}
+
+/// Each slice ends with a look, and with nothing else.
+#[test]
+fn those_that_wait_for_nothing_sleep() {
+    let mut options = options(false, false);
+    options.segment.wait = WaitStrategy::Block;
+    let topic = Topic::anonymous(&options).unwrap();
+    std::thread::scope(|scope| {
+        let waiting: Vec<_> = (0..4)
+            .map(|_| {
+                let mut rx = topic.subscriber().unwrap();
+                scope.spawn(move || {
+                    let waited = rx.recv_timeout(&mut [0; 8], Duration::from_millis(500));
+                    assert!(matches!(waited, Err(Error::TimedOut)));
+                    // SAFETY: no memory is involved.
+                    sleeps(unsafe { libc::gettid() })
+                })
+            })
+            .collect();
+        let most = waiting.into_iter().map(|thread| thread.join().unwrap()).max().unwrap();
+        assert!(most < 100, "{most} sleeps in ten slices");
+    });
+}
+
 /// Bytes of the topic's file that this process has mapped for writing.
 fn writable(dir: &Scratch) -> u64 {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();

@@ -566,14 +566,17 @@ pub(crate) fn nap_for_record(memory: &impl Memory, position: u64, until: u64) ->
         slept.then_some(until)
     });
     if slept {
-        pass_on(memory);
+        pass_on(memory, position);
     }
     nap
 }
 
-/// After a sleep for a record: the publisher woke one, which wakes others.
-pub(crate) fn pass_on(memory: &impl Memory) {
-    memory.kernel().wake(&memory.events().published, FAN_OUT);
+/// After a sleep for a record: the publisher woke one, which wakes others. Not if there is none: who sleep would wake each other
+/// for ever.
+pub(crate) fn pass_on(memory: &impl Memory, position: u64) {
+    if may_receive(memory, position) {
+        memory.kernel().wake(&memory.events().published, FAN_OUT);
+    }
 }
 
 /// Ends the sleep of all who wait for a record.

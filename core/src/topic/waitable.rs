@@ -21,7 +21,7 @@ impl Sleeping for Subscriber {
     }
 
     fn withdraw(&mut self) {
-        pass_on(self.reader.memory());
+        pass_on(self.reader.memory(), self.reader.position());
     }
 
     fn descriptor(&mut self) -> Result<BorrowedFd<'_>> {
