@@ -376,31 +376,50 @@ fn waiting_ends_at_the_deadline_and_with_a_record() {
 /// A publisher wakes one. Were it for the others to wait for the end of their slice, this would take 50 ms a turn.
 #[test]
 fn one_that_was_woken_wakes_others() {
-    const TURNS: u64 = 40;
+    const TURNS: u64 = 20;
     let mut options = options(true, false);
     options.segment.wait = WaitStrategy::Block;
     let topic = Topic::anonymous(&options).unwrap();
-    let received = AtomicU32::new(0);
-    let begin = Instant::now();
+    let (said, hears) = std::sync::mpsc::channel();
+    let mut woken = Duration::ZERO;
     std::thread::scope(|scope| {
         for _ in 0..8 {
-            let (mut rx, received) = (topic.subscriber().unwrap(), &received);
+            let (mut rx, said) = (topic.subscriber().unwrap(), said.clone());
             scope.spawn(move || {
+                // SAFETY: no memory is involved.
+                let thread = unsafe { libc::gettid() };
+                said.send(thread).unwrap();
                 for n in 0..TURNS {
                     assert_eq!(recv(&mut rx), n);
-                    received.fetch_add(1, Ordering::Relaxed);
+                    said.send(thread).unwrap();
                 }
             });
         }
         let mut tx = topic.publisher().unwrap();
         for n in 0..TURNS {
+            let threads: Vec<i32> = (0..8).map(|_| hears.recv().unwrap()).collect();
+            threads.iter().for_each(|thread| until_asleep(*thread));
+            let begin = Instant::now();
             publish(&mut tx, [n]);
-            while received.load(Ordering::Relaxed) < 8 * (n as u32 + 1) {
+            // What they said of this record is heard in the next turn; the last of them is awake now.
+            while topic.stats().unwrap().subscribers.iter().any(|subscriber| subscriber.unread > 0) {
                 std::thread::yield_now();
             }
+            woken += begin.elapsed();
         }
     });
-    assert!(begin.elapsed() < Duration::from_millis(25 * TURNS), "{:?}", begin.elapsed());
+    assert!(woken < Duration::from_millis(25 * TURNS), "{woken:?}");
+}
+
+/// Waits until a thread of this process sleeps in the kernel.
+fn until_asleep(thread: i32) {
+    let stat = format!("/proc/self/task/{thread}/stat");
+    let asleep = |stat: String| stat.rsplit_once(") ").unwrap().1.starts_with('S');
+    let until = Instant::now() + LONG;
+    while !asleep(std::fs::read_to_string(&stat).unwrap()) {
+        assert!(Instant::now() < until, "it does not go to sleep");
+        std::thread::yield_now();
+    }
 }
 
 /// How often a thread of this process gave up the processor.
