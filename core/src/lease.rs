@@ -145,11 +145,16 @@ impl Leases {
         self.slot
     }
 
+    /// True if the owner of the slot before died holding it, and [`Leases::succeed`] was not asked for what it left.
+    pub(crate) fn succeeds(&self) -> bool {
+        self.succeeds.load(Ordering::Relaxed) != 0 // Relaxed: as below.
+    }
+
     /// If the owner of the slot before died holding it, `recover` is made of what it left, with the slot. Until this is done,
     /// the slot says that its owner died, whoever gives it up.
     pub(crate) fn succeed(&self, recover: impl FnOnce(u32)) {
         // Relaxed: one thread, before the handle is shared.
-        if self.succeeds.load(Ordering::Relaxed) != 0 {
+        if self.succeeds() {
             recover(self.slot);
             self.succeeds.store(0, Ordering::Relaxed);
         }

@@ -25,6 +25,7 @@
 //! | [`Buffer`] | a value that one process writes at a time, and any number read without a lock and wait for |
 //! | [`Semaphore`] | permits that come back when their holder dies |
 //! | [`Pool`] | blocks of one size, filled in place, and handed from process to process through rings |
+//! | [`Topic`] | what a [`Publisher`] publishes reaches every [`Subscriber`] |
 //! | [`Transport`] | pipe, FIFO, POSIX message queue, Unix socket, ring or buffer, as one word: a [`Sender`] and a [`Receiver`] |
 //! | [`ChildPipes`] | what a child process reads and writes, without a shell |
 //!
@@ -58,7 +59,9 @@ mod pool;
 mod ring;
 mod role;
 mod slots;
+mod stream;
 mod sync;
+mod topic;
 mod wait;
 
 // The segment's body as the protocols need it under loom: layouts without the system.
@@ -82,6 +85,8 @@ mod level;
 #[cfg(not(loom))]
 mod name;
 #[cfg(not(loom))]
+mod owner;
+#[cfg(not(loom))]
 mod segment;
 #[cfg(not(loom))]
 mod semaphore;
@@ -89,6 +94,8 @@ mod semaphore;
 mod sys;
 #[cfg(not(loom))]
 mod transport;
+#[cfg(not(loom))]
+mod twice;
 #[cfg(not(loom))]
 mod watch;
 
@@ -106,6 +113,10 @@ pub use crate::{
     ring::{Consumer, Producer, Record, Reservation, Ring, RingOptions, RingStats, Unsent},
     segment::{unlink, unlink_in, Backing, SegmentOptions},
     semaphore::{Permit, Semaphore, SemaphoreOptions, SemaphoreStats},
+    topic::{
+        Publication, Publisher, StartAt, Subscriber, Topic, TopicOptions, TopicRecord, TopicStats,
+        TopicSubscriber,
+    },
     transport::{ChildPipes, Receiver, Sender, Transport, TransportOptions},
     wait::{Deadline, WaitStrategy},
 };

@@ -20,6 +20,7 @@
 
 use crate::event::{Event, Kernel};
 use crate::sync::{AtomicU32, Ordering};
+use crate::wait::Nap;
 
 const OWNER: u32 = 0xffff;
 const ABANDONED: u32 = 1 << 31;
@@ -94,6 +95,14 @@ impl Mutex {
         } else {
             Err(Unsound)
         }
+    }
+
+    /// Sleeps until it may be had, or until `until`. `found` gets it if it was to be had just before.
+    pub(crate) fn nap(&self, kernel: &impl Kernel, slot: u32, until: u64, found: &mut Option<Locked>) -> Nap {
+        self.unlocked.nap(kernel, || {
+            *found = self.try_lock(slot);
+            found.is_none().then_some(until)
+        })
     }
 
     /// Frees it if the participant in `slot` owns it, who is dead. For the holder of that slot's lease.

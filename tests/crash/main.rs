@@ -22,14 +22,14 @@
 //! | `tracee` | a victim as a stopped process: steps, breakpoints, system calls, death |
 //! | `image` | what the files are like between two instructions |
 //! | `stage` | what a sweep needs to know of an operation |
-//! | `ring`, `segment`, `pool`, `buffer`, `semaphore` | start states, and survivors who finish |
+//! | `ring`, `segment`, `pool`, `buffer`, `semaphore`, `topic` | start states, and survivors who finish |
 //! | `sweep` | single cases |
 //! | `errors` | errors that a system call may give |
 //! | `plan` | which cases a worker tries |
 //! | `tally` | how far it got |
 //!
-//! The process of the tests is the survivor; the victims are C programs with the release library, and Rust programs for buffers and
-//! semaphores. One worker, a process of its own, runs on each processor: its tracer, victims and sleepers never
+//! The process of the tests is the survivor; the victims are C programs with the release library, and Rust programs for buffers,
+//! semaphores and topics. One worker, a process of its own, runs on each processor: its tracer, victims and sleepers never
 //! need two at a time.
 
 mod buffer;
@@ -43,6 +43,7 @@ mod semaphore;
 mod stage;
 mod sweep;
 mod tally;
+mod topic;
 mod tracee;
 
 use crate::plan::Worker;
@@ -69,7 +70,11 @@ const STUCK: Duration = Duration::from_secs(30);
 fn scenarios(filter: &str) -> Vec<Scenario> {
     let all = || {
         let first = segment::scenarios().into_iter().chain(ring::scenarios());
-        first.chain(pool::scenarios()).chain(buffer::scenarios()).chain(semaphore::scenarios())
+        first
+            .chain(pool::scenarios())
+            .chain(buffer::scenarios())
+            .chain(semaphore::scenarios())
+            .chain(topic::scenarios())
     };
     let exact: Vec<_> = all().filter(|scenario| scenario.name == filter).collect();
     if exact.is_empty() {

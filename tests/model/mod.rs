@@ -18,6 +18,7 @@
 //! | `event` | any number of sleepers, stale bits |
 //! | `pool` | magazines, sleeping, handing blocks over, reclaiming them |
 //! | `roles` | who is told to live, to have closed, or to be dead, and what of its records was seen by then |
+//! | `topic` | publishing, being overtaken, joining, publishers that die, sleeping |
 //! | `words`, `kernel` | the memory and the system beneath them |
 
 #![allow(clippy::disallowed_methods)] // tests measure time as users do
@@ -31,6 +32,7 @@ mod pool;
 mod ring;
 mod roles;
 mod sleepers;
+mod topic;
 mod words;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -2,8 +2,8 @@
 
 use super::words::{receive, ring, ring_without_fences, send, try_receive, wait_for_position};
 use super::{model, ALL};
-use crate::ring::layout::{Content, WORD};
 use crate::ring::protocol::{nap_for_record, Memory, Receiver, Sender};
+use crate::stream::{Content, WORD};
 use crate::sync::Ordering;
 use crate::wait::Sleeper;
 use loom::thread;

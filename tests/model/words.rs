@@ -4,8 +4,9 @@
 //! nothing orders.
 
 use super::kernel::Futex;
-use crate::ring::layout::{ConsumerPage, Content, ProducerPage, WORD};
-use crate::ring::protocol::{nap_for_record, nap_for_room, Corruption, Memory, Receiver, Sender};
+use crate::ring::layout::{ConsumerPage, ProducerPage};
+use crate::ring::protocol::{nap_for_record, nap_for_room, Memory, Receiver, Sender};
+use crate::stream::{Content, Corruption, WORD};
 use crate::sync::{AtomicU64, Ordering};
 use crate::wait::{Nap, Sleeper};
 use loom::cell::UnsafeCell;

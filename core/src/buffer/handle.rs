@@ -3,16 +3,16 @@
 use super::guard::BufferGuard;
 use super::layout::{body_size, CAPACITY, LARGEST, LAYOUT};
 use super::memory::Mapped;
-use super::protocol::{
-    announce, begin, commit, look, nap_for_mutex, nap_for_version, version, Look, Memory, Next,
-};
+use super::protocol::{announce, begin, commit, look, nap_for_version, version, Look, Memory, Next};
 use crate::error::{Error, Result};
+use crate::event::Kernel;
 use crate::lease::Participant;
-use crate::mutex::Locked;
+use crate::mutex::{Locked, Mutex};
+use crate::owner::{self, Owner};
 use crate::segment::{Backing, Format, Kind, Parameters, Segment, SegmentOptions};
 use crate::sync::{AtomicU64, Ordering};
-use crate::sys::{clock, thread};
-use crate::wait::{wait, Condition, Deadline, Nap, WaitStrategy, SLICE};
+use crate::sys::thread;
+use crate::wait::{Deadline, WaitStrategy, SLICE};
 use crate::watch::{OnDemand, Watched, Watcher};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -490,14 +490,7 @@ impl Core {
         if self.held.thread.load(Ordering::Relaxed) == thread::number() {
             return Err(Error::invalid("this thread has the buffer's lock already; unlock it first"));
         }
-        let mut free = FreeMutex { core: self, found: None };
-        if deadline.is_now() {
-            free.peer(clock::coarse())?;
-            return free.found.ok_or(Error::WouldBlock);
-        }
-        let waited = wait(&mut free, self.segment.wait_strategy(), deadline.started());
-        // One that was found as the time ran out is not lost.
-        free.found.map_or_else(|| Err(waited.err().unwrap_or(Error::WouldBlock)), Ok)
+        owner::acquire(self, deadline)
     }
 
     /// Makes what was filled in the value.
@@ -556,48 +549,25 @@ impl Drop for Core {
     }
 }
 
-/// A call waits for the mutex.
-struct FreeMutex<'a> {
-    core: &'a Core,
-    found: Option<Locked>,
-}
-
-impl Condition for FreeMutex<'_> {
-    fn ready(&mut self) -> Result<bool> {
-        // What was found before a sleep is not lost.
-        let mutex = &self.core.memory.control().mutex;
-        if self.found.is_none() && mutex.owner().is_none() {
-            self.found = mutex.try_lock(self.core.slot()); // Looked first: whoever spins leaves the line to the owner.
-        }
-        Ok(self.found.is_some())
+impl Owner for Core {
+    fn mutex(&self) -> &Mutex {
+        &self.memory.control().mutex
     }
 
-    fn nap(&mut self, until: u64) -> Nap {
-        if self.found.is_some() {
-            return Nap::Over; // `peer` found it.
-        }
-        nap_for_mutex(&self.core.memory, self.core.slot(), until, &mut self.found)
+    fn kernel(&self) -> &impl Kernel {
+        self.memory.kernel()
     }
 
-    /// Asks, once a slice, whether the owner lives; if it does not, the mutex is freed.
-    fn peer(&mut self, now: u64) -> Result<()> {
-        let (core, mutex) = (self.core, &self.core.memory.control().mutex);
-        let leases = core.segment.leases();
-        let asked = core.asked.load(Ordering::Relaxed); // Relaxed: a hint about when.
-        if asked != 0 && now.saturating_sub(asked) < SLICE {
-            return Ok(());
-        }
-        let owner = mutex.owner_among(leases.participants());
-        let owner = owner.map_err(|_| core.corrupt("the lock is not in a state that ipcx writes"))?;
-        let (Some(owner), Some(turn)) = (owner, leases.try_turn()) else { return Ok(()) };
-        leases.bury(&turn, owner, |slot| mutex.bury(slot, core.memory.kernel()))?;
-        core.asked.store(now.max(1), Ordering::Relaxed); // Who got no answer may ask again at once.
-        self.found = mutex.try_lock(core.slot());
-        Ok(())
+    fn segment(&self) -> &Segment {
+        &self.segment
     }
 
-    fn peer_is_here(&self) -> bool {
-        false
+    fn asked(&self) -> &AtomicU64 {
+        &self.asked
+    }
+
+    fn bury(&self, slot: u32) {
+        self.mutex().bury(slot, self.kernel());
     }
 }
 

@@ -9,7 +9,6 @@
 
 use super::layout::Control;
 use crate::event::Kernel;
-use crate::mutex::Locked;
 use crate::sync::{fence, Ordering};
 use crate::wait::Nap;
 
@@ -123,15 +122,6 @@ pub(crate) fn announce(memory: &impl Memory) {
 pub(crate) fn nap_for_version(memory: &impl Memory, seen: u64, until: u64) -> Nap {
     let changed = &memory.control().value.changed;
     changed.nap(memory.kernel(), || (version(memory) == seen).then_some(until))
-}
-
-/// Sleeps until the mutex may be had. `found` gets it if it was to be had just before.
-pub(crate) fn nap_for_mutex(memory: &impl Memory, slot: u32, until: u64, found: &mut Option<Locked>) -> Nap {
-    let mutex = &memory.control().mutex;
-    mutex.unlocked.nap(memory.kernel(), || {
-        *found = mutex.try_lock(slot);
-        found.is_none().then_some(until)
-    })
 }
 
 /// How often the condition was notified, as of now. An owner of the mutex asks before it unlocks, to wait for the next.

@@ -1,13 +1,13 @@
 //! The consumer: receives records.
 
 use super::endpoint::{Endpoint, Peer, STEP_BACK};
-use super::layout::Content;
 use super::memory::{Mapped, Side};
 use super::protocol::{nap_for_record, Found, Memory, Receiver};
 use super::record::Record;
 use crate::error::{Error, Result};
 use crate::pool::Use;
 use crate::segment::Segment;
+use crate::stream::Content;
 use crate::sync::Ordering;
 use crate::sys::{clock, cpu};
 use crate::wait::{wait, Condition, Deadline, Nap, Pauses, Sleeper, LOOKS};

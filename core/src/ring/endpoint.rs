@@ -2,10 +2,11 @@
 
 use super::layout::{ConsumerPage, ProducerPage};
 use super::memory::{Mapped, Side};
-use super::protocol::{is_empty, Corruption, Memory};
+use super::protocol::{is_empty, Memory};
 use crate::error::{Error, Result};
 use crate::lease::{Role, RoleState, RoleWord};
 use crate::segment::Segment;
+use crate::stream::Corruption;
 use crate::sync::{AtomicU32, Ordering};
 use crate::sys::{cpu, fork};
 use crate::wait::{WaitStrategy, SLICE};

@@ -2,13 +2,14 @@
 
 use super::consumer::Consumer;
 use super::endpoint::{CONSUMER, PRODUCER};
-use super::layout::{body_size, round_capacity, rounded_capacity, CAPACITY, LARGEST, LAYOUT};
+use super::layout::{body_size, LAYOUT};
 use super::memory::{Mapped, Side};
 use super::producer::Producer;
 use super::protocol::Memory;
 use crate::error::{Error, Result};
 use crate::lease::{Participant, RoleState};
 use crate::segment::{Backing, Format, Kind, Parameters, Segment, SegmentOptions};
+use crate::stream::{round_capacity, rounded_capacity, CAPACITY, LARGEST};
 use crate::sync::Ordering;
 use crate::sys::map;
 use crate::wait::WaitStrategy;

@@ -12,11 +12,11 @@
 //! that had taken the block and not yet released the record.
 
 use super::consumer::Consumer;
-use super::layout::Content;
 use super::producer::Producer;
 use super::protocol::{Found, Memory};
 use crate::error::{Error, Result};
 use crate::pool::{Block, BlockId, Pool, Use};
+use crate::stream::Content;
 use crate::wait::Deadline;
 use std::time::Duration;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};

@@ -2,12 +2,12 @@
 
 use super::layout::{ConsumerPage, ProducerPage};
 use super::protocol::Memory;
-use crate::bytes::{copy, near_for_reading, near_for_writing};
 use crate::error::{from_errno, Result};
 use crate::segment::Segment;
 use crate::sync::AtomicU64;
 use crate::sys::map::{Access, Map};
 use crate::sys::{barrier, futex, Errno};
+use crate::twice::Twice;
 use crate::wait::Nap;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -26,9 +26,7 @@ pub(crate) enum Side {
 pub(crate) struct Mapped {
     producer: NonNull<ProducerPage>,
     consumer: NonNull<ConsumerPage>,
-    data: NonNull<u8>,
-    /// Capacity - 1.
-    mask: u64,
+    data: Twice,
     registered: bool,
     _map: Arc<Map>,
 }
@@ -52,14 +50,13 @@ impl Mapped {
         let body = segment.body();
         map.place(0, page, fd, body, access(Side::Producer)).map_err(os)?;
         map.place(page, page, fd, body + page as u64, access(Side::Consumer)).map_err(os)?;
-        for at in [data, data + capacity] {
-            map.place(at, capacity, fd, body + data as u64, access(Side::Producer)).map_err(os)?;
-        }
+        let (from, access) = (body + data as u64, access(Side::Producer));
+        // SAFETY: the map is kept with it.
+        let twice = unsafe { Twice::place(&mut map, data, capacity, fd, from, access) }.map_err(os)?;
         Ok(Mapped {
             producer: map.at(0, size_of::<ProducerPage>()).cast(),
             consumer: map.at(page, size_of::<ConsumerPage>()).cast(),
-            data: map.at(data, 2 * capacity),
-            mask: capacity as u64 - 1,
+            data: twice,
             registered: side != Side::Observer && barrier::register(),
             _map: Arc::new(map),
         })
@@ -68,14 +65,13 @@ impl Mapped {
     /// Address of the byte at a position, from which a whole capacity is addressable.
     #[inline(always)]
     pub(crate) fn address(&self, position: u64) -> NonNull<u8> {
-        // SAFETY: the masked offset is below the capacity, and the data is mapped twice in a row.
-        unsafe { self.data.add((position & self.mask) as usize) }
+        self.data.address(position)
     }
 
     /// Brings the line that holds `position` near for reading; a hint.
     #[inline(always)]
     pub(crate) fn expect(&self, position: u64) {
-        near_for_reading(self.address(position).as_ptr());
+        self.data.expect(position);
     }
 
     /// Address of the half of a 64-bit word that changes with every change, for the kernel to compare.
@@ -110,7 +106,7 @@ impl Mapped {
 impl Memory for Mapped {
     #[inline(always)]
     fn capacity(&self) -> u64 {
-        self.mask + 1
+        self.data.capacity()
     }
 
     #[inline(always)]
@@ -128,28 +124,22 @@ impl Memory for Mapped {
 
     #[inline(always)]
     fn word(&self, position: u64) -> &AtomicU64 {
-        // SAFETY: 8 bytes inside the mapping (see `address`); positions are multiples of 8, so it is aligned.
-        unsafe { self.address(position).cast::<AtomicU64>().as_ref() }
+        self.data.word(position)
     }
 
     #[inline(always)]
     fn prefetch(&self, position: u64) {
-        near_for_writing(self.address(position).as_ptr());
+        self.data.prefetch(position);
     }
 
     #[inline(always)]
     fn write(&self, position: u64, from: &[u8]) {
-        debug_assert!(from.len() as u64 <= self.capacity());
-        // SAFETY: at most a capacity, which is addressable from any position. The bytes are free for this side by the
-        // protocol; a peer that touches them all the same damages data, nothing else.
-        unsafe { copy(from.as_ptr(), self.address(position).as_ptr(), from.len()) };
+        self.data.write(position, from);
     }
 
     #[inline(always)]
     fn read(&self, position: u64, to: &mut [u8]) {
-        debug_assert!(to.len() as u64 <= self.capacity());
-        // SAFETY: as for `write`; bytes that a peer changes meanwhile are copied in any state, as data.
-        unsafe { copy(self.address(position).as_ptr(), to.as_mut_ptr(), to.len()) };
+        self.data.read(position, to);
     }
 
     fn registered(&self) -> bool {

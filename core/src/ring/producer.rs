@@ -1,13 +1,13 @@
 //! The producer: sends records.
 
 use super::endpoint::{Endpoint, Peer, STEP_BACK};
-use super::layout::Content;
 use super::memory::{Mapped, Side};
 use super::protocol::{nap_for_room, Memory, Sender};
 use super::reservation::Reservation;
 use crate::error::{from_errno, Error, Result};
 use crate::pool::Use;
 use crate::segment::Segment;
+use crate::stream::Content;
 use crate::sys::{clock, cpu, fd};
 use crate::wait::{wait, Condition, Deadline, Nap, Sleeper};
 use crate::watch::{Watched, Watcher};

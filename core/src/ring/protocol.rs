@@ -12,20 +12,13 @@
 //! | header of the first record | release | consumer's acquire load of the same word |
 //! | consumer's position | release | producer's acquire load, before it overwrites what was read |
 
-use super::layout::{
-    largest_payload, record, record_len, record_size, record_word, ConsumerPage, Content, ProducerPage, WORD,
-};
+use super::layout::{largest_payload, record_size, ConsumerPage, ProducerPage};
+use crate::stream::{record, record_len, record_word, Content, Corruption, NOT_A_RECORD, WORD};
 use crate::sync::{AtomicU64, Ordering};
 use crate::wait::{Nap, Sleeper, Waker};
 
 /// How far ahead of the tail a producer asks for the line it will write: measured, see docs/ring-format.md.
 const PREFETCH: u64 = 256;
-
-/// Shared state is not what the protocol writes; says what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Corruption(pub(crate) &'static str);
-
-const NOT_A_RECORD: Corruption = Corruption("a record's word is not one that ipcx writes there");
 
 /// What the protocol needs of memory. Cheap to clone; a clone is another view of the same ring.
 pub(crate) trait Memory: Clone {

@@ -7,8 +7,9 @@
 
 #![allow(clippy::disallowed_methods)] // tests measure time as users do
 
-use super::layout::{ConsumerPage, Content, ProducerPage, WORD};
+use super::layout::{ConsumerPage, ProducerPage};
 use super::protocol::{nap_for_record, nap_for_room, Memory, Receiver, Sender};
+use crate::stream::{Content, WORD};
 use crate::sync::AtomicU64;
 use crate::sys::barrier;
 use crate::wait::{Nap, Sleeper};

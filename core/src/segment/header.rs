@@ -35,6 +35,7 @@ pub(crate) enum Kind {
     Pool = 2,
     Buffer = 3,
     Semaphore = 4,
+    Topic = 5,
 }
 
 impl Kind {

@@ -250,6 +250,14 @@ impl Segment {
         file::reopen(self.fd()).map_err(|e| reopen_error(&self.name, e))
     }
 
+    /// Another participant of the same segment.
+    pub(crate) fn again(&self) -> Result<Segment> {
+        self.check_not_inherited()?;
+        let file = file::reopen(self.fd()).map_err(|e| reopen_error(&self.name, e))?;
+        let segment = Segment::join(&self.name, file, self.header.clone())?;
+        Ok(Segment { path: self.path.clone(), ..segment })
+    }
+
     /// Fills a new file completely; `path` is the directory of one that gets a name.
     fn build(
         name: &Arc<str>,

@@ -1,9 +1,12 @@
-//! The process that is stepped and killed by `crash/buffer.rs` and `crash/semaphore.rs`. It keeps to the protocol of
-//! `crash/victim.c`: for each line of its input, `OPERATION NAME`, it forks; the child prepares the operation on the
-//! buffer or semaphore NAME, and runs it between two marks. The first mark says the child's process number, the second what the
+//! The process that is stepped and killed by `crash/buffer.rs`, `crash/semaphore.rs` and `crash/topic.rs`. It keeps to the
+//! protocol of `crash/victim.c`: for each line of its input, `OPERATION NAME`, it forks; the child prepares the operation on the
+//! buffer, semaphore or topic NAME, and runs it between two marks. The first mark says the child's process number, the second what the
 //! operation returned: a version or 0, or an error's number below 0.
 
-use ipcx::{Buffer, BufferOptions, Deadline, Error, Result, SegmentOptions, Semaphore, SemaphoreOptions};
+use ipcx::{
+    Buffer, BufferOptions, Deadline, Error, Publisher, Result, SegmentOptions, Semaphore, SemaphoreOptions,
+    Subscriber, Topic, TopicOptions,
+};
 use ipcx_tests::Stream;
 use std::time::Duration;
 
@@ -45,6 +48,9 @@ struct Victim {
     /// Once it has attached.
     buffer: Option<Buffer>,
     semaphore: Option<Semaphore>,
+    subscriber: Option<Subscriber>,
+    publisher: Option<Publisher>,
+    topic: Option<Topic>,
     /// What it writes.
     value: Vec<u8>,
     /// Where it reads to.
@@ -81,6 +87,15 @@ impl Victim {
 
     fn semaphore(&self) -> &Semaphore {
         self.semaphore.as_ref().unwrap_or_else(|| fail("not attached"))
+    }
+
+    fn open_topic(&self) -> Result<Topic> {
+        let segment = SegmentOptions { max_participants: 6, ..Default::default() };
+        Topic::attach_with(&self.name, &TopicOptions { segment, ..Default::default() })
+    }
+
+    fn topic(&self) -> &Topic {
+        self.topic.as_ref().unwrap_or_else(|| fail("not attached"))
     }
 
     // ---- Before the first mark ----
@@ -127,6 +142,25 @@ impl Victim {
     fn prepare_holding_two(&mut self) {
         self.prepare_holding();
         must(self.semaphore().acquire_raw(Deadline::NOW));
+    }
+
+    fn prepare_topic(&mut self) {
+        self.topic = Some(must(self.open_topic()));
+    }
+
+    fn prepare_publishing(&mut self) {
+        self.prepare_topic();
+        self.publisher = Some(must(self.topic().publisher()));
+    }
+
+    fn prepare_reserved(&mut self) {
+        self.prepare_publishing();
+        must(self.reserve());
+    }
+
+    fn prepare_subscribed(&mut self) {
+        self.prepare_topic();
+        self.subscriber = Some(must(self.topic().subscriber()));
     }
 
     // ---- Between the marks ----
@@ -248,6 +282,76 @@ impl Victim {
         self.semaphore = Some(semaphore);
         Ok(0)
     }
+
+    /// The same of a topic from here on.
+    fn attach_topic(&mut self) -> Result<u64> {
+        self.topic = Some(self.open_topic()?);
+        Ok(0)
+    }
+
+    fn publish_record(&mut self) -> Result<u64> {
+        let deadline = self.soon();
+        let publisher = self.publisher.as_mut().unwrap_or_else(|| fail("no publisher"));
+        publisher.publish_until(&self.value, deadline).map(|()| 0)
+    }
+
+    /// In place, by halves.
+    fn reserve(&mut self) -> Result<()> {
+        let deadline = self.soon();
+        let publisher = self.publisher.as_mut().unwrap_or_else(|| fail("no publisher"));
+        let at = publisher.reserve_raw(self.value.len(), deadline)?;
+        let (first, second) = self.value.split_at(self.value.len() / 2);
+        // SAFETY: inside the reservation.
+        unsafe {
+            at.copy_from_nonoverlapping(first.as_ptr(), first.len());
+            at.add(first.len()).copy_from_nonoverlapping(second.as_ptr(), second.len());
+        }
+        Ok(())
+    }
+
+    fn commit_record(&mut self) -> Result<u64> {
+        self.reserve()?;
+        let publisher = self.publisher.as_mut().unwrap_or_else(|| fail("no publisher"));
+        publisher.commit_raw(self.value.len()).map(|()| 0)
+    }
+
+    fn abort_record(&mut self) -> Result<u64> {
+        self.reserve()?;
+        let publisher = self.publisher.as_mut().unwrap_or_else(|| fail("no publisher"));
+        publisher.abort_raw().map(|()| 0)
+    }
+
+    fn stop_publishing(&mut self) -> Result<u64> {
+        self.publisher = None;
+        Ok(0)
+    }
+
+    fn subscribe(&mut self) -> Result<u64> {
+        self.subscriber = Some(self.topic().subscriber()?);
+        Ok(0)
+    }
+
+    fn receive_record(&mut self) -> Result<u64> {
+        let subscriber = self.subscriber.as_mut().unwrap_or_else(|| fail("no subscriber"));
+        subscriber.try_recv(&mut self.room).map(|_| 0)
+    }
+
+    fn leave(&mut self) -> Result<u64> {
+        self.subscriber = None;
+        Ok(0)
+    }
+
+    /// As whoever finds the dead does it: attaches, and takes the lock and makes room.
+    fn recover_topic(&mut self) -> Result<u64> {
+        let topic = self.open_topic()?;
+        self.publisher = Some(topic.publisher()?);
+        let aborted = self.abort_record();
+        self.topic = aborted.is_ok().then_some(topic);
+        if aborted.is_err() {
+            self.publisher = None; // It is tried again from the beginning.
+        }
+        aborted
+    }
 }
 
 type Operation = (&'static str, fn(&mut Victim), fn(&mut Victim) -> Result<u64>);
@@ -277,6 +381,15 @@ const OPERATIONS: &[Operation] = &[
     ("semaphore_supply", Victim::prepare_waiting, Victim::release),
     ("semaphore_consume", Victim::prepare_waiting, Victim::consume),
     ("semaphore_recover", Victim::nothing, Victim::recover_permits),
+    ("topic_attach", Victim::nothing, Victim::attach_topic),
+    ("topic_publish", Victim::prepare_publishing, Victim::publish_record),
+    ("topic_commit", Victim::prepare_publishing, Victim::commit_record),
+    ("topic_abort", Victim::prepare_publishing, Victim::abort_record),
+    ("topic_stop", Victim::prepare_reserved, Victim::stop_publishing),
+    ("topic_subscribe", Victim::prepare_topic, Victim::subscribe),
+    ("topic_recv", Victim::prepare_subscribed, Victim::receive_record),
+    ("topic_leave", Victim::prepare_subscribed, Victim::leave),
+    ("topic_recover", Victim::nothing, Victim::recover_topic),
 ];
 
 /// In the child: everything between the marks is what the tracer steps through.
@@ -290,6 +403,9 @@ fn be_the_victim(operation: &str, name: &str) -> ! {
         name: name.to_owned(),
         buffer: None,
         semaphore: None,
+        subscriber: None,
+        publisher: None,
+        topic: None,
         value,
         room: vec![0; LARGEST],
         seen: 0,

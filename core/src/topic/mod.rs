@@ -1,0 +1,50 @@
+//! The topic: what is published reaches every subscriber, through one ring for all of them.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `layout` | the pages and words in shared memory |
+//! | `protocol` | publishing, subscribing, being overtaken, sleeping, over any memory |
+//! | `memory` | the mapped memory |
+//! | `handle` | `Topic`: opening, publishers and subscribers, statistics |
+//! | `publisher`, `subscriber` | the public ends |
+//! | `publication`, `record` | what they lend in place |
+//! | `waitable` | a subscriber among several things to wait for |
+//!
+//! Publishers exclude each other by `mutex.rs`. Loom models of `protocol` are in `tests/model`.
+
+pub(crate) mod layout;
+pub(crate) mod protocol;
+
+#[cfg(not(loom))]
+mod handle;
+#[cfg(not(loom))]
+mod memory;
+#[cfg(not(loom))]
+mod publication;
+#[cfg(not(loom))]
+mod publisher;
+#[cfg(not(loom))]
+mod record;
+#[cfg(not(loom))]
+mod subscriber;
+#[cfg(not(loom))]
+mod waitable;
+
+#[cfg(not(loom))]
+use crate::{error::Error, segment::Segment, stream::Corruption};
+
+#[cfg(not(loom))]
+pub use self::{
+    handle::{Topic, TopicOptions, TopicStats, TopicSubscriber},
+    protocol::StartAt,
+    publication::Publication,
+    publisher::Publisher,
+    record::TopicRecord,
+    subscriber::Subscriber,
+};
+
+#[cfg(not(loom))]
+#[cold]
+fn corrupt(segment: &Segment, Corruption(what): Corruption) -> Error {
+    Error::Corrupt(segment.context(what))
+}

@@ -1,0 +1,257 @@
+//! The subscriber.
+
+use super::corrupt;
+use super::memory::{Mapped, Side};
+use super::protocol::{may_receive, nap_for_record, wake_all, Found, Reader, Received, StartAt};
+use super::record::TopicRecord;
+use crate::error::{Error, Result};
+use crate::segment::Segment;
+use crate::stream::Corruption;
+use crate::wait::{wait, Condition, Deadline, Nap};
+use crate::watch::{OnDemand, Watched, Watcher};
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// An end of a [`Topic`](super::Topic) that receives what is published. Any number exist, over all processes.
+///
+/// It belongs to one thread at a time (`Send`, not shared).
+///
+/// In a lossy topic it writes nothing but that it sleeps: publishers do not know of it. It may be overtaken: then it goes on with
+/// the oldest record that is still there, and [`Subscriber::missed`] tells how many it did not get. In a reliable topic it holds
+/// every record until it has *released* it: `recv` copies and releases in one call, a [`TopicRecord`] borrowed in place is released when
+/// you say so. One that is dropped, or dies, holds nothing any more.
+#[derive(Debug)]
+pub struct Subscriber {
+    watcher: OnDemand, // before what its thread uses: fields are dropped in order
+    pub(super) reader: Reader<Mapped>,
+    pub(super) segment: Arc<Segment>,
+}
+
+impl Subscriber {
+    pub(super) fn join(segment: &Arc<Segment>, start: StartAt) -> Result<Subscriber> {
+        let memory = Mapped::new(segment, Side::Subscriber)?;
+        let reader = Reader::join(memory, start, segment.leases().slot());
+        let reader = reader.map_err(|corruption| corrupt(segment, corruption))?;
+        Ok(Subscriber { watcher: OnDemand::default(), reader, segment: Arc::clone(segment) })
+    }
+
+    /// How many records were overwritten since this subscriber began, before it had them: as of the last one received, exactly.
+    /// Always 0 in a reliable topic.
+    pub fn missed(&self) -> u64 {
+        self.reader.missed()
+    }
+
+    /// Copies the next record to `buffer`, if there is one now, and releases it; says how long it is.
+    ///
+    /// Makes no allocation, takes no lock, and is async-signal-safe if the interrupted code was not inside a call on this
+    /// subscriber.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is none (or publishers overtook it dozens of times in this call), `TooBig` if it does not fit (it stays
+    /// the next one, and `needed` says its length), `Forked`, `Corrupt`.
+    #[inline(always)]
+    pub fn try_recv(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        self.recv_until(buffer, Deadline::NOW)
+    }
+
+    /// As [`Subscriber::recv`], giving up after `timeout` with `TimedOut`.
+    ///
+    /// # Errors
+    /// As [`Subscriber::recv_until`].
+    #[inline(always)]
+    pub fn recv_timeout(&mut self, buffer: &mut [u8], timeout: Duration) -> Result<usize> {
+        self.recv_until(buffer, Deadline::within(timeout))
+    }
+
+    /// Copies the next record to `buffer`, waiting for it as long as it takes.
+    ///
+    /// # Errors
+    /// As [`Subscriber::recv_until`], less `WouldBlock` and `TimedOut`.
+    #[inline(always)]
+    pub fn recv(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        self.recv_until(buffer, Deadline::NEVER)
+    }
+
+    /// What the three calls above do: copies the next record to `buffer`, waiting for it until `deadline`.
+    ///
+    /// # Errors
+    /// Those of [`Subscriber::try_recv`], `TimedOut`, and `Interrupted` if a signal handler ran while it slept.
+    #[inline(always)]
+    pub fn recv_until(&mut self, buffer: &mut [u8], deadline: Deadline) -> Result<usize> {
+        if !self.segment.is_inherited() && self.watcher.get().is_none() {
+            if let Ok(Received::Whole(len)) = self.reader.receive(buffer) {
+                return Ok(len);
+            }
+        }
+        self.recv_the_long_way(buffer, deadline)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn recv_the_long_way(&mut self, buffer: &mut [u8], deadline: Deadline) -> Result<usize> {
+        let available = buffer.len();
+        let received = self.await_record(deadline, |reader| {
+            let received = reader.receive(buffer)?;
+            Ok((received != Received::Nothing).then_some(received))
+        });
+        self.after();
+        match received? {
+            Received::Whole(len) => Ok(len),
+            Received::TooBig(needed) => Err(Error::TooBig { needed, available }),
+            Received::Nothing => Err(Error::WouldBlock),
+        }
+    }
+
+    /// The next record in place, waiting for it until `deadline`. In a reliable topic it stays until it is released. In a lossy one
+    /// it may be overwritten meanwhile: its release says whether it was.
+    ///
+    /// # Errors
+    /// As [`Subscriber::recv_until`], less `TooBig`.
+    pub fn borrow_until(&mut self, deadline: Deadline) -> Result<TopicRecord<'_>> {
+        let found = self.find(deadline)?;
+        Ok(TopicRecord::of(self, found))
+    }
+
+    /// [`Subscriber::borrow_until`] without waiting.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_borrow(&mut self) -> Result<TopicRecord<'_>> {
+        self.borrow_until(Deadline::NOW)
+    }
+
+    /// [`Subscriber::borrow_until`] as long as it takes.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn borrow(&mut self) -> Result<TopicRecord<'_>> {
+        self.borrow_until(Deadline::NEVER)
+    }
+
+    fn find(&mut self, deadline: Deadline) -> Result<Found> {
+        let found = self.await_record(deadline, Reader::peek_whole);
+        if found.is_err() {
+            self.after();
+        }
+        found
+    }
+
+    /// What `look` finds, waiting for it until `deadline`.
+    fn await_record<T>(
+        &mut self,
+        deadline: Deadline,
+        look: impl FnMut(&mut Reader<Mapped>) -> std::result::Result<Option<T>, Corruption>,
+    ) -> Result<T> {
+        self.segment.check_not_inherited()?;
+        let mut arrival = Arrival { reader: &mut self.reader, segment: &self.segment, look, found: None };
+        if !arrival.ready()? {
+            if deadline.is_now() {
+                return Err(Error::WouldBlock);
+            }
+            wait(&mut arrival, self.segment.wait_strategy(), deadline.started())?;
+        }
+        arrival.found.ok_or(Error::WouldBlock)
+    }
+
+    /// A descriptor that is readable while there is a record. Level-triggered; do not read it, do not close it; it lives as long as
+    /// the subscriber.
+    ///
+    /// The first call starts a thread of this process that waits on its behalf.
+    ///
+    /// # Errors
+    /// `Forked`; `Os` if the system has no descriptor or thread left.
+    pub fn poll_fd(&mut self) -> Result<BorrowedFd<'_>> {
+        self.watcher().map(Watcher::fd)
+    }
+
+    /// Queues a real-time signal to this process each time the subscriber has a record to receive, and once now if there is one;
+    /// `None` ends that. The signal's value (`si_value`) is the slot of the participant. Receive until that would block: only then
+    /// does the next one queue a signal.
+    ///
+    /// The first call starts a thread of this process that waits on its behalf.
+    ///
+    /// # Errors
+    /// `Invalid` if it is not a real-time signal, `Forked`; `Os` if the system has no descriptor or thread left.
+    pub fn signal(&mut self, signal: Option<i32>) -> Result<()> {
+        let slot = self.segment.leases().slot();
+        self.watcher()?.signal(signal.unwrap_or(0), slot)
+    }
+
+    fn watcher(&mut self) -> Result<&Watcher> {
+        self.segment.check_not_inherited()?;
+        let memory = self.reader.memory().clone();
+        let (_, first) = self.watcher.start(self.segment.name(), || Arc::new(memory))?;
+        if first {
+            self.after();
+        }
+        Ok(self.watcher.get().expect("just made"))
+    }
+
+    /// Keeps the descriptor true, if there is one.
+    #[inline(always)]
+    pub(super) fn after(&self) {
+        if let Some(watcher) = self.watcher.get() {
+            watcher.update(self.reader.may_receive(), self.reader.position());
+        }
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        // In a forked child, what it holds is the parent's.
+        if !self.segment.is_inherited() {
+            self.reader.leave();
+        }
+    }
+}
+
+/// A call waits for a record.
+struct Arrival<'a, T, F> {
+    reader: &'a mut Reader<Mapped>,
+    segment: &'a Segment,
+    look: F,
+    found: Option<T>,
+}
+
+impl<T, F> Condition for Arrival<'_, T, F>
+where
+    F: FnMut(&mut Reader<Mapped>) -> std::result::Result<Option<T>, Corruption>,
+{
+    fn ready(&mut self) -> Result<bool> {
+        let found = (self.look)(self.reader).map_err(|corruption| corrupt(self.segment, corruption))?;
+        self.found = found;
+        Ok(self.found.is_some())
+    }
+
+    fn nap(&mut self, until: u64) -> Nap {
+        nap_for_record(self.reader.memory(), self.reader.position(), until)
+    }
+
+    fn peer(&mut self, _now: u64) -> Result<()> {
+        Ok(()) // Anybody may publish.
+    }
+
+    fn peer_is_here(&self) -> bool {
+        false
+    }
+}
+
+/// A watcher waits for a record; its target is the subscriber's position.
+impl Watched for Mapped {
+    fn ready(&self, target: u64) -> bool {
+        may_receive(self, target)
+    }
+
+    fn nap(&self, target: u64, until: u64) {
+        nap_for_record(self, target, until);
+    }
+
+    fn peer_is_gone(&self) -> bool {
+        false
+    }
+
+    fn wake(&self, _target: u64) {
+        wake_all(self);
+    }
+}
