@@ -304,7 +304,8 @@
 
 /**
  * Kind of an ipcx_waitable: an ipcx_transport that receives and has a message or the end of its sender to tell of, or that
- * sends and has room. As of its descriptor: of a message longer than a pipe, a part may be there. Where such a one is among
+ * sends and has room. As of its descriptor: of a message longer than a pipe, a part may be there, and one of a FIFO or socket that
+ * has told of the end of its sender waits for the next sender. Where such a one is among
  * them, all are waited for through their descriptors.
  */
 #define IPCX_WAIT_FOR_TRANSPORT 6
