@@ -118,11 +118,15 @@ impl Deadline {
         self.0 == 0
     }
 
-    /// True for [`Deadline::NOW`], and for so short a time from the beginning of the wait that the clock decides about each look.
+    /// True for [`Deadline::NOW`], and where there is so little time left that the clock decides about each look.
     /// (Longer ones end in a sleep, which the kernel ends 50 µs late.)
     #[cfg(not(loom))]
-    pub(crate) const fn is_soon(self) -> bool {
-        self.0 & !WITHIN < SPIN
+    pub(crate) fn is_soon(self) -> bool {
+        match self {
+            Deadline::NEVER => false,
+            Deadline(within) if within & WITHIN != 0 => within & !WITHIN < SPIN,
+            Deadline(moment) => moment == 0 || moment.saturating_sub(clock::now()) < SPIN,
+        }
     }
 
     /// Of a moment: true if it has come. `now` is monotonic nanoseconds.

@@ -381,7 +381,7 @@ impl Producer {
         } else {
             self.end.note_cpu();
             // A full ring of small records: the consumer has enough to do, and is left alone with its position for a while.
-            if self.end.looks() && len <= self.max_len() / 8 {
+            if self.end.looks() && len <= self.max_len() / 8 && !deadline.is_soon() {
                 cpu::pause(STEP_BACK);
             }
             let strategy = self.end.strategy();

@@ -13,7 +13,7 @@ pub(crate) fn id() -> u32 {
 }
 
 /// When this process started, in clock ticks since boot (field 22 of `/proc/self/stat`); 0 if unknown now. Read once per process:
-/// the kernel takes longer over that file than over all else that opening a segment asks of it.
+/// it takes some microseconds.
 pub(crate) fn start_time() -> u64 {
     static FOUND: AtomicU64 = AtomicU64::new(0);
     /// The fork generation in which it was found, plus 1.
