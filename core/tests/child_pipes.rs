@@ -82,6 +82,24 @@ fn a_child_that_only_writes_does_not_take_all_memory() {
 }
 
 #[test]
+fn an_exchange_goes_on_where_a_write_has_kept_enough() {
+    let mut command = Command::new("sh");
+    command.args(["-c", "head -c 70000000 /dev/zero; exec cat > /dev/null"]);
+    let (mut pipes, mut child) = ChildPipes::spawn(command).unwrap();
+    let (input, mut output) = (vec![0; 1 << 16], Vec::new());
+    let full = loop {
+        match pipes.write_until(&input, Deadline::after(SOON)) {
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(full, Error::NoSpace(_)), "{full:?}");
+    pipes.exchange_until(&mut &input[..], &mut output, Deadline::after(SOON)).unwrap();
+    drop(pipes); // Its output ended before it had read everything.
+    assert!(output.len() == 70_000_000 && child.wait().unwrap().success());
+}
+
+#[test]
 fn a_child_that_closed_its_output_can_still_be_written_to() {
     let mut command = Command::new("sh");
     command.args(["-c", "exec >&-; sleep 0.1; exec cat > /dev/null"]);

@@ -199,7 +199,7 @@ impl ChildPipes {
         while self.input.is_some() && !input.is_empty() {
             match self.write_until(input, Deadline::NOW) {
                 Ok(written) => *input = &input[written..],
-                Err(Error::WouldBlock) => return Ok(()),
+                Err(Error::WouldBlock | Error::NoSpace(_)) => return Ok(()), // What is kept is read next.
                 Err(Error::Closed(_)) => break,
                 Err(error) => return Err(error),
             }
