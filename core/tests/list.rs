@@ -372,6 +372,15 @@ fn listing_changes_no_byte_and_no_time() {
     assert_eq!(dir.names(), ["ipcx.a", "ipcx.b", "ipcx.c"]);
 }
 
+/// Ends the other thread's loop, also where this one panics.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// A segment with one slot and one producer: a lock that is taken for a moment would be in the way.
 #[test]
 fn who_attaches_beside_a_listing_is_never_refused() {
@@ -388,6 +397,7 @@ fn who_attaches_beside_a_listing_is_never_refused() {
                 seen.fetch_or(listed.state == ListedState::InUse, Ordering::Relaxed);
             }
         });
+        let end = Done(&done);
         for turn in 0..2_000 {
             let ring = Ring::attach_with("a", &options).unwrap();
             let tx = ring.producer().unwrap();
@@ -398,7 +408,7 @@ fn who_attaches_beside_a_listing_is_never_refused() {
             }
             drop((ring, tx));
         }
-        done.store(true, Ordering::Relaxed);
+        drop(end);
         listing.join().unwrap();
     });
 }
@@ -419,6 +429,7 @@ fn a_file_that_is_cut_off_while_it_is_looked_at_is_told_and_no_more() {
                 file.write_all_at(&whole, 0).unwrap();
             }
         });
+        let _end = Done(&done);
         while good < 200 || bad < 200 {
             let listed = only(&dir);
             match &listed.problem {
@@ -427,6 +438,5 @@ fn a_file_that_is_cut_off_while_it_is_looked_at_is_told_and_no_more() {
                 Some(error) => panic!("{error}"),
             }
         }
-        done.store(true, Ordering::Relaxed);
     });
 }
