@@ -28,7 +28,8 @@
  * - After fork() the child's inherited handles return IPCX_E_FORKED; it attaches anew. It may close
  *   them, which does nothing to the parent's. Children of exec() inherit nothing.
  *
- * - Closing never removes a name. A segment stays in /dev/shm until ipcx_unlink(), or a reboot.
+ * - Closing never removes a name. A segment stays in /dev/shm until ipcx_unlink(), or a reboot;
+ *   ipcx_list() shows which there are, and who uses them.
  *
  * - Another process that may write a segment can put any bytes there. This library then returns
  *   data or IPCX_E_CORRUPT; it does not crash, read elsewhere, or loop. It cannot keep such a
@@ -277,6 +278,12 @@
 #define IPCX_KIND_RING 1
 /** Kind of a segment: a pool. */
 #define IPCX_KIND_POOL 2
+/** Kind of a segment: a buffer. */
+#define IPCX_KIND_BUFFER 3
+/** Kind of a segment: a semaphore. */
+#define IPCX_KIND_SEMAPHORE 4
+/** Kind of a segment: a topic. */
+#define IPCX_KIND_TOPIC 5
 
 /** State of a role: nobody has taken it yet. */
 #define IPCX_ROLE_NEVER 0
@@ -309,6 +316,13 @@
  * them, all are waited for through their descriptors.
  */
 #define IPCX_WAIT_FOR_TRANSPORT 6
+
+/** State of a segment: somebody alive is attached. */
+#define IPCX_LISTED_IN_USE 1
+/** State of a segment: nobody alive is attached. */
+#define IPCX_LISTED_UNUSED 2
+/** State of a segment: it cannot be read. `reason` says why. */
+#define IPCX_LISTED_UNREADABLE 3
 
 /** Direction: the end that sends. */
 #define IPCX_SEND 1
@@ -589,6 +603,89 @@ typedef struct ipcx_waitable {
     /** Of a buffer: the version that is known. Of others: nothing. */
     uint64_t seen;
 } ipcx_waitable;
+
+/** A participant of a segment that ipcx_list() shows: one open handle. */
+typedef struct ipcx_listed_participant {
+    /** When it attached, nanoseconds since 1970. */
+    uint64_t attached_ns;
+    /** Number of its slot, from 0. */
+    uint32_t slot;
+    /** Its process, in its own PID namespace. For display only. */
+    uint32_t pid;
+    /** 1, or 0 if it died: what it left is recovered when somebody needs it. */
+    uint32_t alive;
+    /** 0. */
+    uint32_t reserved;
+    /** Its command's name, with a zero behind it. For display only. */
+    char command[16];
+} ipcx_listed_participant;
+
+/** A role of a segment that ipcx_list() shows. */
+typedef struct ipcx_listed_role {
+    /** "producer" or "consumer". */
+    const char *name;
+    /** IPCX_ROLE_NEVER, _ALIVE, _CLOSED or _DEAD. */
+    uint32_t state;
+    /** Who has it, or died having it and was not recovered yet; 0 for nobody. */
+    uint32_t pid;
+} ipcx_listed_role;
+
+/** An option that a segment was made with. */
+typedef struct ipcx_listed_parameter {
+    /** What it is called in the options: "capacity", "block_size", ... */
+    const char *name;
+    /** Its value. */
+    uint64_t value;
+} ipcx_listed_parameter;
+
+/**
+ * What ipcx_list() shows of a segment. All of it is ipcx's, and goes when the function that it was given to returns.
+ *
+ * No pointer to a string is NULL. Where a segment cannot be read, what is behind `mode` is 0 or empty.
+ */
+typedef struct ipcx_listed {
+    /** Bytes of this struct: fields behind them are of newer versions of ipcx. */
+    uint32_t struct_size;
+    /** IPCX_LISTED_IN_USE, _UNUSED or _UNREADABLE. */
+    uint32_t state;
+    /** Its name, as ipcx_unlink() takes it. */
+    const char *name;
+    /** Why it cannot be read, or attached to; "" if it can. */
+    const char *reason;
+    /** The code of that: IPCX_OK, IPCX_E_CORRUPT, IPCX_E_VERSION, IPCX_E_PERMISSION or IPCX_E_OS. */
+    int problem;
+    /** User that its file belongs to. */
+    uint32_t owner;
+    /** Group of its file. */
+    uint32_t group;
+    /** Permission bits of its file. */
+    uint32_t mode;
+    /** Bytes of its file, and of its System V segment if there is one. */
+    uint64_t size;
+    /** When it was made, nanoseconds since 1970. */
+    uint64_t created_ns;
+    /** IPCX_KIND_RING, ... */
+    uint32_t kind;
+    /** Most participants it can have at once. */
+    uint32_t max_participants;
+    /** The label that it was made with, without control characters; "" for none. */
+    const char *schema;
+    /** Who is attached, and who died and was not recovered yet. */
+    const ipcx_listed_participant *participants;
+    /** How many they are. */
+    size_t participant_count;
+    /** The roles of its kind: of a ring, the producer's and the consumer's; other kinds have none. */
+    const ipcx_listed_role *roles;
+    /** How many they are. */
+    size_t role_count;
+    /** The options it was made with. */
+    const ipcx_listed_parameter *parameters;
+    /** How many they are. */
+    size_t parameter_count;
+} ipcx_listed;
+
+/** What ipcx_list() calls for each segment: anything but 0 ends the listing. */
+typedef int (*ipcx_list_function)(const struct ipcx_listed *segment, void *context);
 
 /**
  * Options of a transport. Start from IPCX_TRANSPORT_OPTIONS_INIT; every field that is 0 or NULL means its default.
@@ -1805,6 +1902,24 @@ int ipcx_wait_any(ipcx_waitable *items,
                   size_t n,
                   int64_t timeout_ns,
                   size_t *ready);
+
+/* ---- Which segments there are ------------------------------------------------------------------------ */
+
+/**
+ * Calls `function` with each segment of a directory, by name; NULL means the default directory.
+ *
+ * Looking changes nothing and takes nothing, and nobody is stopped for it. What cannot be read is shown with a reason. Segments
+ * without a name, and the files of FIFOs and sockets, are not shown. All has been read when the first call is made: the function may
+ * do as it likes, also unlink what it is shown. It must return (no longjmp(), no C++ exception).
+ *
+ * Gives IPCX_OK when all were shown, or what the function gave if that was not 0, or an error.
+ *
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_NOT_FOUND (no such directory), IPCX_E_PERMISSION, IPCX_E_INVALID (no function), IPCX_E_OS.
+ */
+int ipcx_list(const char *directory,
+              ipcx_list_function function,
+              void *context);
 
 /* ---- Transport: opening, handing over, closing ------------------------------------------------------- */
 

@@ -14,6 +14,7 @@
 //! | `transport`, `sender`, `receiver` | transports and their ends |
 //! | `child` | pipes to a child process |
 //! | `any` | waiting for one of several things |
+//! | `list` | which segments there are |
 
 mod any;
 mod array;
@@ -24,6 +25,7 @@ mod consumer;
 mod errors;
 mod exclusive;
 mod fork;
+mod list;
 mod locked;
 mod payload;
 mod pool;
@@ -51,6 +53,7 @@ mod _ipcx {
         buffer::{Buffer, BufferStats, NewerThan},
         child::ChildPipes,
         consumer::Consumer,
+        list::{list, Listed, ListedParticipant, ListedRole},
         locked::LockedValue,
         pool::{Pool, PoolHolder, PoolStats},
         producer::Producer,

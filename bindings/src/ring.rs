@@ -275,7 +275,7 @@ impl From<ipcx::RingStats> for RingStats {
     }
 }
 
-fn state_name(state: RoleState) -> &'static str {
+pub(crate) fn state_name(state: RoleState) -> &'static str {
     match state {
         RoleState::Never => "never",
         RoleState::Alive => "alive",

@@ -174,7 +174,7 @@ impl<T: Core> Handle<T> {
     }
 
     pub(crate) fn wait(&self) -> &'static str {
-        STRATEGIES.iter().find(|(_, known)| *known == self.wait).map_or("balanced", |(name, _)| name)
+        strategy_name(self.wait)
     }
 
     /// Directory of its file; `None` if it has no name.
@@ -250,6 +250,10 @@ pub(crate) fn strategy(name: &str) -> PyResult<WaitStrategy> {
     found.map(|(_, strategy)| *strategy).ok_or_else(|| {
         PyValueError::new_err(format!("wait is 'balanced', 'spin', 'yield' or 'block', not '{name}'"))
     })
+}
+
+pub(crate) fn strategy_name(strategy: WaitStrategy) -> &'static str {
+    STRATEGIES.iter().find(|(_, known)| *known == strategy).map_or("balanced", |(name, _)| name)
 }
 
 /// Remove the name of a segment. Whoever has it open goes on working.

@@ -11,13 +11,13 @@ use crate::slots::Slots;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::fork::NotInherited;
 use crate::sys::{clock, lock, process, Errno};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 pub use crate::role::RoleState;
-pub(crate) use crate::role::{Role, RoleWord};
+pub(crate) use crate::role::{Role, RolePlace, RoleWord};
 pub(crate) use crate::slots::MOST_PARTICIPANTS;
 
 /// Lock offset of slot 0, beyond any size a segment can have.
@@ -53,6 +53,53 @@ pub(crate) struct SlotRecord {
 }
 
 const _: () = assert!(size_of::<SlotRecord>() == 64 && align_of::<SlotRecord>() == 64);
+
+impl SlotRecord {
+    /// A private copy of one that was read.
+    pub(crate) fn copy(bytes: &[u8; 64]) -> SlotRecord {
+        let word = |at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
+        let half = |at: usize| u32::from_ne_bytes(bytes[at..at + 4].try_into().expect("4 bytes"));
+        SlotRecord {
+            state: AtomicU64::new(word(0)),
+            pid: AtomicU32::new(half(8)),
+            _reserved: AtomicU32::new(0),
+            start_time: AtomicU64::new(word(16)),
+            attached: AtomicU64::new(word(24)),
+            command: [32, 40].map(|at| AtomicU64::new(word(at))),
+            _unused: [const { AtomicU64::new(0) }; 2],
+        }
+    }
+
+    /// Changes whenever the slot is taken, given up or recovered.
+    pub(crate) fn state(&self) -> u64 {
+        self.state.load(Ordering::Acquire) // Partner: `Leases::describe`.
+    }
+
+    /// True if the participant died, and somebody recovers what it left.
+    pub(crate) fn is_buried(&self) -> bool {
+        self.state.load(Ordering::Relaxed) & 3 == BURIED // Relaxed: nothing is read that it guards.
+    }
+
+    /// What it says of its owner, if it says that somebody has the slot, or died having it.
+    pub(crate) fn participant(&self) -> Option<Participant> {
+        if self.state() & OPEN == 0 {
+            return None;
+        }
+        let name: Vec<u8> =
+            self.command.iter().flat_map(|word| word.load(Ordering::Relaxed).to_ne_bytes()).collect();
+        let name = name.split(|byte| *byte == 0).next().unwrap_or(&[]);
+        Some(Participant {
+            pid: self.pid.load(Ordering::Relaxed),
+            command: printable(&String::from_utf8_lossy(name)),
+            attached: self.attached.load(Ordering::Relaxed),
+        })
+    }
+}
+
+/// Without what could do something to a terminal: anybody may have written it.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
+}
 
 /// What is shown of a participant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,8 +167,7 @@ impl Leases {
                     return Ok(leases);
                 }
             }
-            let is_buried = |record: &SlotRecord| record.state.load(Ordering::Relaxed) & 3 == BURIED;
-            if !(0..participants).any(|slot| leases.record(slot).is_some_and(is_buried)) {
+            if !(0..participants).any(|slot| leases.record(slot).is_some_and(SlotRecord::is_buried)) {
                 break;
             }
             // A slot comes free as soon as what its dead participant left is recovered.
@@ -166,8 +212,7 @@ impl Leases {
 
     /// True if the slot says that somebody has it, or died having it.
     fn is_open(&self, slot: u32) -> bool {
-        // Acquire: partner `describe`.
-        self.record(slot).is_some_and(|record| record.state.load(Ordering::Acquire) & OPEN != 0)
+        self.record(slot).is_some_and(|record| record.state() & OPEN != 0)
     }
 
     /// True if the slot is in the hands of a living participant.
@@ -175,7 +220,7 @@ impl Leases {
         if slot == self.slot {
             return Ok(true);
         }
-        lock::is_locked(self.file().as_fd(), SLOT_BASE + u64::from(slot)).map_err(|errno| self.refused(errno))
+        is_slot_held(self.file().as_fd(), slot).map_err(|errno| self.refused(errno))
     }
 
     /// Waits until it is this thread's turn to bury.
@@ -238,7 +283,7 @@ impl Leases {
     fn mark(&self, slot: u32, state: u64) {
         if let Some(record) = self.record(slot) {
             let marked = record.state.load(Ordering::Relaxed) & !3 | state;
-            record.state.store(marked, Ordering::Release); // Partner: `is_open`.
+            record.state.store(marked, Ordering::Release); // Partner: `SlotRecord::state`.
         }
     }
 
@@ -266,7 +311,7 @@ impl Leases {
             word.store(u64::from_ne_bytes(bytes.try_into().expect("8 bytes")), Ordering::Relaxed);
         }
         let taken = (record.state.load(Ordering::Relaxed) >> 32).wrapping_add(1) & 0xffff_ffff;
-        record.state.store(taken << 32 | OPEN, Ordering::Release); // Partner: `participant`.
+        record.state.store(taken << 32 | OPEN, Ordering::Release); // Partner: `SlotRecord::state`.
     }
 
     /// True in a child that inherited the handle.
@@ -277,19 +322,7 @@ impl Leases {
 
     /// What a slot says of its owner.
     pub(crate) fn participant(&self, slot: u32) -> Option<Participant> {
-        let record = self.record(slot)?;
-        if record.state.load(Ordering::Acquire) & OPEN == 0 {
-            return None; // Acquire: partner `describe`.
-        }
-        let name: Vec<u8> =
-            record.command.iter().flat_map(|word| word.load(Ordering::Relaxed).to_ne_bytes()).collect();
-        let name = name.split(|byte| *byte == 0).next().unwrap_or(&[]);
-        let printable = String::from_utf8_lossy(name).chars().filter(|c| !c.is_control()).collect();
-        Some(Participant {
-            pid: record.pid.load(Ordering::Relaxed),
-            command: printable,
-            attached: record.attached.load(Ordering::Relaxed),
-        })
+        self.record(slot)?.participant()
     }
 
     /// Takes a role's lock: the first time, after its owner closed, or after it died. Next comes [`Leases::open`], or
@@ -375,5 +408,33 @@ impl Locks for NotInherited {
 
     fn is_locked(&self, role: u32) -> std::result::Result<bool, Errno> {
         lock::is_locked(self.as_fd(), ROLE_BASE + u64::from(role))
+    }
+}
+
+/// True if a living participant has the slot, through another open file description.
+pub(crate) fn is_slot_held(file: BorrowedFd<'_>, slot: u32) -> std::result::Result<bool, Errno> {
+    lock::is_locked(file, SLOT_BASE + u64::from(slot))
+}
+
+/// The same of any slot.
+pub(crate) fn is_any_slot_held(file: BorrowedFd<'_>) -> std::result::Result<bool, Errno> {
+    lock::is_any_locked(file, SLOT_BASE, u64::from(MOST_PARTICIPANTS))
+}
+
+/// Locks of roles for who only looks.
+#[derive(Debug)]
+pub(crate) struct Looking<'f>(pub(crate) BorrowedFd<'f>);
+
+impl Locks for Looking<'_> {
+    type Error = Errno;
+
+    fn try_lock(&self, _: u32) -> std::result::Result<bool, Errno> {
+        Ok(false)
+    }
+
+    fn unlock(&self, _: u32) {}
+
+    fn is_locked(&self, role: u32) -> std::result::Result<bool, Errno> {
+        lock::is_locked(self.0, ROLE_BASE + u64::from(role))
     }
 }

@@ -29,6 +29,8 @@
 //! | [`Transport`] | pipe, FIFO, POSIX message queue, Unix socket, ring or buffer, as one word: a [`Sender`] and a [`Receiver`] |
 //! | [`ChildPipes`] | what a child process reads and writes, without a shell |
 //!
+//! [`list`] says which segments there are, who is attached to each, and who has its roles.
+//!
 //! # What happens when a process dies
 //! SIGKILL at any instruction loses, doubles and hangs nothing. A record whose send returned is delivered; one that was
 //! received but not released is delivered again, at the same position. Whoever attaches next takes the dead process's
@@ -83,6 +85,8 @@ mod lease;
 #[path = "watch/level.rs"]
 mod level;
 #[cfg(not(loom))]
+mod monitor;
+#[cfg(not(loom))]
 mod name;
 #[cfg(not(loom))]
 mod owner;
@@ -109,9 +113,10 @@ pub use crate::{
     buffer::{Buffer, BufferGuard, BufferOptions, BufferStats, NewerThan},
     error::{Context, Error, Result},
     lease::{Participant, RoleState},
+    monitor::{list, list_in, Listed, ListedParticipant, ListedRole, ListedState},
     pool::{Block, BlockId, Pool, PoolHolder, PoolOptions, PoolStats},
     ring::{Consumer, Producer, Record, Reservation, Ring, RingOptions, RingStats, Unsent},
-    segment::{unlink, unlink_in, Backing, SegmentOptions},
+    segment::{unlink, unlink_in, Backing, Kind, SegmentOptions},
     semaphore::{Permit, Semaphore, SemaphoreOptions, SemaphoreStats},
     topic::{
         Publication, Publisher, StartAt, Subscriber, Topic, TopicOptions, TopicRecord, TopicStats,

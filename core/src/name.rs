@@ -1,7 +1,10 @@
 //! Names of segments and the directory they live in.
 
-use crate::error::{Error, Result};
+use crate::error::{from_errno, Context, Error, Result};
+use crate::sys::{file, Errno};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Longest name in bytes.
 const LONGEST: usize = 200;
@@ -33,6 +36,20 @@ pub(crate) fn directory(option: Option<&Path>) -> PathBuf {
         std::env::var_os("IPCX_DIR")
             .filter(|dir| !dir.is_empty())
             .map_or_else(|| PathBuf::from(DEFAULT_DIRECTORY), PathBuf::from)
+    })
+}
+
+/// Opens a directory for what has this name in it.
+pub(crate) fn open_directory(name: &Arc<str>, path: &Path) -> Result<OwnedFd> {
+    file::directory(path).map_err(|errno| match errno {
+        Errno::ENOENT | Errno::ENOTDIR => Error::NotFound(Context::new(
+            name,
+            format!(
+                "{} is not a directory; create it, or choose another with IPCX_DIR or the options",
+                path.display()
+            ),
+        )),
+        errno => from_errno(name, "open", errno),
     })
 }
 

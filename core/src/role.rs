@@ -30,6 +30,12 @@ const DISREGARDED: u64 = 0xff00_0000 | PEER_CLOSED;
 pub(crate) struct RoleWord(AtomicU64);
 
 impl RoleWord {
+    /// A private copy of one that was read.
+    #[cfg(not(loom))]
+    pub(crate) fn copy(word: u64) -> RoleWord {
+        RoleWord(AtomicU64::new(word))
+    }
+
     #[cfg(loom)]
     pub(crate) fn new() -> RoleWord {
         RoleWord(AtomicU64::new(NONE))
@@ -103,6 +109,15 @@ impl RoleWord {
 pub(crate) struct Role {
     pub(crate) index: u32,
     pub(crate) name: &'static str,
+}
+
+/// Where a role's word stands in the body of a segment of its kind.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RolePlace {
+    pub(crate) role: Role,
+    /// After so many pages.
+    pub(crate) page: u64,
+    pub(crate) offset: usize,
 }
 
 /// State of a role, for whoever waits for its owner and for display.

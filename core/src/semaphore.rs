@@ -42,7 +42,7 @@ const LAYOUT: u64 = fnv1a(
     FNV_START,
 );
 
-const FORMAT: Format = Format {
+pub(crate) const FORMAT: Format = Format {
     kind: Kind::Semaphore,
     layout: LAYOUT,
     body_size: |parameters, participants, page| {

@@ -117,7 +117,7 @@ impl Last {
     }
 }
 
-fn code_of(error: &Error) -> c_int {
+pub(crate) fn code_of(error: &Error) -> c_int {
     match error {
         Error::WouldBlock => IPCX_E_AGAIN,
         Error::TimedOut => IPCX_E_TIMEDOUT,

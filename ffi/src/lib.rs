@@ -12,6 +12,7 @@
 //! | `common` | version, names |
 //! | `ring`, `producer`, `consumer`, `pool`, `buffer`, `semaphore` | one type each |
 //! | `any` | waiting for one of several |
+//! | `list` | which segments there are |
 //! | `transport`, `message` | ends of transports, and what goes through them |
 //! | `child` | pipes to a child process |
 //!
@@ -35,6 +36,7 @@ pub mod child;
 pub mod common;
 pub mod consumer;
 pub mod error;
+pub mod list;
 pub mod message;
 pub mod options;
 pub mod pool;

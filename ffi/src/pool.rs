@@ -333,12 +333,7 @@ pub unsafe extern "C" fn ipcx_pool_holders(
         let known = pool.stats()?.holders;
         for (place, holder) in places.iter_mut().zip(&known) {
             let process = holder.process.as_ref();
-            let mut command = [0; 16];
-            let name = process.map_or(&[][..], |process| process.command.as_bytes());
-            let room = command.len() - 1;
-            for (to, from) in command[..room].iter_mut().zip(name) {
-                *to = *from as c_char;
-            }
+            let command = stats::command(process.map_or("", |process| &process.command));
             let pid = process.map_or(0, |process| process.pid);
             *place = ipcx_pool_holder { pid, alive: holder.alive.into(), blocks: holder.blocks, command };
         }

@@ -4,12 +4,19 @@ use crate::arguments::invalid;
 use crate::boundary::Result;
 use crate::sized::{claimed_size, Sized32};
 use ipcx_core::{PoolStats, RingStats, RoleState};
+use std::ffi::c_char;
 use std::mem::offset_of;
 
 /// Kind of a segment: a ring.
 pub const IPCX_KIND_RING: u32 = 1;
 /// Kind of a segment: a pool.
 pub const IPCX_KIND_POOL: u32 = 2;
+/// Kind of a segment: a buffer.
+pub const IPCX_KIND_BUFFER: u32 = 3;
+/// Kind of a segment: a semaphore.
+pub const IPCX_KIND_SEMAPHORE: u32 = 4;
+/// Kind of a segment: a topic.
+pub const IPCX_KIND_TOPIC: u32 = 5;
 
 /// State of a role: nobody has taken it yet.
 pub const IPCX_ROLE_NEVER: u32 = 0;
@@ -151,7 +158,7 @@ pub(crate) fn pool_figures(stats: &PoolStats) -> ipcx_stats {
     }
 }
 
-fn role(state: RoleState) -> u32 {
+pub(crate) fn role(state: RoleState) -> u32 {
     match state {
         RoleState::Never => IPCX_ROLE_NEVER,
         RoleState::Closed => IPCX_ROLE_CLOSED,
@@ -159,4 +166,11 @@ fn role(state: RoleState) -> u32 {
         // `Alive`, and whatever a later core tells apart of the living.
         _ => IPCX_ROLE_ALIVE,
     }
+}
+
+/// A command's name as C sees it, with a zero behind it.
+pub(crate) fn command(name: &str) -> [c_char; 16] {
+    let mut command = [0; 16];
+    command[..15].iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from as c_char);
+    command
 }

@@ -57,6 +57,8 @@ If a process is killed, nothing is lost: a record whose send returned is deliver
 released is delivered again, at the same position; and whoever attaches next takes the dead process's role over. A value that
 was being written stays as it was, and its lock and the permits go to the next.
 
+`ipcx.list()` says which segments there are, who is attached to each, and who has its roles.
+
 What goes wrong with a segment or a peer is an `ipcx.Error`, and also the built-in that fits (TimeoutError,
 FileNotFoundError, ...). A wrong argument, or the use of something closed, is a plain ValueError or TypeError.
 
@@ -91,6 +93,9 @@ from ipcx._ipcx import (
     BufferStats,
     ChildPipes,
     Consumer,
+    Listed,
+    ListedParticipant,
+    ListedRole,
     LockedValue,
     NewerThan,
     Participant,
@@ -113,6 +118,9 @@ from ipcx._ipcx import (
     wait_any,
 )
 
+# Not in `__all__`: `import *` would hide the built-in.
+from ipcx._ipcx import list as list
+
 __all__ = [
     "LAYOUT_VERSION",
     "Block",
@@ -127,6 +135,9 @@ __all__ = [
     "Exists",
     "Forked",
     "Invalid",
+    "Listed",
+    "ListedParticipant",
+    "ListedRole",
     "LockedValue",
     "Mismatch",
     "NewerThan",

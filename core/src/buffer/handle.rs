@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-const FORMAT: Format = Format {
+pub(crate) const FORMAT: Format = Format {
     kind: Kind::Buffer,
     layout: LAYOUT,
     body_size,

@@ -24,6 +24,8 @@ mod memory;
 mod newer;
 
 #[cfg(not(loom))]
+pub(crate) use self::handle::FORMAT;
+#[cfg(not(loom))]
 pub use self::{
     guard::BufferGuard,
     handle::{Buffer, BufferOptions, BufferStats},

@@ -18,12 +18,12 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
-const FORMAT: Format = Format {
+pub(crate) const FORMAT: Format = Format {
     kind: Kind::Pool,
     layout: LAYOUT,
     body_size,
     round: |parameters, _| parameters,
-    names: &["block size", "number of blocks", "alignment"],
+    names: &["block_size", "blocks", "alignment"],
 };
 const DEFAULT_BLOCKS: u64 = 64;
 const DEFAULT_ALIGNMENT: u64 = 64;

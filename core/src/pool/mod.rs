@@ -34,6 +34,8 @@ pub(crate) mod stock;
 #[cfg(not(loom))]
 pub(crate) use self::channels::Use;
 #[cfg(not(loom))]
+pub(crate) use self::handle::FORMAT;
+#[cfg(not(loom))]
 pub use self::{
     block::Block,
     handle::{Pool, PoolOptions},

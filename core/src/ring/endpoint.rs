@@ -4,17 +4,24 @@ use super::layout::{ConsumerPage, ProducerPage};
 use super::memory::{Mapped, Side};
 use super::protocol::{is_empty, Memory};
 use crate::error::{Error, Result};
-use crate::lease::{Role, RoleState, RoleWord};
+use crate::lease::{Role, RolePlace, RoleState, RoleWord};
 use crate::segment::Segment;
 use crate::stream::Corruption;
 use crate::sync::{AtomicU32, Ordering};
 use crate::sys::{cpu, fork};
 use crate::wait::{WaitStrategy, SLICE};
 use crate::watch::OnDemand;
+use std::mem::offset_of;
 use std::sync::Arc;
 
 pub(crate) const PRODUCER: Role = Role { index: 0, name: "producer" };
 pub(crate) const CONSUMER: Role = Role { index: 1, name: "consumer" };
+
+/// Where their words stand.
+pub(crate) const ROLES: &[RolePlace] = &[
+    RolePlace { role: PRODUCER, page: 0, offset: offset_of!(ProducerPage, role) },
+    RolePlace { role: CONSUMER, page: 1, offset: offset_of!(ConsumerPage, role) },
+];
 
 /// Nanoseconds for which one end leaves the other alone: long enough for that to get some records ahead, measured in
 /// docs/ring-format.md and docs/performance.md.

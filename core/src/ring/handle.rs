@@ -16,7 +16,7 @@ use crate::wait::WaitStrategy;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 
-const FORMAT: Format =
+pub(crate) const FORMAT: Format =
     Format { kind: Kind::Ring, layout: LAYOUT, body_size, round: round_capacity, names: &["capacity"] };
 const DEFAULT_CAPACITY: u64 = 1 << 20;
 

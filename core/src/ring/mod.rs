@@ -47,3 +47,5 @@ pub use self::{
     record::Record,
     reservation::Reservation,
 };
+#[cfg(not(loom))]
+pub(crate) use self::{endpoint::ROLES, handle::FORMAT};

@@ -30,16 +30,27 @@ pub(crate) type Parameters = [u64; 8];
 /// What kind of thing a segment is. A number is never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
-pub(crate) enum Kind {
+#[non_exhaustive]
+pub enum Kind {
+    /// A [`Ring`](crate::Ring).
     Ring = 1,
+    /// A [`Pool`](crate::Pool).
     Pool = 2,
+    /// A [`Buffer`](crate::Buffer).
     Buffer = 3,
+    /// A [`Semaphore`](crate::Semaphore).
     Semaphore = 4,
+    /// A [`Topic`](crate::Topic).
     Topic = 5,
 }
 
 impl Kind {
-    fn name(code: u32) -> &'static str {
+    /// As messages and other languages have it: `ring`, `pool`, ...
+    pub fn name(self) -> &'static str {
+        Kind::name_of(self as u32)
+    }
+
+    pub(super) fn name_of(code: u32) -> &'static str {
         match code {
             1 => "ring",
             2 => "pool",
@@ -63,7 +74,7 @@ pub(crate) struct Format {
     pub(crate) body_size: fn(&Parameters, u32, u64) -> Option<u64>,
     /// What is made of parameters (0: not given) in a file of such pages, where pages may be huge.
     pub(crate) round: fn(Parameters, u64) -> Parameters,
-    /// What messages call the parameters.
+    /// What messages and listings call the parameters: as the options.
     pub(crate) names: &'static [&'static str],
 }
 
@@ -213,21 +224,14 @@ pub(super) fn write_header(fd: BorrowedFd<'_>, header: &Header, page: u64) -> st
 pub(super) fn read_header(name: &Arc<str>, fd: BorrowedFd<'_>) -> Result<Header> {
     let os = |call, errno| from_errno(name, call, errno);
     let corrupt = |what: &'static str| Error::Corrupt(Context::new(name, what));
-    let facts = file::facts(fd).map_err(|e| os("fstat", e))?;
-    if !facts.is_regular {
+    if !file::facts(fd).map_err(|e| os("fstat", e))?.is_regular {
         return Err(corrupt("not a regular file; unlink it"));
     }
-    let page = file::mapping_granularity(fd).map_err(|e| os("fstatfs", e))?;
-    if facts.size < page as u64 {
-        return Err(corrupt("too short to be an ipcx segment; unlink it"));
-    }
-    let mut map = Map::reserve(page, page).map_err(|e| os("mmap", e))?;
-    map.place(0, page, fd, 0, Access::Read).map_err(|e| os("mmap", e))?;
+    // Another process may be writing it, or cutting it off: what is read may be any bytes, and is checked as such.
     let mut bytes = [0u8; HEADER_SIZE];
-    // SAFETY: HEADER_SIZE bytes lie in the page just mapped. Another process may be writing them: the copy is then
-    // any bytes, and is checked as such.
-    unsafe { map.at(0, HEADER_SIZE).as_ptr().copy_to_nonoverlapping(bytes.as_mut_ptr(), HEADER_SIZE) };
-    Header::read_from_bytes(&bytes).map_err(|_| corrupt("too short to be an ipcx segment"))
+    let whole = file::read_at(fd, &mut bytes, 0).map_err(|e| os("pread", e))?;
+    let header = Header::read_from_bytes(&bytes).ok().filter(|_| whole);
+    header.ok_or_else(|| corrupt("too short to be an ipcx segment; unlink it"))
 }
 
 /// The header of a file, if it is that of an ipcx segment at all.
@@ -236,6 +240,22 @@ fn whole_header(fd: BorrowedFd<'_>) -> Option<Header> {
     file::read_start(fd, &mut bytes).ok().filter(|read| *read == HEADER_SIZE)?;
     let header = Header::read_from_bytes(&bytes).ok()?;
     (header.magic == MAGIC && header.checksum == header.compute_checksum()).then_some(header)
+}
+
+/// Whether the file has as many bytes as the header says.
+pub(super) fn check_size(name: &Arc<str>, fd: BorrowedFd<'_>, header: &Header) -> Result<()> {
+    let size = file::facts(fd).map_err(|e| from_errno(name, "fstat", e))?.size;
+    if size < header.total_size {
+        return Err(truncated(name, size, header.total_size));
+    }
+    Ok(())
+}
+
+pub(super) fn truncated(name: &Arc<str>, size: u64, total: u64) -> Error {
+    Error::Corrupt(Context::new(
+        name,
+        format!("truncated: {size} bytes of {total}; unlink it and create it anew"),
+    ))
 }
 
 /// The key of the segment at a path, which is not trusted: `Some(None)` if there is none, `None` if that cannot be told.
@@ -262,6 +282,19 @@ pub(super) fn outside_of(fd: BorrowedFd<'_>) -> Option<(i32, [u8; 16])> {
 
 /// Decides whether a header can be what this version of ipcx wrote for `format`. Private memory only.
 pub(super) fn check_header(name: &Arc<str>, header: &Header, format: Format) -> Result<()> {
+    check_origin(name, header)?;
+    if header.kind != format.kind as u32 {
+        let (theirs, ours) = (Kind::name_of(header.kind), format.kind.name());
+        return Err(Error::Mismatch(Context::new(
+            name,
+            format!("it is a {theirs}, and a {ours} was asked for"),
+        )));
+    }
+    check_format(name, header, format)
+}
+
+/// Whether this version of ipcx wrote it, for whatever kind.
+pub(super) fn check_origin(name: &Arc<str>, header: &Header) -> Result<()> {
     let corrupt = |what: &'static str| Err(Error::Corrupt(Context::new(name, what)));
     let version = |what: String| Err(Error::Version(Context::new(name, what)));
     if header.magic != MAGIC {
@@ -281,17 +314,16 @@ pub(super) fn check_header(name: &Arc<str>, header: &Header, format: Format) -> 
     if header.checksum != header.compute_checksum() {
         return corrupt("the header's checksum is wrong; unlink it and create it anew");
     }
-    if header.kind != format.kind as u32 {
-        let (theirs, ours) = (Kind::name(header.kind), Kind::name(format.kind as u32));
-        return Err(Error::Mismatch(Context::new(
-            name,
-            format!("it is a {theirs}, and a {ours} was asked for"),
-        )));
-    }
+    Ok(())
+}
+
+/// Whether it fits the format of its kind.
+pub(super) fn check_format(name: &Arc<str>, header: &Header, format: Format) -> Result<()> {
     if header.layout != format.layout {
-        return version(
-            "its layout differs from this build's; use one version of ipcx on both sides".to_owned(),
-        );
+        return Err(Error::Version(Context::new(
+            name,
+            "its layout differs from this build's; use one version of ipcx on both sides",
+        )));
     }
     let page = header.page_size;
     let sound = page.is_power_of_two()
@@ -302,7 +334,10 @@ pub(super) fn check_header(name: &Arc<str>, header: &Header, format: Format) -> 
         && geometry(format, &header.parameters, header.participants, page)
             .is_some_and(|g| g.body == header.body && g.total == header.total_size);
     if !sound {
-        return corrupt("the header's sizes do not fit together; unlink it and create it anew");
+        return Err(Error::Corrupt(Context::new(
+            name,
+            "the header's sizes do not fit together; unlink it and create it anew",
+        )));
     }
     Ok(())
 }

@@ -11,12 +11,14 @@
 //! | `header` | the header: its fields, writing and checking it |
 //! | `place` | names in a directory |
 //! | `outside` | memory that is not in the file: System V |
+//! | `view` | looking at a segment without becoming a participant |
 
 mod header;
 mod outside;
 mod place;
+mod view;
 
-use self::header::{check_header, key_of, read_header, write_header, Header};
+use self::header::{check_header, check_size, key_of, read_header, write_header, Header};
 use self::place::{own_description, remove_stale_temporaries, reopen_error, Place, TEMPORARY};
 use crate::error::{from_errno, Context, Error, Result, ANONYMOUS};
 use crate::lease::{self, Leases, SlotRecord};
@@ -28,9 +30,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub(crate) use self::header::{fnv1a, segment_at, Format, Kind, Parameters, FNV_START, LAYOUT_VERSION};
+pub use self::header::Kind;
+pub(crate) use self::header::{fnv1a, segment_at, Format, Parameters, FNV_START, LAYOUT_VERSION};
 pub(crate) use self::outside::{Created, BACKING, IN_FILE, KEY, SYSTEM_V};
 pub use self::place::{unlink, unlink_in};
+pub(crate) use self::view::View;
 
 const DEFAULT_MODE: u32 = 0o600;
 const ANONYMOUS_MODE: u32 = 0o666;
@@ -306,14 +310,7 @@ impl Segment {
     ) -> Result<Segment> {
         let header = read_header(name, file.as_fd())?;
         check_header(name, &header, format)?;
-        let facts = file::facts(file.as_fd()).map_err(|e| from_errno(name, "fstat", e))?;
-        if facts.size < header.total_size {
-            let (size, total) = (facts.size, header.total_size);
-            return Err(Error::Corrupt(Context::new(
-                name,
-                format!("truncated: {size} bytes of {total}; unlink it and create it anew"),
-            )));
-        }
+        check_size(name, file.as_fd(), &header)?;
         let mismatch = |what: String| Err(Error::Mismatch(Context::new(name, what)));
         if let (Some(ours), Some(theirs)) = (options.schema.as_deref(), header.schema()) {
             if ours != theirs {
@@ -324,7 +321,7 @@ impl Segment {
         for ((name, theirs), ours) in format.names.iter().zip(header.parameters).zip(wanted) {
             if ours != 0 && ours != theirs {
                 return mismatch(format!(
-                    "its {name} is {theirs}, and {ours} was asked for; give 0 to take it as it is"
+                    "it has {name} {theirs}, and {ours} was asked for; give 0 to take it as it is"
                 ));
             }
         }

@@ -12,7 +12,7 @@
 
 use super::header::{key_of, segment_at, Parameters};
 use super::Segment;
-use crate::error::{from_errno, Error, Result};
+use crate::error::{from_errno, Context, Error, Result};
 use crate::sys::sysv::{self, Attached};
 use crate::sys::{file, memory, process, said_of, Errno};
 use std::ffi::OsStr;
@@ -64,6 +64,23 @@ impl Drop for Created {
             let _ = sysv::remove(self.id); // Whoever comes next finds it otherwise.
         }
     }
+}
+
+/// Bytes of the memory outside a segment, as far as this process may ask.
+///
+/// # Errors
+/// `Corrupt` if it is gone.
+pub(super) fn size(name: &Arc<str>, key: i32) -> Result<u64> {
+    match sysv::find(key).and_then(sysv::facts) {
+        Ok(facts) => Ok(facts.size),
+        Err(Errno::ENOENT) => Err(corrupt(name, key, "is gone")),
+        Err(_) => Ok(0),
+    }
+}
+
+fn corrupt(name: &Arc<str>, key: i32, what: &str) -> Error {
+    let detail = format!("its System V segment, key {key:#x}, {what}; unlink it and create it anew");
+    Error::Corrupt(Context::new(name, detail))
 }
 
 impl Segment {
@@ -127,12 +144,7 @@ impl Segment {
     /// Attaches the memory outside, `size` bytes behind a page.
     pub(crate) fn attach_outside(&self, size: usize) -> Result<Attached> {
         let (key, needed) = (self.outside_key()?, self.page() + size);
-        let corrupt =
-            |what: &str| {
-                Error::Corrupt(self.context(format!(
-                    "its System V segment, key {key:#x}, {what}; unlink it and create it anew"
-                )))
-            };
+        let corrupt = |what: &str| corrupt(self.name(), key, what);
         let id = sysv::find(key).map_err(|errno| match errno {
             Errno::ENOENT => corrupt("is gone"),
             errno => self.failed("shmget", errno),

@@ -59,16 +59,7 @@ impl Place {
     }
 
     pub(super) fn open_directory(&self) -> Result<OwnedFd> {
-        file::directory(&self.path).map_err(|errno| match errno {
-            Errno::ENOENT | Errno::ENOTDIR => Error::NotFound(Context::new(
-                &self.name,
-                format!(
-                    "{} is not a directory; create it, or choose another with IPCX_DIR or the options",
-                    self.path.display()
-                ),
-            )),
-            errno => self.error("open", errno),
-        })
+        name::open_directory(&self.name, &self.path)
     }
 
     pub(super) fn error(&self, call: &'static str, errno: Errno) -> Error {
@@ -80,7 +71,7 @@ impl Place {
 pub(super) const TEMPORARY: &str = ".ipcx-new.";
 
 pub(super) fn remove_stale_temporaries(at: BorrowedFd<'_>) {
-    for name in file::names(at).iter().filter(|name| name.starts_with(TEMPORARY)) {
+    for name in file::names(at).unwrap_or_default().iter().filter(|name| name.starts_with(TEMPORARY)) {
         let Ok(fd) = NotInherited::open(|| file::open(at, name)) else { continue };
         if lock::try_lock(fd.as_fd(), lease::CREATOR) == Ok(true) {
             let _ = file::unlink(at, name); // Its creator is dead: the lock proves it.

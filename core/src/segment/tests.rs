@@ -25,7 +25,7 @@ fn creation_by_rename_is_complete_or_leaves_nothing_and_cleans_up_after_the_dead
     assert!(matches!(create(), Err(Error::Exists(_))));
     drop(segment);
     Segment::attach("a", &options, FORMAT, &Parameters::default()).unwrap();
-    let mut names = file::names(at);
+    let mut names = file::names(at).unwrap();
     names.sort();
     assert_eq!(names, [".", "..", ".ipcx-new.alive", "ipcx.a"]);
     std::fs::remove_dir_all(&path).unwrap();

@@ -24,6 +24,12 @@ pub(crate) struct Facts {
 
 const OPEN: OFlag = OFlag::O_RDWR.union(OFlag::O_CLOEXEC).union(OFlag::O_NOFOLLOW).union(OFlag::O_NONBLOCK);
 
+const LOOK: OFlag = OFlag::O_RDONLY
+    .union(OFlag::O_CLOEXEC)
+    .union(OFlag::O_NOFOLLOW)
+    .union(OFlag::O_NONBLOCK)
+    .union(OFlag::O_NOCTTY);
+
 const FIFO: OFlag = OFlag::O_CLOEXEC.union(OFlag::O_NOFOLLOW).union(OFlag::O_NONBLOCK);
 
 /// Opens a directory, as the anchor for the calls below. `int open(const char *, O_PATH | O_DIRECTORY)`
@@ -226,6 +232,21 @@ pub(crate) fn read_start(fd: BorrowedFd<'_>, to: &mut [u8]) -> SysResult<usize> 
     nix::sys::uio::pread(fd, to, 0)
 }
 
+/// Reads as much as `to` has room for; false if the file ends before. `ssize_t pread(int, void *, size_t, off_t)`
+pub(crate) fn read_at(fd: BorrowedFd<'_>, to: &mut [u8], offset: u64) -> SysResult<bool> {
+    let mut read = 0;
+    while read < to.len() {
+        let at = libc::off_t::try_from(offset + read as u64).map_err(|_| Errno::EOVERFLOW)?;
+        match nix::sys::uio::pread(fd, &mut to[read..], at) {
+            Ok(0) => return Ok(false),
+            Ok(n) => read += n,
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(true)
+}
+
 /// Opens whatever regular file is at a path, for reading, and not through a symbolic link.
 /// `int open(const char *, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)`
 ///
@@ -235,8 +256,13 @@ pub(crate) fn open_to_read(path: &Path) -> SysResult<OwnedFd> {
     if !is_regular_at(path)? {
         return Err(Errno::ENOENT);
     }
-    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    fcntl::open(path, flags, Mode::empty())
+    fcntl::open(path, LOOK, Mode::empty())
+}
+
+/// The same of a name in a directory, of whose file the facts were asked before.
+/// `int openat(int, const char *, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)`
+pub(crate) fn open_at_to_read(directory: BorrowedFd<'_>, name: &str) -> SysResult<OwnedFd> {
+    fcntl::openat(directory, name, LOOK, Mode::empty())
 }
 
 /// Granularity of mappings of this file: the huge page size on hugetlbfs, else the processor's.
@@ -262,27 +288,25 @@ pub(crate) fn room(fd: BorrowedFd<'_>) -> SysResult<Option<u64>> {
     Ok(free.into_iter().chain(memory).min())
 }
 
-/// Names in a directory, as far as they can be read. Only for cleaning up, never to find a segment.
+/// Names in a directory, as far as they are UTF-8. To look around or clean up, never to find a segment.
 /// `ssize_t getdents64(int, void *, size_t)`: what std and nix have around it panics, or leaks, when a call fails.
-pub(crate) fn names(directory: BorrowedFd<'_>) -> Vec<String> {
+pub(crate) fn names(directory: BorrowedFd<'_>) -> SysResult<Vec<String>> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let Ok(directory) = fcntl::openat(directory, ".", flags, Mode::empty()) else { return Vec::new() };
+    let directory = fcntl::openat(directory, ".", flags, Mode::empty())?;
     let (mut names, mut buffer) = (Vec::new(), [0; 4096]);
     loop {
         // SAFETY: writes at most the buffer's length.
         let read = unsafe {
             libc::syscall(libc::SYS_getdents64, directory.as_raw_fd(), buffer.as_mut_ptr(), buffer.len())
         };
-        let Some(mut entries) = usize::try_from(read).ok().and_then(|read| buffer.get(..read)) else { break };
-        if entries.is_empty() {
-            break;
-        }
+        let read = Errno::result(read)? as usize;
+        let Some(mut entries) = buffer.get(..read).filter(|entries| !entries.is_empty()) else { break };
         while let Some((name, rest)) = first_name(entries) {
             names.extend(name);
             entries = rest;
         }
     }
-    names
+    Ok(names)
 }
 
 /// The name in the first of these `struct linux_dirent64`, if it is in UTF-8, and the entries behind it.

@@ -18,7 +18,7 @@ use crate::wait::WaitStrategy;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 
-const FORMAT: Format = Format {
+pub(crate) const FORMAT: Format = Format {
     kind: Kind::Topic,
     layout: LAYOUT,
     body_size,

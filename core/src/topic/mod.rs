@@ -34,6 +34,8 @@ mod waitable;
 use crate::{error::Error, segment::Segment, stream::Corruption};
 
 #[cfg(not(loom))]
+pub(crate) use self::handle::FORMAT;
+#[cfg(not(loom))]
 pub use self::{
     handle::{Topic, TopicOptions, TopicStats, TopicSubscriber},
     protocol::StartAt,

@@ -32,6 +32,7 @@ pub use self::{child::ChildPipes, receiver::Receiver, sender::Sender};
 use self::receiver::Receiving;
 use self::sender::Sending;
 use crate::error::{Error, Result};
+use crate::sys::file::Facts;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -272,4 +273,10 @@ impl FromStr for Transport {
             Error::invalid(format!("{word:?} is no transport: there are {words}"))
         })
     }
+}
+
+/// True for a file that a FIFO or socket has in a directory, by what it is and what its name is behind `ipcx.`: it is no
+/// segment.
+pub(crate) fn has_file(name: &str, facts: &Facts) -> bool {
+    place::is_one_of(&[fifo::FIFO, unix::SOCKET], name, facts)
 }

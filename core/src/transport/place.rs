@@ -87,17 +87,8 @@ impl Place {
     pub(super) fn find(name: &str, options: &TransportOptions, kind: &'static Kind) -> Result<Place> {
         let file = format!("{}{}", name::file_name(name)?, kind.suffix);
         let (name, path) = (Arc::from(name), name::directory(options.directory.as_deref()));
-        match file::directory(&path) {
-            Ok(directory) => Ok(Place { name, file, kind, path, directory }),
-            Err(Errno::ENOENT | Errno::ENOTDIR) => Err(Error::NotFound(Context::new(
-                &name,
-                format!(
-                    "{} is not a directory; create it, or choose another with IPCX_DIR or the options",
-                    path.display()
-                ),
-            ))),
-            Err(errno) => Err(from_errno(&name, "open", errno)),
-        }
+        let directory = name::open_directory(&name, &path)?;
+        Ok(Place { name, file, kind, path, directory })
     }
 
     pub(super) fn at(&self) -> BorrowedFd<'_> {
@@ -249,6 +240,16 @@ impl Place {
     pub(super) fn new_file(&self) -> String {
         format!("{}.new", self.file)
     }
+}
+
+/// True for a file that a transport with one of these kinds has in a directory, by what it is and what its name is
+/// behind `ipcx.`.
+pub(super) fn is_one_of(kinds: &[Kind], name: &str, facts: &Facts) -> bool {
+    kinds.iter().any(|kind| match name.rsplit_once(kind.suffix) {
+        Some((_, "" | ".claim" | ".new")) => (kind.is)(facts),
+        Some((_, rest)) => rest == LOCK.suffix && facts.is_regular && facts.size == 0,
+        None => false,
+    })
 }
 
 /// Removes a transport's names.

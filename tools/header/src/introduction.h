@@ -28,7 +28,8 @@
  * - After fork() the child's inherited handles return IPCX_E_FORKED; it attaches anew. It may close
  *   them, which does nothing to the parent's. Children of exec() inherit nothing.
  *
- * - Closing never removes a name. A segment stays in /dev/shm until ipcx_unlink(), or a reboot.
+ * - Closing never removes a name. A segment stays in /dev/shm until ipcx_unlink(), or a reboot;
+ *   ipcx_list() shows which there are, and who uses them.
  *
  * - Another process that may write a segment can put any bytes there. This library then returns
  *   data or IPCX_E_CORRUPT; it does not crash, read elsewhere, or loop. It cannot keep such a

@@ -16,7 +16,7 @@ const INTRODUCTION: &str = include_str!("introduction.h");
 /// Initialisers, which C macros do better than constants.
 const MACROS: &str = include_str!("macros.h");
 /// Sources in the order of the manual, each with the heading of its functions.
-const SOURCES: [(&str, &str); 14] = [
+const SOURCES: [(&str, &str); 15] = [
     ("error", "Errors"),
     ("common", "Version and names"),
     ("options", ""),
@@ -28,6 +28,7 @@ const SOURCES: [(&str, &str); 14] = [
     ("buffer", "Buffer: a value, its lock and its condition"),
     ("semaphore", "Semaphore: permits"),
     ("any", "Waiting for one of several"),
+    ("list", "Which segments there are"),
     ("transport", "Transport: opening, handing over, closing"),
     ("message", "Transport: sending and receiving"),
     ("child", "Child process: its input and output"),
