@@ -570,3 +570,79 @@ fn what_a_queue_cannot_be_is_refused() {
         assert!(matches!(refused, Err(Error::Mismatch(_))), "{refused:?}");
     }
 }
+
+/// Where a segment's body begins, its control words end, and the cells of a queue of 8 begin: see docs/segment-format.md.
+const BODY: usize = 8192;
+const HINTS: usize = BODY + 384;
+const CELLS: usize = HINTS + 33 * 256 + 128 + 33 * 16 * 8;
+/// In which bytes the queue says since which start of the machine it is used.
+const BOOT: std::ops::Range<usize> = BODY + 24..BODY + 40;
+
+/// Lanes and bits come to the disk at other times than the cells: whatever they say, the cells count.
+#[test]
+fn a_queue_is_restored_from_its_cells_after_a_reboot() {
+    let dir = Scratch::new();
+    let options = QueueOptions { segment: dir.segment(), max_deliveries: 2, ..options(8) };
+    for rounds in [0, 5, 40] {
+        let queue = Queue::create("q", &options).unwrap();
+        let other = Queue::attach_with("q", &options).unwrap();
+        (0..rounds).for_each(|n| {
+            queue.try_push(&[n], n as u32 % 3).unwrap();
+            next(&queue);
+        });
+        for (message, priority) in [(b"a", 1), (b"b", 1), (b"c", 0), (b"d", 2), (b"e", 1), (b"f", 0)] {
+            queue.try_push(message, priority).unwrap();
+        }
+        queue.try_take().unwrap().put_back().unwrap(); // d, once
+        let taken: Vec<_> = (0..3).map(|_| other.try_take().unwrap()).collect(); // d for the last time, a, b
+        assert_eq!(taken.iter().map(|delivery| delivery.to_vec()[0]).collect::<Vec<_>>(), *b"dab");
+        taken.into_iter().for_each(|delivery| _ = delivery.into_ticket());
+        queue.try_take().unwrap().ack().unwrap(); // e
+        std::mem::forget(other); // It never came to its end.
+        drop(queue);
+
+        let mut bytes = std::fs::read(dir.file("q")).unwrap();
+        bytes[HINTS..CELLS].fill(0xa5);
+        bytes[BOOT].fill(1);
+        std::fs::write(dir.file("q"), &bytes).unwrap();
+        let queue = Queue::attach_with("q", &options).unwrap();
+        let stats = queue.stats().unwrap();
+        assert_eq!((stats.dead, stats.taken, stats.free), (1, 0, 3), "{stats:?}");
+        let mut seen = Vec::new();
+        while let Ok(delivery) = queue.try_take() {
+            seen.push((delivery.to_vec()[0], delivery.priority(), delivery.deliveries()));
+            delivery.ack().unwrap();
+        }
+        assert_eq!(seen, [(b'a', 1, 2), (b'b', 1, 2), (b'c', 0, 1), (b'f', 0, 1)]);
+        let letter = queue.take_dead().unwrap();
+        assert_eq!((letter.to_vec(), letter.priority()), (b"d".to_vec(), 2));
+        letter.ack().unwrap();
+        (0..8).for_each(|n| queue.try_push(b"all the room", n).unwrap());
+        // Once: nobody else takes the queue for one of another time.
+        let another = Queue::attach_with("q", &options).unwrap();
+        let held = another.try_take().unwrap();
+        drop(Queue::attach_with("q", &options).unwrap());
+        held.ack().unwrap();
+        drop((queue, another));
+        ipcx::unlink_in(Some(dir.path()), "q").unwrap();
+    }
+}
+
+#[test]
+fn a_synchronous_queue_on_disk_does_what_another_does() {
+    let directory =
+        std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("queue-{}", std::process::id()));
+    std::fs::create_dir(&directory).unwrap();
+    let segment = SegmentOptions { directory: Some(directory.clone()), ..Default::default() };
+    let options = QueueOptions { sync: true, max_message: 10_000, depth: 3, segment, ..Default::default() };
+    let (one, other) = (Queue::open("q", &options).unwrap(), Queue::open("q", &options).unwrap());
+    for n in 0..20_u8 {
+        one.try_push(&vec![n; 500 * n as usize], 1).unwrap();
+        one.try_push(&[n], 2).unwrap();
+        assert_eq!(next(&other), [n]);
+        assert_eq!(next(&other), vec![n; 500 * n as usize]);
+    }
+    assert_eq!(there(&one), 0);
+    drop((one, other));
+    std::fs::remove_dir_all(directory).unwrap();
+}

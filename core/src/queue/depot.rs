@@ -1,8 +1,9 @@
 //! Waiting for a message, or for room for one; and burying the dead. The protocol is in `protocol`.
 
+use super::layout::{cell_of_ticket, SYNC};
 use super::memory::Mapped;
 use super::protocol::{Memory, Refusal, Store, Taken};
-use crate::error::{Error, Result};
+use crate::error::{from_errno, Error, Result};
 use crate::event::Event;
 use crate::lease::Turn;
 use crate::segment::Segment;
@@ -19,12 +20,41 @@ pub(super) struct Depot {
     pub(super) store: Store<Mapped>,
     /// When it was last asked who is dead; 0 before.
     asked: AtomicU64,
+    /// What was pushed and acknowledged is on the disk before a call returns.
+    pub(super) sync: bool,
     pub(super) segment: Segment,
 }
 
 impl Depot {
     pub(super) fn new(store: Store<Mapped>, segment: Segment) -> Depot {
-        Depot { store, asked: AtomicU64::new(0), segment }
+        let sync = segment.parameters()[SYNC] != 0;
+        Depot { store, asked: AtomicU64::new(0), sync, segment }
+    }
+
+    /// Puts a message into its lane once it is on the disk, and waits until that is there as well.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn publish_on_disk(&self, cell: u32, len: usize, priority: u32) -> Result<()> {
+        let corrupt = |corruption| self.corrupt(corruption);
+        if let Err(error) = self.keep(cell, len) {
+            self.store.discard(cell).map_err(corrupt)?;
+            return Err(error);
+        }
+        self.store.publish(cell, priority).map_err(corrupt)?;
+        // The cell says in which lane it is. What others have made of it since is as good.
+        self.keep(cell, 0)
+    }
+
+    /// Waits until it is on the disk that a message was acknowledged.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn keep_acknowledged(&self, ticket: u64) -> Result<()> {
+        cell_of_ticket(ticket).map_or(Ok(()), |cell| self.keep(cell, 0))
+    }
+
+    fn keep(&self, cell: u32, len: usize) -> Result<()> {
+        let kept = self.store.memory().write_back(cell, len);
+        kept.map_err(|errno| from_errno(self.segment.name(), "msync", errno))
     }
 
     #[cold]

@@ -8,6 +8,7 @@ use super::layout::{
 };
 use super::memory::Mapped;
 use super::protocol::{Memory, Store, Taken};
+use super::restore;
 use crate::error::{Error, Result};
 use crate::segment::{Backing, Format, Kind, Parameters, Segment, SegmentOptions};
 use crate::slots::Slots;
@@ -38,8 +39,10 @@ pub struct QueueOptions {
     /// After how many deliveries a message that comes back is put aside as a dead letter, up to 254; 0 means never. A queue that
     /// exists must have the same, unless 0 is given.
     pub max_deliveries: u32,
-    /// Messages of a queue on disk are there before a push returns, even after a power cut. A queue that exists must have been made
-    /// so if this is true.
+    /// For a queue in a directory on disk: a push returns once its message is on the disk, and an acknowledgement once that is, so that
+    /// a power cut loses none of it. Without it, a power cut or a crash of the system may lose messages, bring back some that
+    /// were acknowledged, or leave some with bytes that were not written; the death of a process does none of that in either case.
+    /// A queue that exists must have been made so if this is true.
     pub sync: bool,
     /// What every kind of segment has.
     pub segment: SegmentOptions,
@@ -136,12 +139,13 @@ fn store(segment: &Segment) -> Result<Store<Mapped>> {
 
 /// Before the segment has its name, or anybody its descriptor.
 fn prepare(segment: &Segment) -> Result<()> {
-    store(segment)?.begin().map_err(|corruption| Error::Corrupt(segment.context(corruption.0)))
+    restore::begin(&store(segment)?, segment)
 }
 
 impl Queue {
     fn of(segment: Segment) -> Result<Queue> {
         let store = store(&segment)?;
+        restore::restore(&store, &segment)?;
         segment.leases().succeed(|slot| {
             // What is corrupt is told by the calls that come upon it.
             let _ = store.bury(&Slots::one(slot));
@@ -242,7 +246,8 @@ impl Queue {
     /// What the three calls above do.
     ///
     /// # Errors
-    /// Those of [`Queue::try_push`], `TimedOut`, and `Interrupted` if a signal handler ran while it slept.
+    /// Those of [`Queue::try_push`], `TimedOut`, and `Interrupted` if a signal handler ran while it slept. `Os` if the queue is
+    /// [synchronous](QueueOptions::sync) and the disk failed; if it failed late, the message was pushed all the same.
     #[inline]
     pub fn push_until(&self, message: &[u8], priority: u32, deadline: Deadline) -> Result<()> {
         let depot = &*self.depot;
@@ -252,7 +257,11 @@ impl Queue {
             return Err(refused(priority, message.len(), available));
         }
         let cell = depot.claim(deadline)?;
-        depot.store.publish(cell, message, priority).map_err(|corruption| depot.corrupt(corruption))
+        depot.store.fill(cell, message);
+        if !depot.sync {
+            return depot.store.publish(cell, priority).map_err(|corruption| depot.corrupt(corruption));
+        }
+        depot.publish_on_disk(cell, message.len(), priority)
     }
 
     /// The next message, if there is one now.
@@ -362,11 +371,13 @@ impl Queue {
     /// Makes no allocation and does not wait. Async-signal-safe.
     ///
     /// # Errors
-    /// `Invalid` if this handle has not taken it, or has acknowledged it or put it back: nothing changes. `Forked`, `Corrupt`.
+    /// `Invalid` if this handle has not taken it, or has acknowledged it or put it back: nothing changes. `Forked`, `Corrupt`. `Os`
+    /// if the queue is [synchronous](QueueOptions::sync) and the disk failed: it is gone, but a power cut may bring it back.
     #[inline]
     pub fn ack(&self, ticket: u64) -> Result<()> {
         self.depot.segment.check_not_inherited()?;
         match self.depot.store.acknowledge(ticket) {
+            Ok(true) if self.depot.sync => self.depot.keep_acknowledged(ticket),
             Ok(true) => Ok(()),
             Ok(false) => Err(self.not_taken(ticket)),
             Err(corruption) => Err(self.depot.corrupt(corruption)),

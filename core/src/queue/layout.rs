@@ -30,7 +30,7 @@ use crate::sync::{AtomicU32, AtomicU64};
 use std::mem::offset_of;
 
 /// Highest priority, plus 1.
-pub(crate) const PRIORITIES: u32 = 32;
+pub(crate) const PRIORITIES: u32 = if cfg!(loom) { 2 } else { 32 };
 /// One for each priority, and that of the free cells.
 pub(crate) const LANES: u32 = PRIORITIES + 1;
 /// The lane of the free cells.
@@ -245,7 +245,9 @@ pub(crate) struct Control {
     pub(crate) returned: AtomicU64,
     /// What that was when somebody looked and found all of them taken. Written by takers; may be an older one.
     pub(crate) looked: AtomicU64,
-    _apart: [u64; 13],
+    /// Names the start of the machine since which it is used; 0 if that is not known. Written by who made or restored it.
+    pub(crate) boot: [AtomicU64; 2],
+    _apart: [u64; 11],
     /// There is a message to take; takers sleep on it.
     pub(crate) pushed: Event,
     _apart_too: [u32; 31],
@@ -253,7 +255,7 @@ pub(crate) struct Control {
     pub(crate) freed: Event,
 }
 
-/// Where to begin in a lane. Both only rise, and both may be behind.
+/// Where to begin in a lane; both may be behind.
 #[derive(Debug)]
 #[repr(C, align(128))]
 pub(crate) struct Hints {
@@ -284,7 +286,8 @@ impl Control {
             used: AtomicU64::new(0),
             returned: AtomicU64::new(0),
             looked: AtomicU64::new(0),
-            _apart: [0; 13],
+            boot: [AtomicU64::new(0), AtomicU64::new(0)],
+            _apart: [0; 11],
             pushed: Event::new(),
             _apart_too: [0; 31],
             freed: Event::new(),
@@ -313,6 +316,7 @@ impl Envelope {
 
 #[cfg(not(loom))] // loom's atomics are larger
 const _: () = {
+    assert!(offset_of!(Control, boot) == 24);
     assert!(offset_of!(Control, pushed) == 128 && offset_of!(Control, freed) == 256);
     assert!(size_of::<Control>() == 384);
     assert!(offset_of!(Hints, tail) == 128 && size_of::<Hints>() == 256);
@@ -322,7 +326,7 @@ const _: () = {
 /// Hash of the above: two builds that disagree about it refuse each other.
 #[cfg(not(loom))]
 pub(crate) const LAYOUT: u64 = fnv1a(
-    b"queue 1: control{used@0 returned@8 looked@16 pushed@128 freed@256}:384 hints{head@0 tail@128}:256*33 aside \
+    b"queue 1: control{used@0 returned@8 looked@16 boot@24*2 pushed@128 freed@256}:384 hints{head@0 tail@128}:256*33 aside \
       entry{index:20 position:44}*33 cell{word@0 place@8 len@16 data@24}:64 \
       word{state:3 letter:1 deliveries:8 slot:12 generation:40} place{position:44 lane:20}",
     FNV_START,

@@ -8,7 +8,7 @@ use crate::event::{Kernel, System};
 use crate::segment::Segment;
 use crate::sync::AtomicU64;
 use crate::sys::map::{Access, Map};
-use crate::sys::Errno;
+use crate::sys::{Errno, SysResult};
 use std::ptr::NonNull;
 
 /// Where a cell's message begins.
@@ -20,10 +20,10 @@ pub(crate) struct Mapped {
     body: NonNull<u8>,
     parts: Parts,
     kernel: System,
-    _map: Map,
+    map: Map,
 }
 
-// SAFETY: the pointer leads to shared atomics and raw bytes in the mapping that `_map` keeps; the bytes are accessed under the
+// SAFETY: the pointer leads to shared atomics and raw bytes in the mapping that `map` keeps; the bytes are accessed under the
 // protocol of `protocol.rs`.
 unsafe impl Send for Mapped {}
 // SAFETY: as above.
@@ -37,16 +37,25 @@ impl Mapped {
         let os = |errno: Errno| from_errno(segment.name(), "mmap", errno);
         let mut map = Map::reserve(parts.size, segment.page()).map_err(os)?;
         map.place(0, parts.size, segment.fd(), segment.body(), Access::ReadWrite).map_err(os)?;
-        Ok(Mapped { body: map.at(0, parts.size), parts, kernel: System::new(), _map: map })
+        Ok(Mapped { body: map.at(0, parts.size), parts, kernel: System::new(), map })
     }
 
     /// Item `index` of `count` in a part that begins at `offset`.
     #[inline(always)]
     fn at<T>(&self, offset: usize, index: u32, count: u32) -> &T {
         assert!(index < count, "an index into the queue's body");
-        // SAFETY: the parts were computed for so many items of this type, and lie in the mapping that `_map` keeps, at
+        // SAFETY: the parts were computed for so many items of this type, and lie in the mapping that `map` keeps, at
         // multiples of 128; all of them consist of atomics, for which any bytes are a value.
         unsafe { self.body.add(offset).cast::<T>().add(index as usize).as_ref() }
+    }
+
+    /// Writes a cell with the first bytes of its message to where the file is kept, and waits until that is done.
+    pub(crate) fn write_back(&self, index: u32, len: usize) -> SysResult<()> {
+        assert!(
+            index < self.parts.depth && len <= self.parts.room as usize,
+            "a cell, and a message's length"
+        );
+        self.map.write_back(self.parts.cells + index as usize * self.parts.stride, DATA + len)
     }
 
     /// Where a cell begins.
@@ -101,7 +110,7 @@ impl Memory for Mapped {
 
     #[inline(always)]
     fn cell(&self, index: u32) -> &Envelope {
-        // SAFETY: an envelope lies there, aligned to 64, in the mapping that `_map` keeps; it consists of atomics.
+        // SAFETY: an envelope lies there, aligned to 64, in the mapping that `map` keeps; it consists of atomics.
         unsafe { self.start(index).cast().as_ref() }
     }
 

@@ -9,6 +9,7 @@
 //! | `depot` | waiting, and burying the dead |
 //! | `handle` | `Queue`: opening, pushing, taking |
 //! | `delivery` | a message that was taken |
+//! | `restore` | what is made of a queue on disk after a reboot |
 //! | `stats` | figures |
 //! | `waitable` | a queue among several things to wait for |
 //!
@@ -26,6 +27,8 @@ mod depot;
 mod handle;
 #[cfg(not(loom))]
 mod memory;
+#[cfg(not(loom))]
+mod restore;
 #[cfg(not(loom))]
 mod stats;
 #[cfg(not(loom))]

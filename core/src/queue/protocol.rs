@@ -120,7 +120,7 @@ impl<M: Memory> Store<M> {
         self.slot
     }
 
-    fn lane(&self, number: u32) -> Lane<'_, M> {
+    pub(super) fn lane(&self, number: u32) -> Lane<'_, M> {
         Lane { memory: &self.memory, number }
     }
 
@@ -140,13 +140,18 @@ impl<M: Memory> Store<M> {
 
     /// Before anybody else can have it: all cells are free, and in their lane.
     pub(crate) fn begin(&self) -> Result<(), Corruption> {
+        self.begin_lanes();
+        (0..self.memory.depth()).try_for_each(|index| self.lane(FREE_LANE).append(index))
+    }
+
+    /// Where new lanes begin.
+    pub(super) fn begin_lanes(&self) {
         let first = u64::from(self.memory.entries());
         for lane in 0..LANES {
             let hints = self.memory.hints(lane);
             hints.head.store(first, Ordering::Relaxed);
             hints.tail.store(first, Ordering::Relaxed);
         }
-        (0..self.memory.depth()).try_for_each(|index| self.lane(FREE_LANE).append(index))
     }
 
     /// A free cell, for this participant to write.
@@ -160,12 +165,17 @@ impl<M: Memory> Store<M> {
         })
     }
 
-    /// Puts a cell that was claimed into a lane, with a message of at most [`Memory::room`] bytes.
+    /// Writes a message of at most [`Memory::room`] bytes into a cell that was claimed.
     #[inline(always)]
-    pub(crate) fn publish(&self, index: u32, message: &[u8], priority: u32) -> Result<(), Corruption> {
+    pub(crate) fn fill(&self, index: u32, message: &[u8]) {
         self.memory.write(index, message);
         // Relaxed: seen by who sees the entry.
         self.memory.cell(index).len.store(message.len() as u32, Ordering::Relaxed);
+    }
+
+    /// Puts a cell that was filled into the lane of a priority.
+    #[inline(always)]
+    pub(crate) fn publish(&self, index: u32, priority: u32) -> Result<(), Corruption> {
         self.use_lane(priority);
         self.lane(lane_of(priority)).append(index)?;
         self.memory.control().pushed.notify(self.memory.kernel(), 1);
@@ -174,7 +184,7 @@ impl<M: Memory> Store<M> {
 
     /// Before a message stands there, takers look there.
     #[inline(always)]
-    fn use_lane(&self, priority: u32) {
+    pub(super) fn use_lane(&self, priority: u32) {
         let used = &self.memory.control().used;
         // Acquire and Release: whoever sees the entry that comes next, or hears of it, sees the bit.
         if used.load(Ordering::Acquire) & 1 << priority == 0 {
@@ -361,6 +371,13 @@ impl<M: Memory> Store<M> {
         Ok(true)
     }
 
+    /// Dies while it acknowledges.
+    #[cfg(loom)]
+    pub(crate) fn free_without_the_lane(&self, ticket: u64) -> Option<u32> {
+        let (index, word) = self.taken(ticket)?;
+        self.change(index, word, word.fresh(State::Free, self.slot)).then_some(index)
+    }
+
     /// A message is to be delivered again, or was so too often; false, and nothing is done, if this participant has not taken
     /// it. A dead letter is tried as if it were new.
     pub(crate) fn put_back(&self, ticket: u64) -> bool {
@@ -373,10 +390,26 @@ impl<M: Memory> Store<M> {
     }
 
     /// What becomes of a message whose delivery came to nothing.
-    fn failed(&self, word: Cell) -> Cell {
+    pub(super) fn failed(&self, word: Cell) -> Cell {
         let too_often = self.most > 0 && word.deliveries() >= self.most;
         let state = if too_often || word.was_dead() { State::Dead } else { State::Returned };
         word.set_aside(state, false)
+    }
+
+    /// A cell that was claimed is free again, and no message was in it.
+    pub(crate) fn discard(&self, index: u32) -> Result<(), Corruption> {
+        let word = self.word(index);
+        self.free_unused(index, word).map(drop)
+    }
+
+    /// From owned, in no lane, to free; for who owns it, or has its owner's lease.
+    fn free_unused(&self, index: u32, word: Cell) -> Result<bool, Corruption> {
+        take_out(&self.memory, index);
+        let freed = self.change(index, word, word.fresh(State::Free, word.slot()));
+        if freed {
+            self.lane(FREE_LANE).append(index)?;
+        }
+        Ok(freed)
     }
 
     /// From taken to returned or dead.
@@ -456,11 +489,6 @@ impl<M: Memory> Store<M> {
         if is_in_lane(&self.memory, index, |lane| lane != FREE_LANE) || self.word(index) != word {
             return Ok(false);
         }
-        take_out(&self.memory, index);
-        let freed = self.change(index, word, word.fresh(State::Free, word.slot()));
-        if freed {
-            self.lane(FREE_LANE).append(index)?;
-        }
-        Ok(freed)
+        self.free_unused(index, word)
     }
 }
