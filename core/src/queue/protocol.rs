@@ -389,10 +389,10 @@ impl<M: Memory> Store<M> {
         self.set_aside(index, word, next)
     }
 
-    /// What becomes of a message whose delivery came to nothing.
+    /// What becomes of a message whose delivery came to nothing. A dead letter was delivered too often before.
     pub(super) fn failed(&self, word: Cell) -> Cell {
         let too_often = self.most > 0 && word.deliveries() >= self.most;
-        let state = if too_often || word.was_dead() { State::Dead } else { State::Returned };
+        let state = if too_often { State::Dead } else { State::Returned };
         word.set_aside(state, false)
     }
 
