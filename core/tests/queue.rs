@@ -8,9 +8,10 @@ use common::{child, child_argument, in_child, Scratch, Started};
 use ipcx::{wait_any, Deadline, Error, Queue, QueueOptions, SegmentOptions, Semaphore, WaitStrategy};
 use std::collections::HashSet;
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -645,4 +646,52 @@ fn a_synchronous_queue_on_disk_does_what_another_does() {
     assert_eq!(there(&one), 0);
     drop((one, other));
     std::fs::remove_dir_all(directory).unwrap();
+}
+
+/// Whatever another process wrote over a word: data or an error, and soon.
+#[test]
+fn damaged_words_are_told_or_do_no_harm() {
+    let dir = Scratch::new();
+    let options = QueueOptions { segment: dir.segment(), max_deliveries: 3, ..options(8) };
+    let mut random = 11_u64;
+    let mut next = move || {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        random >> 16
+    };
+    let (mut told, begin) = (0, Instant::now());
+    for round in 0..200 {
+        let queue = Queue::create("q", &options).unwrap();
+        let file = std::fs::OpenOptions::new().write(true).open(dir.file("q")).unwrap();
+        (0..6).for_each(|n| queue.try_push(&[n], n.into()).unwrap());
+        let held = queue.try_take().unwrap();
+        queue.try_take().unwrap().put_back().unwrap();
+        for _ in 0..1 + round % 4 {
+            let cells = [BODY, HINTS, CELLS, CELLS, CELLS][next() as usize % 5] as u64;
+            let value = [0, 1, u64::MAX, 1 << 63, next(), next() << 40, 1 << 12 | 1][next() as usize % 7];
+            file.write_all_at(&value.to_le_bytes(), cells + next() % 128 * 8).unwrap();
+        }
+        let mut buffer = [0; 100];
+        for turn in 0..20 {
+            let results = [
+                queue.try_push(&[7; 100], turn % 32),
+                queue.try_pop(&mut buffer).map(drop),
+                queue.try_take().map(|delivery| drop((delivery.to_vec(), delivery.into_ticket()))),
+                queue.take_dead().map(|delivery| drop(delivery.to_vec())),
+                queue.take_timeout(Duration::from_micros(50)).map(drop),
+                queue.ack(next()),
+                queue.recover(),
+                queue.stats().map(drop),
+            ];
+            for error in results.into_iter().filter_map(Result::err) {
+                let expected = matches!(error, Error::WouldBlock | Error::TimedOut | Error::Invalid(_));
+                assert!(expected || matches!(error, Error::Corrupt(_)), "{error}");
+                told += u32::from(!expected);
+            }
+        }
+        drop((held, Queue::attach_with("q", &options)));
+        drop(queue);
+        ipcx::unlink_in(Some(dir.path()), "q").unwrap();
+    }
+    assert!(told > 0, "some of it was told");
+    assert!(begin.elapsed() < Duration::from_secs(60), "{:?}", begin.elapsed());
 }

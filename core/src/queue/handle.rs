@@ -368,7 +368,7 @@ impl Queue {
 
     /// The message with this ticket is done, and gone. Wakes one who waits for room.
     ///
-    /// Makes no allocation and does not wait. Async-signal-safe.
+    /// Makes no allocation, unless it is refused, and does not wait. Async-signal-safe.
     ///
     /// # Errors
     /// `Invalid` if this handle has not taken it, or has acknowledged it or put it back: nothing changes. `Forked`, `Corrupt`. `Os`
@@ -387,7 +387,7 @@ impl Queue {
     /// The message with this ticket is not done: it is taken again before those of its priority that were pushed later, or is
     /// put aside as a dead letter if that was its last delivery. Wakes one who waits for a message.
     ///
-    /// Makes no allocation and does not wait. Async-signal-safe.
+    /// Makes no allocation, unless it is refused, and does not wait. Async-signal-safe.
     ///
     /// # Errors
     /// Those of [`Queue::ack`].

@@ -21,7 +21,7 @@ pub(crate) const NO_CELL: Corruption = Corruption("an entry of a lane names a ce
 /// How far ahead cells are brought near.
 const AHEAD: u64 = 2;
 /// Steps along a lane that others' progress may cost, beside a lap.
-const OTHERS: u32 = if cfg!(loom) { 64 } else { 1 << 20 };
+const OTHERS: u32 = if cfg!(loom) { 64 } else { 1 << 16 };
 
 /// What becomes of a cell that somebody was shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -52,7 +52,7 @@ const NOT_A_PLACE: Corruption = Corruption("a message is in no lane of a priorit
 const TOO_LONG: Corruption = Corruption("a message is longer than the queue's longest");
 const RESTLESS: Corruption = Corruption("what was put back changes hands all the time");
 /// How often others may be faster.
-const TRIES: u32 = if cfg!(loom) { 8 } else { 1 << 20 };
+const TRIES: u32 = if cfg!(loom) { 8 } else { 10_000 };
 
 /// Why nothing was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
