@@ -29,6 +29,9 @@ pub(crate) const CREATOR: u64 = ROLE_BASE + (1 << 16);
 /// Lock offset of channel 0 of a pool, after that.
 pub(crate) const CHANNEL_BASE: u64 = CREATOR + (1 << 16);
 
+/// Lock offset of who restores a segment after a reboot, after that.
+const RESTORE: u64 = CHANNEL_BASE + (1 << 16);
+
 /// State of a slot: its participant died, and somebody is recovering what it left. As good as `OPEN` to everyone else.
 const BURIED: u64 = OPEN | CLOSED;
 /// How often a slot that is being recovered is tried again, a millisecond apart.
@@ -289,6 +292,33 @@ impl Leases {
 
     fn let_go(&self, slot: u32) {
         let _ = lock::unlock(self.file().as_fd(), SLOT_BASE + u64::from(slot)); // Unlocking cannot fail.
+    }
+
+    /// Does this while no other handle does, or waits until another has, as `is_done` tells.
+    ///
+    /// # Errors
+    /// `RoleTaken` if that takes another long; `Os`, and those of `work`.
+    pub(crate) fn restore(
+        &self,
+        is_done: impl Fn() -> bool,
+        work: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        for _ in 0..PATIENCE * PATIENCE {
+            if is_done() {
+                return Ok(());
+            }
+            if lock::try_lock(self.file().as_fd(), RESTORE).map_err(|errno| self.refused(errno))? {
+                // Looked at again: another may have done it just now.
+                let done = if is_done() { Ok(()) } else { work() };
+                let _ = lock::unlock(self.file().as_fd(), RESTORE); // Unlocking cannot fail.
+                return done;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Err(Error::RoleTaken(Context::new(
+            &self.segment,
+            "a living process restores it after a reboot, and has not come to an end; try again, or end that one",
+        )))
     }
 
     fn refused(&self, errno: Errno) -> Error {

@@ -17,6 +17,7 @@
 //! | `mutex` | exclusion, and who learns that an owner died |
 //! | `event` | any number of sleepers, stale bits |
 //! | `pool` | magazines, sleeping, handing blocks over, reclaiming them |
+//! | `queue` | pushing, taking, acknowledging, putting back, burying beside those who do |
 //! | `roles` | who is told to live, to have closed, or to be dead, and what of its records was seen by then |
 //! | `topic` | publishing, being overtaken, joining, publishers that die, sleeping |
 //! | `words`, `kernel` | the memory and the system beneath them |
@@ -29,6 +30,7 @@ mod kernel;
 mod level;
 mod mutex;
 mod pool;
+mod queue;
 mod ring;
 mod roles;
 mod sleepers;

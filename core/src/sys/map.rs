@@ -93,6 +93,17 @@ impl Map {
         Ok(())
     }
 
+    /// Writes `len` bytes from `at` on to where the file is kept, and waits until they are there.
+    ///
+    /// `int msync(void *base + at, size_t len, MS_SYNC)`
+    pub(crate) fn write_back(&self, at: usize, len: usize) -> SysResult<()> {
+        let end = at.checked_add(len).filter(|end| *end <= self.len).ok_or(Errno::EINVAL)?;
+        let start = at - at % page_size();
+        // SAFETY: inside the range; the call changes no memory.
+        let done = unsafe { libc::msync(self.base.as_ptr().add(start).cast(), end - start, libc::MS_SYNC) };
+        Errno::result(done).map(drop)
+    }
+
     /// Address `at` bytes into the range, from which `len` bytes lie inside it.
     pub(crate) fn at(&self, at: usize, len: usize) -> NonNull<u8> {
         assert!(at.checked_add(len).is_some_and(|end| end <= self.len), "offset outside the mapping");

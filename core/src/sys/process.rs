@@ -35,6 +35,17 @@ fn read_start_time() -> Option<u64> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 
+/// Names the time since the machine was started, up to its next start: two numbers that are not 0; `None` if unknown.
+pub(crate) fn boot() -> Option<[u64; 2]> {
+    let mut buffer = [0; 64];
+    let digits: String = file::told("/proc/sys/kernel/random/boot_id", &mut buffer)?
+        .chars()
+        .filter(char::is_ascii_hexdigit)
+        .collect();
+    let half = |at: usize| u64::from_str_radix(digits.get(at..at + 16)?, 16).ok().map(|half| half.max(1));
+    Some([half(0)?, half(16)?])
+}
+
 /// The command name as the kernel has it, up to 15 bytes and a zero.
 pub(crate) fn command() -> [u8; 16] {
     let mut name = [0; 16];
