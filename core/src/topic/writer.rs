@@ -62,12 +62,8 @@ impl<M: Memory> Writer<M> {
     #[cold]
     #[inline(never)]
     fn find_tail(&mut self, newest: u64) -> Result<(), Corruption> {
-        let (page, capacity) = (self.memory.publishers(), self.memory.capacity());
-        let (oldest, free) = (page.oldest.load(Ordering::Relaxed), self.free);
-        let ordered = behind(free, oldest) >= 0 && behind(oldest, newest) >= 0;
-        if !ordered || (newest | oldest | free) % WORD != 0 || newest.wrapping_sub(free) >= capacity {
-            return Err(Corruption("the oldest record and the newest are not where they can be"));
-        }
+        self.check(newest)?;
+        let (page, capacity, free) = (self.memory.publishers(), self.memory.capacity(), self.free);
         let (mut at, mut last, mut number) = (newest, newest, 0);
         loop {
             let word = self.memory.word(at).load(Ordering::Relaxed); // Relaxed: as in `begin`.
@@ -85,6 +81,19 @@ impl<M: Memory> Writer<M> {
         // For who comes: the dead one did not say so.
         page.newest.store(last, Ordering::Release); // Partner: `Reader::join`.
         (self.newest, self.is_ours, self.tail, self.number) = (last, true, at, number);
+        Ok(())
+    }
+
+    /// That `free`, the oldest position and the newest are where they can be. Walks from one to another rely on it.
+    fn check(&self, newest: u64) -> Result<(), Corruption> {
+        let (oldest, free) = (self.memory.publishers().oldest.load(Ordering::Relaxed), self.free); // Relaxed: as in `begin`.
+        let ordered = behind(free, oldest) >= 0 && behind(oldest, newest) >= 0;
+        if !ordered
+            || (newest | oldest | free) % WORD != 0
+            || newest.wrapping_sub(free) >= self.memory.capacity()
+        {
+            return Err(Corruption("the oldest record and the newest are not where they can be"));
+        }
         Ok(())
     }
 
@@ -107,6 +116,7 @@ impl<M: Memory> Writer<M> {
     #[cold]
     #[inline(never)]
     fn advance(&mut self, needed: u64) -> Result<bool, Corruption> {
+        self.check(self.newest)?; // `begin` takes `free` as it is.
         let held = self.held();
         if behind(needed, held) < 0 {
             return Ok(false);
