@@ -56,7 +56,7 @@ unsafe fn publish_the_long_way(
     boundary::code(|| {
         // SAFETY: an open handle of one thread; `len` readable bytes. By the contract.
         let (publisher, data) = unsafe { (exclusive(publisher)?, bytes(data, len)?) };
-        Ok(publisher.publish_until(data, deadline(timeout_ns)?)?)
+        Ok(publisher.publish_the_long_way(data, deadline(timeout_ns)?)?)
     })
 }
 

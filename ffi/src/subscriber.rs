@@ -63,7 +63,7 @@ unsafe fn recv_the_long_way(
         let (subscriber, len) = unsafe { (exclusive(subscriber)?, Out::new(len)?) };
         // SAFETY: `cap` writable bytes, by the contract; the core only writes there.
         let to = unsafe { buffer(buf.cast(), cap) }?;
-        match subscriber.recv_until(to, deadline(timeout_ns)?) {
+        match subscriber.recv_the_long_way(to, deadline(timeout_ns)?) {
             Ok(received) => len.set(received),
             Err(failure) => return Err(tell_size(failure, len)),
         }

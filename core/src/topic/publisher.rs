@@ -104,9 +104,14 @@ impl Publisher {
         locked
     }
 
+    /// The long way of [`Publisher::publish_until`], whether or not the short one was tried.
+    ///
+    /// # Errors
+    /// As there.
+    #[doc(hidden)] // for bindings, which have the short way before it
     #[cold]
     #[inline(never)]
-    fn publish_the_long_way(&mut self, data: &[u8], deadline: Deadline) -> Result<()> {
+    pub fn publish_the_long_way(&mut self, data: &[u8], deadline: Deadline) -> Result<()> {
         self.lock_with_room(data.len(), deadline)?;
         self.fill(0, data)?;
         self.commit_and_unlock(data.len());

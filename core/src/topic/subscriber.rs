@@ -103,9 +103,14 @@ impl Subscriber {
         }
     }
 
+    /// The long way of [`Subscriber::recv_until`], whether or not the short one was tried.
+    ///
+    /// # Errors
+    /// As there.
+    #[doc(hidden)] // for bindings, which have the short way before it
     #[cold]
     #[inline(never)]
-    fn recv_the_long_way(&mut self, buffer: &mut [u8], deadline: Deadline) -> Result<usize> {
+    pub fn recv_the_long_way(&mut self, buffer: &mut [u8], deadline: Deadline) -> Result<usize> {
         let available = buffer.len();
         let received = self.await_record(deadline, |reader| {
             let received = reader.receive(buffer)?;
