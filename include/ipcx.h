@@ -15,9 +15,10 @@
  * - A ring has one producer and one consumer at a time, over all processes. A second one gets
  *   IPCX_E_BUSY.
  *
- * - Segment handles (ipcx_ring, ipcx_pool, ipcx_buffer, ipcx_semaphore) may be shared between
- *   threads. Endpoints (ipcx_producer, ipcx_consumer) belong to one thread at a time: pass them on as
- *   you like, but do not use one in two threads at once. A signal handler counts as another thread;
+ * - Segment handles (ipcx_ring, ipcx_pool, ipcx_buffer, ipcx_semaphore, ipcx_topic) may be shared
+ *   between threads. Endpoints (ipcx_producer, ipcx_consumer, ipcx_publisher, ipcx_subscriber)
+ *   belong to one thread at a time: pass them on as you like, but do not use one in two threads at
+ *   once. A signal handler counts as another thread;
  *   what "async-signal-safe" allows it is said with each function.
  *
  * - A handle is a pointer to memory of this library. NULL, a handle of another type, and most other
@@ -107,6 +108,20 @@
  * To tell another process of something, begin with none (options.initial = IPCX_SEMAPHORE_EMPTY):
  * one side calls ipcx_semaphore_release(), which makes a permit where the handle holds none, and
  * the other ipcx_semaphore_consume(), which uses it up.
+ *
+ * Topics
+ *
+ * What is published in a topic reaches every subscriber, at the same cost for one as for many.
+ *
+ *     ipcx_topic_publisher(topic, &pub);                 ipcx_topic_subscriber(topic, &sub);
+ *     ipcx_publisher_publish(pub, "hi", 2, IPCX_FOREVER);
+ *                                                        ipcx_subscriber_recv(sub, b, 64, &len, IPCX_FOREVER);
+ *
+ * By default publishers never wait for subscribers: one that is too slow goes on with the oldest
+ * record that is still there, and ipcx_subscriber_missed() says how many it did not get. In a topic
+ * that was made with options.reliable = 1, publishers wait for the slowest subscriber; one that died
+ * is dropped, one that is stopped is not. With options.history = 1, subscribers that come get first
+ * what is still there.
  *
  * Waiting for one of several
  *
@@ -294,6 +309,13 @@
 /** State of a role: its owner died. */
 #define IPCX_ROLE_DEAD 3
 
+/** Where a subscriber begins: with what is published from now on. */
+#define IPCX_START_NEXT 0
+/** Where a subscriber begins: with the newest record, if there is one. */
+#define IPCX_START_LATEST 1
+/** Where a subscriber begins: with the oldest record that is still there. */
+#define IPCX_START_OLDEST 2
+
 /** Kind of an ipcx_waitable: an ipcx_consumer that has a record to receive, or whose producer went. */
 #define IPCX_WAIT_FOR_CONSUMER 1
 
@@ -316,6 +338,14 @@
  * them, all are waited for through their descriptors.
  */
 #define IPCX_WAIT_FOR_TRANSPORT 6
+
+/**
+ * Kind of an ipcx_waitable: an ipcx_publisher that can publish: nobody else does, and there is room for the record that last
+ * was not published (at first: for any).
+ */
+#define IPCX_WAIT_FOR_PUBLISHER 7
+/** Kind of an ipcx_waitable: an ipcx_subscriber that has a record to receive. */
+#define IPCX_WAIT_FOR_SUBSCRIBER 8
 
 /** State of a segment: somebody alive is attached. */
 #define IPCX_LISTED_IN_USE 1
@@ -356,6 +386,9 @@ typedef struct ipcx_pool ipcx_pool;
 /** The sending end of a ring. It belongs to one thread at a time. */
 typedef struct ipcx_producer ipcx_producer;
 
+/** An end of a topic that publishes. It belongs to one thread at a time. */
+typedef struct ipcx_publisher ipcx_publisher;
+
 /**
  * A handle on a ring: a queue of variable-length records from one producer to one consumer.
  *
@@ -370,6 +403,16 @@ typedef struct ipcx_ring ipcx_ring;
  * participant of the segment and keeps it mapped.
  */
 typedef struct ipcx_semaphore ipcx_semaphore;
+
+/** An end of a topic that receives what is published. It belongs to one thread at a time. */
+typedef struct ipcx_subscriber ipcx_subscriber;
+
+/**
+ * A handle on a topic: what is published reaches every subscriber.
+ *
+ * It may be shared between threads. It is one participant of the segment and keeps it mapped.
+ */
+typedef struct ipcx_topic ipcx_topic;
 
 /** One end of a transport: it sends messages, or receives them. It belongs to one thread at a time. */
 typedef struct ipcx_transport ipcx_transport;
@@ -421,13 +464,16 @@ typedef struct ipcx_ring_options {
 typedef struct ipcx_stats {
     /** Set by IPCX_STATS_INIT. */
     uint32_t struct_size;
-    /** IPCX_KIND_RING or IPCX_KIND_POOL. */
+    /** IPCX_KIND_RING, IPCX_KIND_POOL or IPCX_KIND_TOPIC. */
     uint32_t kind;
     /** Bytes for records, or in blocks. */
     uint64_t capacity;
-    /** Bytes taken by records not released, or by blocks that are not free. */
+    /**
+     * Bytes taken by records not released, or by blocks that are not free. Of a reliable topic: by those that the slowest
+     * subscriber has not released.
+     */
     uint64_t used;
-    /** Records committed since the segment was made; off by those in work at the death of a producer. */
+    /** Records committed since the segment was made; of a ring, off by those in work at the death of a producer. */
     uint64_t sent;
     /** Records released since the segment was made; off by those in work at the death of a consumer. */
     uint64_t received;
@@ -441,7 +487,7 @@ typedef struct ipcx_stats {
     uint32_t consumer_state;
     /**
      * Who holds the producer's role, or died holding it, in its own PID namespace; 0 for nobody. For display
-     * only.
+     * only. Of a topic: who publishes at this moment, has a reservation open, or died so.
      */
     uint32_t producer_pid;
     /** Who holds the consumer's role, or died holding it; 0 for nobody. */
@@ -459,6 +505,11 @@ typedef struct ipcx_stats {
     uint64_t blocks_owned;
     /** Of a pool: blocks that were sent and not yet received. */
     uint64_t blocks_in_flight;
+    /**
+     * Of a reliable topic: its subscribers, dead ones among them until publishers that wait for them drop them. Those of
+     * another are not known.
+     */
+    uint64_t subscribers;
 } ipcx_stats;
 
 /** A block that a pool's handle owns. */
@@ -591,6 +642,50 @@ typedef struct ipcx_semaphore_options {
      */
     uint32_t limit;
 } ipcx_semaphore_options;
+
+/**
+ * Options of a topic. Start from IPCX_TOPIC_OPTIONS_INIT; every field that is 0 or NULL means its default.
+ *
+ * The strings are copied. The fields up to `schema` are as in ipcx_ring_options.
+ */
+typedef struct ipcx_topic_options {
+    /** Set by IPCX_TOPIC_OPTIONS_INIT. */
+    uint32_t struct_size;
+    /** As in ipcx_ring_options. */
+    uint32_t mode;
+    /** As in ipcx_ring_options. In a reliable topic, each subscriber is one more. */
+    uint32_t max_participants;
+    /** As in ipcx_ring_options. */
+    uint32_t backing;
+    /** As in ipcx_ring_options. */
+    uint32_t wait;
+    /** As in ipcx_ring_options. */
+    uint32_t flags;
+    /** As in ipcx_ring_options. */
+    uint32_t group;
+    /** As in ipcx_ring_options. */
+    int32_t key;
+    /** As in ipcx_ring_options. */
+    const char *directory;
+    /** As in ipcx_ring_options. */
+    const char *schema;
+    /**
+     * Bytes for records, rounded up to a power of two (at least a page, at most 2 GiB); 0 means 1 MiB. A topic that
+     * exists must have the same, unless 0 is given. A record takes 16 bytes and its length rounded up to 8, and at most
+     * half of it.
+     */
+    uint64_t capacity;
+    /**
+     * 1: publishers wait for the slowest subscriber, and nothing is missed. 0: they never wait for subscribers, and who is too
+     * slow misses the oldest records. A topic that exists must be reliable if this is 1.
+     */
+    uint32_t reliable;
+    /**
+     * 1: subscribers begin with the oldest record that is still there, unless they say otherwise. 0: with what is
+     * published from then on. A topic that exists must have been made so if this is 1.
+     */
+    uint32_t history;
+} ipcx_topic_options;
 
 /** One of the things that ipcx_wait_any() waits for. */
 typedef struct ipcx_waitable {
@@ -727,10 +822,13 @@ typedef struct ipcx_transport_options {
 #define IPCX_SEMAPHORE_OPTIONS_INIT { sizeof(ipcx_semaphore_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0 }
 
 /** Options with every default. */
+#define IPCX_TOPIC_OPTIONS_INIT { sizeof(ipcx_topic_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0 }
+
+/** Options with every default. */
 #define IPCX_TRANSPORT_OPTIONS_INIT { sizeof(ipcx_transport_options), 0, 0, 0, 0, NULL }
 
 /** Figures to be filled. */
-#define IPCX_STATS_INIT { sizeof(ipcx_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define IPCX_STATS_INIT { sizeof(ipcx_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 #ifdef __cplusplus
 extern "C" {
@@ -1879,6 +1977,354 @@ int ipcx_semaphore_signal(ipcx_semaphore *semaphore,
  */
 void ipcx_semaphore_close(ipcx_semaphore *semaphore);
 
+/* ---- Topic: opening, publishers and subscribers, figures --------------------------------------------- */
+
+/**
+ * Creates a topic that must be new, and gives a handle on it in `*topic`.
+ *
+ * `opts` may be NULL. The topic appears under its name complete or not at all. Its memory is taken now, so
+ * that using it never fails for lack of memory.
+ *
+ * Ownership: the handle is yours; give it back with ipcx_topic_close(), which does not remove the name.
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_EXISTS, IPCX_E_NO_SPACE, IPCX_E_PERMISSION, IPCX_E_NOT_FOUND (no such directory),
+ * IPCX_E_INVALID (name, options), IPCX_E_OS.
+ */
+int ipcx_topic_create(const char *name, const ipcx_topic_options *opts, ipcx_topic **topic);
+
+/**
+ * Attaches to a topic, or creates it if there is none, and gives a handle on it in `*topic`.
+ *
+ * `opts` may be NULL. If the topic exists, its capacity, number of participants and schema must be those of
+ * the options where these give any (a schema, where both have one), and it must be reliable, or have a history, where
+ * they say so; mode, group and wait are only for a new one.
+ *
+ * Ownership: the handle is yours; give it back with ipcx_topic_close().
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: those of ipcx_topic_create() less IPCX_E_EXISTS, and those of ipcx_topic_attach_with().
+ */
+int ipcx_topic_open(const char *name,
+                    const ipcx_topic_options *opts,
+                    ipcx_topic **topic);
+
+/**
+ * Attaches to a topic that must exist, and gives a handle on it in `*topic`.
+ *
+ * Ownership: the handle is yours; give it back with ipcx_topic_close().
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_NOT_FOUND, IPCX_E_MISMATCH (of another kind), IPCX_E_VERSION, IPCX_E_CORRUPT,
+ * IPCX_E_PERMISSION, IPCX_E_NO_SPACE (all participant slots are taken), IPCX_E_INVALID (name), IPCX_E_OS.
+ */
+int ipcx_topic_attach(const char *name, ipcx_topic **topic);
+
+/**
+ * As ipcx_topic_attach(), in the directory that the options name, and only if the topic agrees with the
+ * capacity, reliable, history, the number of participants and the schema that they give.
+ *
+ * Ownership: the handle is yours; give it back with ipcx_topic_close().
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: those of ipcx_topic_attach(), IPCX_E_MISMATCH (other options) and IPCX_E_INVALID (options).
+ */
+int ipcx_topic_attach_with(const char *name,
+                           const ipcx_topic_options *opts,
+                           ipcx_topic **topic);
+
+/**
+ * Creates a topic without a name, in a memfd sealed against resizing, and gives a handle on it in `*topic`.
+ *
+ * Hand ipcx_topic_share_fd() to another process, by inheritance or SCM_RIGHTS; it attaches with
+ * ipcx_topic_from_fd(). The options' directory, mode and group mean nothing here.
+ *
+ * Ownership: the handle is yours; give it back with ipcx_topic_close(). The memory goes with the last
+ * descriptor and handle.
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_NO_SPACE, IPCX_E_INVALID (options), IPCX_E_OS.
+ */
+int ipcx_topic_anonymous(const ipcx_topic_options *opts, ipcx_topic **topic);
+
+/**
+ * Attaches to the topic behind a descriptor, and gives a handle on it in `*topic`.
+ *
+ * Ownership: the descriptor stays yours and may be closed at once; the handle is yours, give it back with
+ * ipcx_topic_close().
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: those of ipcx_topic_attach(); IPCX_E_OS or IPCX_E_CORRUPT for a descriptor of something else.
+ */
+int ipcx_topic_from_fd(int fd, ipcx_topic **topic);
+
+/**
+ * A new descriptor of the topic to hand to another process; or a negative code.
+ *
+ * It is closed on exec until you say otherwise. It keeps the memory, but no participant's slot.
+ *
+ * Ownership: the descriptor is yours; close it with close().
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
+ */
+int ipcx_topic_share_fd(ipcx_topic *topic);
+
+/**
+ * A publisher, in `*publisher`. There may be any number, over all processes; they publish one at a time.
+ *
+ * Ownership: the publisher is yours; give it back with ipcx_publisher_close(). It outlives `topic`.
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
+ */
+int ipcx_topic_publisher(ipcx_topic *topic, ipcx_publisher **publisher);
+
+/**
+ * A subscriber, in `*subscriber`, which begins with what is published from now on; in a topic with a history, with the
+ * oldest record that is still there.
+ *
+ * There may be any number, over all processes. In a reliable topic each is a participant of its own, beside `topic`.
+ *
+ * Ownership: the subscriber is yours; give it back with ipcx_subscriber_close(). It outlives `topic`.
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_NO_SPACE (the topic is reliable, and all participant slots are taken), IPCX_E_FORKED,
+ * IPCX_E_CORRUPT, IPCX_E_INVALID, IPCX_E_OS.
+ */
+int ipcx_topic_subscriber(ipcx_topic *topic,
+                          ipcx_subscriber **subscriber);
+
+/**
+ * As ipcx_topic_subscriber(), but begins at `start`: IPCX_START_NEXT, _LATEST or _OLDEST.
+ *
+ * Ownership: the subscriber is yours; give it back with ipcx_subscriber_close(). It outlives `topic`.
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: those of ipcx_topic_subscriber().
+ */
+int ipcx_topic_subscriber_at(ipcx_topic *topic, uint32_t start, ipcx_subscriber **subscriber);
+
+/**
+ * What can be seen of the topic from outside, into `*stats`, which IPCX_STATS_INIT has prepared.
+ *
+ * Nobody is stopped for it, so the figures may be apart by what was in work.
+ *
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_FORKED, IPCX_E_CORRUPT, IPCX_E_INVALID (also for a struct_size that cannot be), IPCX_E_OS.
+ */
+int ipcx_topic_stats(ipcx_topic *topic, ipcx_stats *stats);
+
+/**
+ * Gives a handle on a topic back. NULL is allowed. The name stays (see ipcx_unlink()), and publishers and
+ * subscribers taken from it go on working.
+ *
+ * Not while another thread uses the handle. Does not block. Not async-signal-safe.
+ */
+void ipcx_topic_close(ipcx_topic *topic);
+
+/* ---- Publisher: publishing --------------------------------------------------------------------------- */
+
+/**
+ * Publishes a copy of `len` bytes at `data` as one record, waiting up to `timeout_ns`: while others publish, and in a
+ * reliable topic for room, which the slowest subscriber makes.
+ *
+ * Zero bytes are a record too, and then `data` may be NULL. Once this has returned IPCX_OK the record outlives this
+ * process. Subscribers that died are dropped meanwhile.
+ *
+ * One thread at a time. Blocks up to `timeout_ns`. With IPCX_NOWAIT it is async-signal-safe, unless the
+ * interrupted code is inside a call on this publisher.
+ * Ownership: `data` stays yours.
+ * Errors: IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_TOO_BIG (more than ipcx_publisher_max_len()),
+ * IPCX_E_FORKED, IPCX_E_CORRUPT, IPCX_E_INVALID (also while a reservation is open). Nothing is published then.
+ */
+int ipcx_publisher_publish(ipcx_publisher *publisher,
+                           const void *data,
+                           size_t len,
+                           int64_t timeout_ns);
+
+/**
+ * Publishes up to `len` bytes of a file from its current offset as one record, read straight into the topic, and
+ * says in `*sent` how many.
+ *
+ * They are fewer at the end of the file, or if the deadline passed while a pipe or socket had no more. At
+ * the end of the file `*sent` is 0 and there is no record. While it waits for a pipe or socket, no other publisher
+ * publishes.
+ *
+ * One thread at a time. Blocks up to `timeout_ns` for room and for data; reading a file on disk may take as
+ * long as it takes. Not async-signal-safe.
+ * Ownership: the descriptor stays yours.
+ * Errors: those of ipcx_publisher_publish(); what reading gives as IPCX_E_OS, and then nothing is published.
+ */
+int ipcx_publisher_publish_file(ipcx_publisher *publisher,
+                                int fd,
+                                size_t len,
+                                int64_t timeout_ns,
+                                size_t *sent);
+
+/**
+ * Room for a record of up to `len` bytes, to be written in place, in `*data`; waits for it up to
+ * `timeout_ns`. Until it is committed or aborted, no other publisher publishes.
+ *
+ * Write there, then call ipcx_publisher_commit() or ipcx_publisher_abort(). The address is aligned to 8; what
+ * is there before you write is whatever was there. Nothing is published before the commit: if the process dies,
+ * it never happened, and others go on.
+ *
+ * One thread at a time. Blocks up to `timeout_ns`. Async-signal-safe as ipcx_publisher_publish().
+ * Ownership: the `len` bytes are yours to write until commit, abort or close.
+ * Errors: those of ipcx_publisher_publish().
+ */
+int ipcx_publisher_reserve(ipcx_publisher *publisher,
+                           size_t len,
+                           int64_t timeout_ns,
+                           void **data);
+
+/**
+ * Publishes the first `len` bytes of the open reservation as one record.
+ *
+ * One thread at a time. Does not block. Async-signal-safe as ipcx_publisher_publish(), unless it fails.
+ * Errors: IPCX_E_INVALID (none is open; or `len` is more than was reserved, and then it stays open),
+ * IPCX_E_FORKED.
+ */
+int ipcx_publisher_commit(ipcx_publisher *publisher, size_t len);
+
+/**
+ * Gives the open reservation up: nothing is published.
+ *
+ * One thread at a time. Does not block. Async-signal-safe as ipcx_publisher_publish(), unless it fails.
+ * Errors: IPCX_E_INVALID (none is open), IPCX_E_FORKED.
+ */
+int ipcx_publisher_abort(ipcx_publisher *publisher);
+
+/**
+ * Largest record that can be published, in bytes: half of the topic's capacity, less 24. 0 for what is not an open
+ * publisher.
+ *
+ * One thread at a time. Does not block. Async-signal-safe.
+ */
+size_t ipcx_publisher_max_len(ipcx_publisher *publisher);
+
+/**
+ * A descriptor for poll(), select() and epoll that is readable (POLLIN) while nobody else publishes and there is room for
+ * the record that last was not published (at first: for any), as there always is in a topic that is not reliable; or a
+ * negative code.
+ *
+ * It is level-triggered: do not read it. Once it is readable, publish with IPCX_NOWAIT until IPCX_E_AGAIN. The
+ * first call starts a thread that waits on the publisher's behalf.
+ *
+ * Ownership: it stays ipcx's and lives as long as the publisher; do not close it.
+ * One thread at a time. Does not block. Not async-signal-safe.
+ * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
+ */
+int ipcx_publisher_poll_fd(ipcx_publisher *publisher);
+
+/**
+ * Queues the real-time signal `signo` to this process each time the publisher can publish, as with
+ * ipcx_publisher_poll_fd(), and once now if it can; 0 ends that.
+ *
+ * Publish with IPCX_NOWAIT until IPCX_E_AGAIN: only then is the next signal queued. See "Signals" above.
+ *
+ * One thread at a time. Does not block. Not async-signal-safe.
+ * Errors: IPCX_E_INVALID (also for what is no real-time signal), IPCX_E_FORKED, IPCX_E_OS.
+ */
+int ipcx_publisher_signal(ipcx_publisher *publisher, int signo);
+
+/**
+ * Gives a publisher back. NULL is allowed. What was committed stays; an open reservation vanishes.
+ *
+ * One thread at a time. Does not block. Not async-signal-safe.
+ */
+void ipcx_publisher_close(ipcx_publisher *publisher);
+
+/* ---- Subscriber: receiving --------------------------------------------------------------------------- */
+
+/**
+ * Copies the next record to `buf`, which has `cap` bytes, releases it, and says its length in `*len`; waits
+ * for it up to `timeout_ns`.
+ *
+ * If it does not fit, the code is IPCX_E_TOO_BIG, `*len` is its length, and it stays the next one: call again with a
+ * larger buffer. A subscriber of a topic that is not reliable may be overtaken: then it goes on with the oldest record
+ * that is still there, and ipcx_subscriber_missed() says how many it did not get.
+ *
+ * One thread at a time. Blocks up to `timeout_ns`. With IPCX_NOWAIT it is async-signal-safe, unless the
+ * interrupted code is inside a call on this subscriber.
+ * Ownership: `buf` stays yours. `buf` may be NULL if `cap` is 0.
+ * Errors: IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_TOO_BIG, IPCX_E_FORKED, IPCX_E_CORRUPT, IPCX_E_INVALID
+ * (also while a record is borrowed). Nobody is told that publishers went: there may be others.
+ */
+int ipcx_subscriber_recv(ipcx_subscriber *subscriber,
+                         void *buf,
+                         size_t cap,
+                         size_t *len,
+                         int64_t timeout_ns);
+
+/**
+ * The next record in place: its address in `*data`, its length in `*len`; waits for it up to `timeout_ns`.
+ *
+ * Read it there, then call ipcx_subscriber_release(), or ipcx_subscriber_return() to leave it. The address is
+ * aligned to 8, in memory that publishers' processes can write. In a reliable topic they do not while the record is
+ * borrowed, if they keep to the protocol. Otherwise it may be overwritten at any time: what you made of its bytes
+ * counts only if the release says that it was whole.
+ *
+ * One thread at a time. Blocks up to `timeout_ns`. Async-signal-safe as ipcx_subscriber_recv().
+ * Ownership: the bytes may be read until release, return or close. Writing there ends the process.
+ * Errors: those of ipcx_subscriber_recv() less IPCX_E_TOO_BIG.
+ */
+int ipcx_subscriber_borrow(ipcx_subscriber *subscriber,
+                           const void **data,
+                           size_t *len,
+                           int64_t timeout_ns);
+
+/**
+ * Releases the record borrowed: it will not be delivered again. `*whole` becomes 1 if everything that was read of it was
+ * the record's, and 0 if it was overwritten meanwhile: then it counts as missed.
+ *
+ * `whole` may be NULL where it does not matter: in a reliable topic it is always 1.
+ *
+ * One thread at a time. Does not block. Async-signal-safe as ipcx_subscriber_recv().
+ * Errors: IPCX_E_INVALID (none is borrowed), IPCX_E_FORKED, IPCX_E_CORRUPT.
+ */
+int ipcx_subscriber_release(ipcx_subscriber *subscriber,
+                            int *whole);
+
+/**
+ * Ends a borrow without a release: the next call finds the same record, if it is still there. Nothing happens if none
+ * is borrowed.
+ *
+ * One thread at a time. Does not block. Async-signal-safe.
+ * Errors: IPCX_E_INVALID.
+ */
+int ipcx_subscriber_return(ipcx_subscriber *subscriber);
+
+/**
+ * How many records were overwritten since this subscriber began, before it had them: as of the last one received,
+ * exactly. 0 in a reliable topic, and for what is not an open subscriber.
+ *
+ * One thread at a time. Does not block. Async-signal-safe.
+ */
+uint64_t ipcx_subscriber_missed(ipcx_subscriber *subscriber);
+
+/**
+ * A descriptor for poll(), select() and epoll that is readable (POLLIN) while there is a record; or a negative code.
+ *
+ * It is level-triggered: do not read it. Once it is readable, receive with IPCX_NOWAIT until IPCX_E_AGAIN.
+ * The first call starts a thread that waits on the subscriber's behalf.
+ *
+ * Ownership: it stays ipcx's and lives as long as the subscriber; do not close it.
+ * One thread at a time. Does not block. Not async-signal-safe.
+ * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
+ */
+int ipcx_subscriber_poll_fd(ipcx_subscriber *subscriber);
+
+/**
+ * Queues the real-time signal `signo` to this process each time the subscriber has a record to receive, and once now if
+ * it has; 0 ends that.
+ *
+ * Receive with IPCX_NOWAIT until IPCX_E_AGAIN: only then is the next signal queued. See "Signals" above.
+ *
+ * One thread at a time. Does not block. Not async-signal-safe.
+ * Errors: IPCX_E_INVALID (also for what is no real-time signal), IPCX_E_FORKED, IPCX_E_OS.
+ */
+int ipcx_subscriber_signal(ipcx_subscriber *subscriber,
+                           int signo);
+
+/**
+ * Gives a subscriber back. NULL is allowed. In a reliable topic publishers do not wait for it any more.
+ *
+ * One thread at a time. Does not block. Not async-signal-safe.
+ */
+void ipcx_subscriber_close(ipcx_subscriber *subscriber);
+
 /* ---- Waiting for one of several ---------------------------------------------------------------------- */
 
 /**
@@ -1908,9 +2354,9 @@ int ipcx_wait_any(ipcx_waitable *items,
 /**
  * Calls `function` with each segment of a directory, by name; NULL means the default directory.
  *
- * Looking changes nothing and takes nothing, and nobody is stopped for it. What cannot be read is shown with a reason. Segments
- * without a name, and the files of FIFOs and sockets, are not shown. All has been read when the first call is made: the function may
- * do as it likes, also unlink what it is shown. It must return (no longjmp(), no C++ exception).
+ * Looking changes nothing and takes nothing, and nobody is stopped for it. What cannot be read is shown with a reason.
+ * Segments without a name, and the files of FIFOs and sockets, are not shown. All has been read when the first call is
+ * made: the function may do as it likes, also unlink what it is shown. It must return (no longjmp(), no C++ exception).
  *
  * Gives IPCX_OK when all were shown, or what the function gave if that was not 0, or an error.
  *

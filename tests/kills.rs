@@ -1,11 +1,14 @@
 //! SIGKILL at random moments, in every language and either role: nothing is lost, doubled, torn or left hanging, and
-//! the next process takes the role over.
+//! the next process takes the role over. `kills/topic.rs` does the same to publishers and subscribers of a topic.
 //!
 //! Each victim says in a log what it is about, before and after each call. The ring tells where it really stood when it
 //! died; that is between the two, and its successor must go on exactly there. What comes out at the other end is
 //! compared with the whole stream, record by record, by a process in which nobody dies, or by victims of their own kind.
 //!
 //! `IPCX_KILLS` is the number of kills in each language (200), `IPCX_SEED` repeats a run.
+
+#[path = "kills/topic.rs"]
+mod topic;
 
 use ipcx::{Consumer, Error, Producer, Ring, WaitStrategy};
 use ipcx_tests::{Language, Log, Peer, Place, Random, Role, Stream, Word, LIMIT, MODES};
@@ -24,10 +27,10 @@ fn kills() -> u64 {
     std::env::var("IPCX_KILLS").map_or(200, |text| text.parse().expect("IPCX_KILLS is a number"))
 }
 
-/// What one victim after another does in one role.
+/// What one victim after another does: a verb of the peers', on a segment.
 struct Victims<'a> {
     place: &'a Place,
-    role: Role,
+    what: [&'static str; 2],
     seed: u64,
     log: Log,
     /// Records that are really sent or released: at least, and at most, as far as is known.
@@ -40,15 +43,20 @@ struct Victims<'a> {
 
 impl<'a> Victims<'a> {
     fn new(place: &'a Place, role: Role, seed: u64) -> Victims<'a> {
-        let log = Log::open(&place.path().join(role.verb()));
-        Victims { place, role, seed, log, really: (0, 0), held: false, deaths: [0; 3] }
+        Victims::of(place, [role.verb(), RING], seed)
+    }
+
+    fn of(place: &'a Place, what: [&'static str; 2], seed: u64) -> Victims<'a> {
+        let log = Log::open(&place.path().join(what[0]));
+        Victims { place, what, seed, log, really: (0, 0), held: false, deaths: [0; 3] }
     }
 
     fn start(&self, language: Language, mode: &str, count: u64) -> Peer {
         self.log.clear();
         let log = self.log.path().to_str().expect("a path in ASCII");
-        let (count, seed, largest) = (count.to_string(), self.seed.to_string(), LARGEST.to_string());
-        Peer::start(language, self.place, &[self.role.verb(), mode, RING, &count, &seed, &largest, log])
+        let ([verb, segment], count) = (self.what, count.to_string());
+        let (seed, largest) = (self.seed.to_string(), LARGEST.to_string());
+        Peer::start(language, self.place, &[verb, mode, segment, &count, &seed, &largest, log])
     }
 
     /// The one that was started holds the role: it began where its predecessor ended.
@@ -76,7 +84,7 @@ impl<'a> Victims<'a> {
         assert!(
             (done..=begun).contains(&really),
             "{:?} died with {done} records done and {begun} begun, but {really} are there",
-            self.role
+            self.what
         );
         self.really = (really, really);
     }
@@ -89,8 +97,8 @@ impl<'a> Victims<'a> {
 impl std::fmt::Display for Victims<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let [early, inside, between] = self.deaths;
-        write!(f, "{:?}s: {} kills ", self.role, early + inside + between)?;
-        write!(f, "({early} before the role was held, {inside} inside a call, {between} between calls)")
+        write!(f, "{:?}: {} kills ", self.what[0], early + inside + between)?;
+        write!(f, "({early} before it had begun, {inside} inside a call, {between} between calls)")
     }
 }
 
@@ -283,7 +291,7 @@ fn both_sides_killed_in_mixed_languages_go_on_where_they_stood() {
     let die = |(victims, peer): &mut (Victims, Peer)| {
         peer.kill_and_reap();
         victims.look_at_end();
-        if victims.role == Role::Consumer {
+        if victims.what[0] == Role::Consumer.verb() {
             victims.found(released(&ring, &stream));
         }
     };

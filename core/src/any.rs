@@ -17,11 +17,12 @@ const LOOK_AGAIN: u64 = 1_000_000;
 const LOOKS: u32 = 16;
 
 /// Something that [`wait_any`] can wait for: a [`Consumer`](crate::Consumer) with a record, a [`Producer`](crate::Producer) with
-/// room for the record that last did not fit, a [`&Pool`](crate::Pool) or [`&Semaphore`](crate::Semaphore) with something to
-/// acquire, a [`&Queue`](crate::Queue) with a message, another version of a buffer
-/// ([`Buffer::newer_than`](crate::Buffer::newer_than)); a transport's [`Receiver`](crate::Receiver) with something to say, or
-/// [`Sender`](crate::Sender) with room, as of its descriptor ([`Receiver::poll_fd`](crate::Receiver::poll_fd)); one of a FIFO or
-/// socket that has told of the end of its sender waits for the next.
+/// room for the record that last did not fit, a [`Subscriber`](crate::Subscriber) or [`Publisher`](crate::Publisher) likewise, a
+/// [`&Pool`](crate::Pool) or [`&Semaphore`](crate::Semaphore) with something to acquire, a [`&Queue`](crate::Queue) with a
+/// message, another version of a buffer ([`Buffer::newer_than`](crate::Buffer::newer_than)); a transport's
+/// [`Receiver`](crate::Receiver) with something to say, or [`Sender`](crate::Sender) with room, as of its descriptor
+/// ([`Receiver::poll_fd`](crate::Receiver::poll_fd)); one of a FIFO or socket that has told of the end of its sender waits for
+/// the next.
 pub trait Waitable: Sleeping {}
 
 /// What waiting for it takes. Not for other crates.

@@ -82,6 +82,8 @@ mod bytes;
 #[cfg(not(loom))]
 mod error;
 #[cfg(not(loom))]
+mod file;
+#[cfg(not(loom))]
 mod lease;
 #[cfg(loom)]
 #[path = "watch/level.rs"]

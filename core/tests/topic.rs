@@ -6,11 +6,11 @@ mod common;
 
 use common::{child, child_argument, in_child, Scratch, Started};
 use ipcx::{
-    wait_any, Deadline, Error, Publisher, SegmentOptions, StartAt, Subscriber, Topic, TopicOptions,
-    WaitStrategy,
+    wait_any, wait_any_by_descriptors, Deadline, Error, Publisher, SegmentOptions, StartAt, Subscriber,
+    Topic, TopicOptions, WaitStrategy, Waitable,
 };
 use std::io::Write;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -478,20 +478,159 @@ fn who_only_subscribes_cannot_write_the_data() {
     assert_eq!(writable(&dir), slots + 3 * PAGE + 2 * CAPACITY, "a publisher writes everything");
 }
 
+/// True if a descriptor becomes readable within so many milliseconds.
+fn readable(fd: BorrowedFd<'_>, patience: i32) -> bool {
+    let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one struct, of a descriptor that is open.
+    unsafe { libc::poll(&mut poll, 1, patience) == 1 }
+}
+
+#[test]
+fn a_publishers_descriptor_follows_the_room_and_the_lock() {
+    let topic = topic(true);
+    let (mut tx, mut rx) = (topic.publisher().unwrap(), topic.subscriber().unwrap());
+    let mut other = another(&topic).publisher().unwrap();
+    for round in 0..20 {
+        assert!(readable(tx.poll_fd().unwrap(), 20_000));
+        fill(&mut tx, 0);
+        assert!(!readable(tx.poll_fd().unwrap(), if round == 0 { 120 } else { 0 }));
+        while try_recv(&mut rx).is_some() {}
+        assert!(readable(tx.poll_fd().unwrap(), 20_000), "there is room");
+        let reserved = other.try_reserve(8).unwrap();
+        assert!(matches!(tx.try_publish(b"1"), Err(Error::WouldBlock)));
+        assert!(!readable(tx.poll_fd().unwrap(), if round == 0 { 120 } else { 0 }), "another publishes");
+        drop(reserved);
+        assert!(readable(tx.poll_fd().unwrap(), 20_000), "nobody else does any more");
+        assert!(!readable(rx.poll_fd().unwrap(), 0));
+    }
+}
+
+#[test]
+fn a_watcher_that_an_unlock_wakes_wakes_another() {
+    let topic = topic(false);
+    let mut holder = topic.publisher().unwrap();
+    let mut watched = another(&topic).publisher().unwrap();
+    let mut blocked = another(&topic).publisher().unwrap();
+    watched.poll_fd().unwrap();
+    let mut slow = 0;
+    for _ in 0..20 {
+        let reserved = holder.try_reserve(8).unwrap();
+        assert!(matches!(watched.try_publish(b"1"), Err(Error::WouldBlock)));
+        assert!(!readable(watched.poll_fd().unwrap(), 5));
+        let (say, hear) = std::sync::mpsc::channel();
+        let waited = std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                // SAFETY: no memory is involved.
+                say.send(unsafe { libc::gettid() }).unwrap();
+                blocked.publish(b"2").unwrap();
+                Instant::now()
+            });
+            until_asleep(hear.recv().unwrap());
+            let begin = Instant::now();
+            drop(reserved);
+            thread.join().unwrap() - begin
+        });
+        assert!(readable(watched.poll_fd().unwrap(), 20_000));
+        slow += u32::from(waited > Duration::from_millis(25));
+    }
+    // A lost wake-up costs half a slice on average.
+    assert!(slow < 5, "{slow} of 20 were woken late");
+}
+
+#[test]
+fn a_publisher_is_one_of_several_things_to_wait_for() {
+    type Wait = fn(&mut [&mut dyn Waitable], Deadline) -> ipcx::Result<Vec<usize>>;
+    for wait in [wait_any as Wait, wait_any_by_descriptors] {
+        let topic = topic(true);
+        let (mut tx, mut rx) = (topic.publisher().unwrap(), topic.subscriber().unwrap());
+        assert_eq!(wait(&mut [&mut rx, &mut tx], Deadline::within(LONG)).unwrap(), [1], "there is room");
+        fill(&mut tx, 0);
+        let none = wait(&mut [&mut tx], Deadline::within(Duration::from_millis(5)));
+        assert!(matches!(none, Err(Error::TimedOut)));
+        std::thread::scope(|scope| {
+            scope.spawn(|| while try_recv(&mut rx).is_some() {});
+            assert_eq!(wait(&mut [&mut tx], Deadline::within(LONG)).unwrap(), [0], "a subscriber went on");
+        });
+        let mut other = topic.publisher().unwrap();
+        let reserved = other.try_reserve(8).unwrap();
+        let none = wait(&mut [&mut tx], Deadline::within(Duration::from_millis(5)));
+        assert!(matches!(none, Err(Error::TimedOut | Error::WouldBlock)), "another publishes");
+        std::thread::scope(|scope| {
+            scope.spawn(|| drop(reserved));
+            assert_eq!(
+                wait(&mut [&mut tx], Deadline::within(LONG)).unwrap(),
+                [0],
+                "nobody else does any more"
+            );
+        });
+    }
+}
+
+#[test]
+fn a_subscriber_that_died_makes_the_publishers_descriptor_readable() {
+    if let Some(directory) = child_argument() {
+        let _rx = attach(&directory, "a").subscriber().unwrap();
+        say("ready");
+        stay();
+    }
+    let dir = Scratch::new();
+    let topic = Topic::create("a", &named(&dir, true)).unwrap();
+    let mut tx = topic.publisher().unwrap();
+    let mut dead = silent_subscriber("a_subscriber_that_died_makes_the_publishers_descriptor_readable", &dir);
+    fill(&mut tx, 0);
+    assert!(!readable(tx.poll_fd().unwrap(), 120), "it lives");
+    dead.kill();
+    assert!(readable(tx.poll_fd().unwrap(), NOTICE.as_millis() as i32));
+    tx.try_publish(b"1").unwrap();
+}
+
+#[test]
+fn a_file_is_published_by_one_read() {
+    let topic = topic(true);
+    let (mut tx, mut rx) = (topic.publisher().unwrap(), topic.subscriber().unwrap());
+    let (from, mut to) = std::io::pipe().unwrap();
+    let mut publish = |len, deadline| tx.publish_file_until(from.as_fd(), len, deadline);
+    assert!(matches!(publish(4, Deadline::NOW), Err(Error::WouldBlock)));
+    to.write_all(b"123456").unwrap();
+    assert_eq!(publish(4, Deadline::NEVER).unwrap(), 4);
+    assert_eq!(publish(4, Deadline::within(Duration::from_millis(5))).unwrap(), 2);
+    assert!(matches!(publish(4, Deadline::within(Duration::from_millis(5))), Err(Error::TimedOut)));
+    assert!(matches!(publish(CAPACITY as usize, Deadline::NOW), Err(Error::TooBig { .. })));
+    drop(to);
+    assert_eq!(publish(4, Deadline::NEVER).unwrap(), 0, "the end");
+    for expected in [b"1234".as_slice(), b"56"] {
+        let record = rx.try_borrow().unwrap();
+        assert_eq!(record.to_vec().unwrap(), expected);
+        record.release().unwrap();
+    }
+    assert!(matches!(rx.try_borrow(), Err(Error::WouldBlock)), "no record of the rest");
+}
+
+#[test]
+fn what_is_borrowed_without_a_guard_is_released_or_comes_again() {
+    let topic = topic(true);
+    let (mut tx, mut rx) = (topic.publisher().unwrap(), topic.subscriber().unwrap());
+    publish(&mut tx, [1, 2]);
+    assert!(matches!(rx.release_raw(), Err(Error::Invalid(_))));
+    let (at, len) = rx.borrow_raw(Deadline::NOW).unwrap();
+    // SAFETY: the record stays until it is released.
+    assert_eq!(number(unsafe { std::slice::from_raw_parts(at, len) }), 1);
+    assert!(matches!(rx.borrow_raw(Deadline::NOW), Err(Error::Invalid(_))));
+    assert!(matches!(rx.try_recv(&mut [0; 100]), Err(Error::Invalid(_))));
+    rx.return_raw();
+    assert_eq!(rx.borrow_raw(Deadline::NOW).unwrap(), (at, len));
+    assert!(rx.release_raw().unwrap());
+    assert_eq!(try_recv(&mut rx), Some(2));
+}
+
 #[test]
 fn a_descriptor_is_readable_while_there_is_a_record() {
     let topic = topic(true);
     let (mut tx, mut rx) = (topic.publisher().unwrap(), topic.subscriber().unwrap());
-    let fd = rx.poll_fd().unwrap().as_raw_fd();
-    let readable = |patience: i32| {
-        let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-        // SAFETY: one struct, of a descriptor that the subscriber keeps.
-        unsafe { libc::poll(&mut poll, 1, patience) == 1 }
-    };
     for n in 0..50 {
-        assert!(!readable(0));
+        assert!(!readable(rx.poll_fd().unwrap(), 0));
         publish(&mut tx, [n]);
-        assert!(readable(20_000));
+        assert!(readable(rx.poll_fd().unwrap(), 20_000));
         assert_eq!(try_recv(&mut rx), Some(n));
         assert_eq!(try_recv(&mut rx), None);
     }

@@ -7,9 +7,11 @@ use crate::consumer::ipcx_consumer;
 use crate::handles::{exclusive, shared};
 use crate::pool::ipcx_pool;
 use crate::producer::ipcx_producer;
+use crate::publisher::ipcx_publisher;
 use crate::semaphore::ipcx_semaphore;
+use crate::subscriber::ipcx_subscriber;
 use crate::transport::{ipcx_transport, End};
-use ipcx_core::{wait_any, Consumer, NewerThan, Pool, Producer, Semaphore, Waitable};
+use ipcx_core::{wait_any, Consumer, NewerThan, Pool, Producer, Publisher, Semaphore, Subscriber, Waitable};
 use std::ffi::{c_int, c_void};
 
 /// Kind of an ipcx_waitable: an ipcx_consumer that has a record to receive, or whose producer went.
@@ -29,6 +31,11 @@ pub const IPCX_WAIT_FOR_BUFFER: u32 = 5;
 /// has told of the end of its sender waits for the next sender. Where such a one is among
 /// them, all are waited for through their descriptors.
 pub const IPCX_WAIT_FOR_TRANSPORT: u32 = 6;
+/// Kind of an ipcx_waitable: an ipcx_publisher that can publish: nobody else does, and there is room for the record that last
+/// was not published (at first: for any).
+pub const IPCX_WAIT_FOR_PUBLISHER: u32 = 7;
+/// Kind of an ipcx_waitable: an ipcx_subscriber that has a record to receive.
+pub const IPCX_WAIT_FOR_SUBSCRIBER: u32 = 8;
 
 /// One of the things that ipcx_wait_any() waits for.
 #[repr(C)]
@@ -52,6 +59,8 @@ enum Item<'a> {
     Semaphore(&'a Semaphore),
     Buffer(NewerThan<'a>),
     Transport(&'a mut End),
+    Publisher(&'a mut Publisher),
+    Subscriber(&'a mut Subscriber),
 }
 
 impl<'a> Item<'a> {
@@ -69,6 +78,8 @@ impl<'a> Item<'a> {
                     Item::Buffer(shared(object.cast::<ipcx_buffer>())?.newer_than(given.seen))
                 }
                 IPCX_WAIT_FOR_TRANSPORT => Item::Transport(exclusive(object.cast::<ipcx_transport>())?),
+                IPCX_WAIT_FOR_PUBLISHER => Item::Publisher(exclusive(object.cast::<ipcx_publisher>())?),
+                IPCX_WAIT_FOR_SUBSCRIBER => Item::Subscriber(exclusive(object.cast::<ipcx_subscriber>())?),
                 _ => return Err(invalid("kind is not one of IPCX_WAIT_FOR_*")),
             })
         }
@@ -83,6 +94,8 @@ impl<'a> Item<'a> {
             Item::Buffer(newer) => newer,
             Item::Transport(End::Sender(sender)) => sender,
             Item::Transport(End::Receiver(receiver)) => receiver,
+            Item::Publisher(publisher) => *publisher,
+            Item::Subscriber(subscriber) => *subscriber,
         }
     }
 }
@@ -90,14 +103,14 @@ impl<'a> Item<'a> {
 /// Endpoints are used by one at a time, also inside this call.
 fn check_none_twice(items: &[ipcx_waitable]) -> Result<()> {
     let is_endpoint = |item: &ipcx_waitable| {
-        matches!(item.kind, IPCX_WAIT_FOR_CONSUMER | IPCX_WAIT_FOR_PRODUCER | IPCX_WAIT_FOR_TRANSPORT)
+        !matches!(item.kind, IPCX_WAIT_FOR_POOL | IPCX_WAIT_FOR_SEMAPHORE | IPCX_WAIT_FOR_BUFFER)
     };
     // They are few.
     let is_new =
         |at: usize, item: &ipcx_waitable| items[..at].iter().all(|other| other.object != item.object);
     match items.iter().enumerate().all(|(at, item)| !is_endpoint(item) || is_new(at, item)) {
         true => Ok(()),
-        false => Err(invalid("a consumer, producer or transport is given twice")),
+        false => Err(invalid("an endpoint is given twice")),
     }
 }
 

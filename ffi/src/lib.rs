@@ -10,7 +10,7 @@
 //! | `options`, `stats` | those of them that there are |
 //! | `opening` | what the functions that open a segment share |
 //! | `common` | version, names |
-//! | `ring`, `producer`, `consumer`, `pool`, `buffer`, `semaphore` | one type each |
+//! | `ring`, `producer`, `consumer`, `pool`, `buffer`, `semaphore`, `topic`, `publisher`, `subscriber` | one type each |
 //! | `any` | waiting for one of several |
 //! | `list` | which segments there are |
 //! | `transport`, `message` | ends of transports, and what goes through them |
@@ -41,7 +41,10 @@ pub mod message;
 pub mod options;
 pub mod pool;
 pub mod producer;
+pub mod publisher;
 pub mod ring;
 pub mod semaphore;
 pub mod stats;
+pub mod subscriber;
+pub mod topic;
 pub mod transport;

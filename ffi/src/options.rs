@@ -4,8 +4,8 @@ use crate::arguments::{invalid, path, text};
 use crate::boundary::Result;
 use crate::sized::{read, Sized32};
 use ipcx_core::{
-    Backing, BufferOptions, PoolOptions, RingOptions, SegmentOptions, SemaphoreOptions, TransportOptions,
-    WaitStrategy,
+    Backing, BufferOptions, PoolOptions, RingOptions, SegmentOptions, SemaphoreOptions, TopicOptions,
+    TransportOptions, WaitStrategy,
 };
 use std::ffi::c_char;
 use std::mem::offset_of;
@@ -166,6 +166,44 @@ pub struct ipcx_semaphore_options {
     pub limit: u32,
 }
 
+/// Options of a topic. Start from IPCX_TOPIC_OPTIONS_INIT; every field that is 0 or NULL means its default.
+///
+/// The strings are copied. The fields up to `schema` are as in ipcx_ring_options.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct ipcx_topic_options {
+    /// Set by IPCX_TOPIC_OPTIONS_INIT.
+    pub struct_size: u32,
+    /// As in ipcx_ring_options.
+    pub mode: u32,
+    /// As in ipcx_ring_options. In a reliable topic, each subscriber is one more.
+    pub max_participants: u32,
+    /// As in ipcx_ring_options.
+    pub backing: u32,
+    /// As in ipcx_ring_options.
+    pub wait: u32,
+    /// As in ipcx_ring_options.
+    pub flags: u32,
+    /// As in ipcx_ring_options.
+    pub group: u32,
+    /// As in ipcx_ring_options.
+    pub key: i32,
+    /// As in ipcx_ring_options.
+    pub directory: *const c_char,
+    /// As in ipcx_ring_options.
+    pub schema: *const c_char,
+    /// Bytes for records, rounded up to a power of two (at least a page, at most 2 GiB); 0 means 1 MiB. A topic that
+    /// exists must have the same, unless 0 is given. A record takes 16 bytes and its length rounded up to 8, and at most
+    /// half of it.
+    pub capacity: u64,
+    /// 1: publishers wait for the slowest subscriber, and nothing is missed. 0: they never wait for subscribers, and who is too
+    /// slow misses the oldest records. A topic that exists must be reliable if this is 1.
+    pub reliable: u32,
+    /// 1: subscribers begin with the oldest record that is still there, unless they say otherwise. 0: with what is
+    /// published from then on. A topic that exists must have been made so if this is 1.
+    pub history: u32,
+}
+
 /// Options of a transport. Start from IPCX_TRANSPORT_OPTIONS_INIT; every field that is 0 or NULL means its default.
 ///
 /// The string is copied.
@@ -276,6 +314,20 @@ options!(ipcx_semaphore_options, 8 => SemaphoreOptions, |given, segment| Semapho
     },
     segment,
 });
+
+options!(ipcx_topic_options, 16 => TopicOptions, |given, segment| TopicOptions {
+    capacity: given.capacity,
+    reliable: yes_or_no(given.reliable, "reliable is not 0 or 1")?,
+    history: yes_or_no(given.history, "history is not 0 or 1")?,
+    segment,
+});
+
+fn yes_or_no(given: u32, wrong: &'static str) -> Result<bool> {
+    if given > 1 {
+        return Err(invalid(wrong));
+    }
+    Ok(given == 1)
+}
 
 // SAFETY: integers and a raw pointer, without padding as the assertion shows.
 unsafe impl Sized32 for ipcx_transport_options {

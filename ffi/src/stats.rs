@@ -3,7 +3,7 @@
 use crate::arguments::invalid;
 use crate::boundary::Result;
 use crate::sized::{claimed_size, Sized32};
-use ipcx_core::{PoolStats, RingStats, RoleState};
+use ipcx_core::{PoolStats, RingStats, RoleState, TopicStats};
 use std::ffi::c_char;
 use std::mem::offset_of;
 
@@ -33,13 +33,14 @@ pub const IPCX_ROLE_DEAD: u32 = 3;
 pub struct ipcx_stats {
     /// Set by IPCX_STATS_INIT.
     pub struct_size: u32,
-    /// IPCX_KIND_RING or IPCX_KIND_POOL.
+    /// IPCX_KIND_RING, IPCX_KIND_POOL or IPCX_KIND_TOPIC.
     pub kind: u32,
     /// Bytes for records, or in blocks.
     pub capacity: u64,
-    /// Bytes taken by records not released, or by blocks that are not free.
+    /// Bytes taken by records not released, or by blocks that are not free. Of a reliable topic: by those that the slowest
+    /// subscriber has not released.
     pub used: u64,
-    /// Records committed since the segment was made; off by those in work at the death of a producer.
+    /// Records committed since the segment was made; of a ring, off by those in work at the death of a producer.
     pub sent: u64,
     /// Records released since the segment was made; off by those in work at the death of a consumer.
     pub received: u64,
@@ -52,7 +53,7 @@ pub struct ipcx_stats {
     /// State of the consumer's role.
     pub consumer_state: u32,
     /// Who holds the producer's role, or died holding it, in its own PID namespace; 0 for nobody. For display
-    /// only.
+    /// only. Of a topic: who publishes at this moment, has a reservation open, or died so.
     pub producer_pid: u32,
     /// Who holds the consumer's role, or died holding it; 0 for nobody.
     pub consumer_pid: u32,
@@ -67,6 +68,9 @@ pub struct ipcx_stats {
     pub blocks_owned: u64,
     /// Of a pool: blocks that were sent and not yet received.
     pub blocks_in_flight: u64,
+    /// Of a reliable topic: its subscribers, dead ones among them until publishers that wait for them drop them. Those of
+    /// another are not known.
+    pub subscribers: u64,
 }
 
 // SAFETY: integers without padding, as the assertions below show.
@@ -76,7 +80,7 @@ unsafe impl Sized32 for ipcx_stats {
 
 const _: () = {
     assert!(offset_of!(ipcx_stats, struct_size) == 0);
-    assert!(offset_of!(ipcx_stats, block_size) == 72 && size_of::<ipcx_stats>() == 112);
+    assert!(offset_of!(ipcx_stats, block_size) == 72 && size_of::<ipcx_stats>() == 120);
 };
 
 /// Checks that a struct to be filled says its size.
@@ -125,6 +129,7 @@ const NO_FIGURES: ipcx_stats = ipcx_stats {
     blocks_free: 0,
     blocks_owned: 0,
     blocks_in_flight: 0,
+    subscribers: 0,
 };
 
 pub(crate) fn ring_figures(stats: &RingStats) -> ipcx_stats {
@@ -154,6 +159,18 @@ pub(crate) fn pool_figures(stats: &PoolStats) -> ipcx_stats {
         blocks_free: stats.free,
         blocks_owned: stats.owned,
         blocks_in_flight: stats.in_flight,
+        ..NO_FIGURES
+    }
+}
+
+pub(crate) fn topic_figures(stats: &TopicStats) -> ipcx_stats {
+    ipcx_stats {
+        kind: IPCX_KIND_TOPIC,
+        capacity: stats.capacity,
+        used: stats.subscribers.iter().map(|subscriber| subscriber.unread).max().unwrap_or(0),
+        sent: stats.published,
+        producer_pid: stats.publisher.as_ref().map_or(0, |process| process.pid),
+        subscribers: stats.subscribers.len() as u64,
         ..NO_FIGURES
     }
 }

@@ -13,6 +13,8 @@ static ipcx_consumer *rx;
 static ipcx_pool *pool;
 static ipcx_buffer *buffer;
 static ipcx_semaphore *semaphore;
+static ipcx_publisher *publisher;
+static ipcx_subscriber *subscriber;
 static unsigned char data[SIZE], room[OPERATIONS * SIZE];
 static struct iovec records[OPERATIONS];
 static size_t lens[OPERATIONS];
@@ -145,9 +147,46 @@ MEASURED measured_semaphore_acquire_release(void)
     }
 }
 
+MEASURED measured_topic_publish(void)
+{
+    for (int i = 0; i < OPERATIONS; i++)
+        must(ipcx_publisher_publish(publisher, data, SIZE, IPCX_FOREVER));
+}
+
+MEASURED measured_topic_recv(void)
+{
+    size_t len;
+
+    for (int i = 0; i < OPERATIONS; i++)
+        must(ipcx_subscriber_recv(subscriber, room, sizeof room, &len, IPCX_FOREVER));
+}
+
+MEASURED measured_topic_reserve_commit(void)
+{
+    void *place;
+
+    for (int i = 0; i < OPERATIONS; i++) {
+        must(ipcx_publisher_reserve(publisher, SIZE, IPCX_FOREVER, &place));
+        must(ipcx_publisher_commit(publisher, SIZE));
+    }
+}
+
+MEASURED measured_topic_borrow_release(void)
+{
+    const void *place;
+    size_t len;
+    int whole;
+
+    for (int i = 0; i < OPERATIONS; i++) {
+        must(ipcx_subscriber_borrow(subscriber, &place, &len, IPCX_FOREVER));
+        must(ipcx_subscriber_release(subscriber, &whole));
+    }
+}
+
 static void begin(void)
 {
     ipcx_pool_options options = IPCX_POOL_OPTIONS_INIT;
+    ipcx_topic *topic;
     ipcx_ring *ring;
 
     must(ipcx_ring_anonymous(NULL, &ring));
@@ -158,6 +197,9 @@ static void begin(void)
     must(ipcx_pool_anonymous(&options, &pool));
     must(ipcx_buffer_anonymous(NULL, &buffer));
     must(ipcx_semaphore_anonymous(NULL, &semaphore));
+    must(ipcx_topic_anonymous(NULL, &topic));
+    must(ipcx_topic_publisher(topic, &publisher));
+    must(ipcx_topic_subscriber(topic, &subscriber));
     for (int i = 0; i < OPERATIONS; i++)
         records[i] = (struct iovec){data, SIZE};
 }
@@ -182,6 +224,10 @@ int main(void)
         measured_buffer_read();
         measured_buffer_lock_unlock();
         measured_semaphore_acquire_release();
+        measured_topic_publish();
+        measured_topic_recv();
+        measured_topic_reserve_commit();
+        measured_topic_borrow_release();
     }
     return 0;
 }

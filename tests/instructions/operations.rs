@@ -6,7 +6,7 @@
 use std::hint::black_box;
 
 use ipcx::{Block, Buffer, BufferOptions, Consumer, Pool, PoolOptions, Producer, Result};
-use ipcx::{Ring, RingOptions, Semaphore, SemaphoreOptions};
+use ipcx::{Publisher, Ring, RingOptions, Semaphore, SemaphoreOptions, Subscriber, Topic, TopicOptions};
 
 /// Calls, or records, in each function.
 const OPERATIONS: usize = 64;
@@ -137,6 +137,42 @@ fn measured_semaphore_acquire_release(semaphore: &Semaphore) -> Result<()> {
     Ok(())
 }
 
+#[inline(never)]
+fn measured_topic_publish(tx: &mut Publisher, data: &[u8]) -> Result<()> {
+    for _ in 0..OPERATIONS {
+        tx.publish(black_box(data))?;
+    }
+    Ok(())
+}
+
+#[inline(never)]
+fn measured_topic_recv(rx: &mut Subscriber, room: &mut [u8]) -> Result<()> {
+    for _ in 0..OPERATIONS {
+        rx.recv(black_box(room))?;
+    }
+    Ok(())
+}
+
+#[inline(never)]
+fn measured_topic_reserve_commit(tx: &mut Publisher) -> Result<()> {
+    for _ in 0..OPERATIONS {
+        let mut place = tx.reserve(black_box(SIZE))?;
+        black_box(place.as_mut_ptr());
+        place.commit();
+    }
+    Ok(())
+}
+
+#[inline(never)]
+fn measured_topic_borrow_release(rx: &mut Subscriber) -> Result<()> {
+    for _ in 0..OPERATIONS {
+        let record = rx.borrow()?;
+        black_box((record.as_ptr(), record.len()));
+        assert!(record.release()?);
+    }
+    Ok(())
+}
+
 fn main() -> Result<()> {
     let ring = Ring::anonymous(&RingOptions::default())?;
     let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
@@ -145,6 +181,8 @@ fn main() -> Result<()> {
     let pool = Pool::anonymous(&options)?;
     let buffer = Buffer::anonymous(&BufferOptions::default())?;
     let semaphore = Semaphore::anonymous(&SemaphoreOptions::default())?;
+    let topic = Topic::anonymous(&TopicOptions::default())?;
+    let (mut publisher, mut subscriber) = (topic.publisher()?, topic.subscriber()?);
     let (data, mut room, mut lens) = ([7; SIZE], [0; OPERATIONS * SIZE], [0; OPERATIONS]);
     let records = [&data[..]; OPERATIONS];
     let mut blocks = [const { None }; OPERATIONS];
@@ -164,6 +202,10 @@ fn main() -> Result<()> {
         measured_buffer_read(&buffer, &mut room[..SIZE])?;
         measured_buffer_lock_unlock(&buffer)?;
         measured_semaphore_acquire_release(&semaphore)?;
+        measured_topic_publish(&mut publisher, &data)?;
+        measured_topic_recv(&mut subscriber, &mut room)?;
+        measured_topic_reserve_commit(&mut publisher)?;
+        measured_topic_borrow_release(&mut subscriber)?;
     }
     Ok(())
 }

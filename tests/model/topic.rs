@@ -6,9 +6,9 @@ use crate::event::Kernel;
 use crate::stream::WORD;
 use crate::sync::{AtomicU64, Ordering};
 use crate::topic::layout::{record_size, Cursor, Events, Publishers};
-use crate::topic::protocol::{
-    announce, nap_for_record, nap_for_room, Memory, Reader, Received, StartAt, Writer,
-};
+use crate::topic::protocol::{announce, nap_for_record, nap_for_room, Memory};
+use crate::topic::reader::{Reader, Received, StartAt};
+use crate::topic::writer::Writer;
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;

@@ -243,6 +243,107 @@ static void receive_stream(ipcx_ring *ring)
     ipcx_consumer_close(rx);
 }
 
+/* ---- The same of a topic ---- */
+
+static void publish_stream(ipcx_topic *topic)
+{
+    ipcx_stats stats = IPCX_STATS_INIT;
+    ipcx_publisher *tx;
+    void *room;
+    int code;
+
+    must(ipcx_topic_publisher(topic, &tx));
+    must(ipcx_topic_stats(topic, &stats)); /* exact, where this is the only one that publishes */
+    start_at(stats.sent);
+    for (uint64_t n = stats.sent; count == 0 || n < count; n++) {
+        if (is_mode("place")) {
+            while (again(code = ipcx_publisher_reserve(tx, len_of(n), IPCX_FOREVER, &room)))
+                ;
+            must(code);
+            fill(n, room);
+            set(BEGUN, n + 1);
+            must(ipcx_publisher_commit(tx, len_of(n)));
+        } else {
+            int64_t timeout = is_mode("try") ? IPCX_NOWAIT : IPCX_FOREVER;
+            fill(n, buffer);
+            set(BEGUN, n + 1);
+            while (again(code = ipcx_publisher_publish(tx, buffer, len_of(n), timeout)))
+                ;
+            must(code);
+        }
+        set(DONE, n + 1);
+    }
+    ipcx_publisher_close(tx);
+}
+
+/* The next record, in the buffer. */
+static size_t next_record(ipcx_subscriber *rx)
+{
+    const void *data;
+    size_t len;
+    int code;
+
+    if (is_mode("place")) {
+        while (again(code = ipcx_subscriber_borrow(rx, &data, &len, IPCX_FOREVER)))
+            ;
+        must(code);
+        memcpy(buffer, data, len);
+        must(ipcx_subscriber_release(rx, NULL));
+        return len;
+    }
+    while (again(code = ipcx_subscriber_recv(rx, buffer, stream.largest, &len, is_mode("try") ? IPCX_NOWAIT : IPCX_FOREVER)))
+        ;
+    must(code);
+    return len;
+}
+
+static void subscribe_to_stream(ipcx_topic *topic)
+{
+    ipcx_subscriber *rx;
+    uint64_t n = 0;
+    size_t len;
+
+    must(ipcx_topic_subscriber(topic, &rx));
+    do
+        len = next_record(rx);
+    while (number_len(len) == 0);
+    memcpy(&n, buffer, 8);
+    start_at(n);
+    for (;; len = next_record(rx)) {
+        check(n++, buffer, len);
+        set(DONE, n);
+        if (n == count)
+            break;
+        set(BEGUN, n + 1);
+    }
+    if (ipcx_subscriber_missed(rx) > 0)
+        fail("records of a reliable topic were missed");
+    ipcx_subscriber_close(rx);
+}
+
+static int publish_between_marks(ipcx_topic *topic, uint64_t calls)
+{
+    static const unsigned char record[64];
+    unsigned char received[64];
+    ipcx_publisher *tx;
+    ipcx_subscriber *rx;
+    size_t len;
+
+    must(ipcx_topic_publisher(topic, &tx));
+    must(ipcx_topic_subscriber(topic, &rx));
+    must(ipcx_publisher_publish(tx, "whatever is only done once", 26, IPCX_NOWAIT));
+    syscall(SYS_getppid);
+    for (uint64_t i = 0; i < calls; i++)
+        must(ipcx_publisher_publish(tx, record, sizeof record, IPCX_NOWAIT));
+    syscall(SYS_getppid);
+    must(ipcx_subscriber_recv(rx, received, sizeof received, &len, IPCX_NOWAIT));
+    syscall(SYS_getppid);
+    for (uint64_t i = 0; i < calls; i++)
+        must(ipcx_subscriber_recv(rx, received, sizeof received, &len, IPCX_NOWAIT));
+    syscall(SYS_getppid);
+    return 0;
+}
+
 /* ---- The other roles ---- */
 
 static int fork_and_stay(ipcx_ring *ring)
@@ -307,6 +408,7 @@ __attribute__((noreturn)) static void create_for_ever(void)
 int main(int argc, char **argv)
 {
     const char *verb = argc > 1 ? argv[1] : "";
+    ipcx_topic *topic;
     ipcx_ring *ring;
 
     if (strcmp(verb, "create") == 0)
@@ -319,9 +421,13 @@ int main(int argc, char **argv)
         must(ipcx_ring_attach(argv[2], &ring));
         return send_between_marks(ring, strtoull(argv[3], NULL, 10));
     }
+    if (strcmp(verb, "quiet-topic") == 0 && argc == 4) {
+        must(ipcx_topic_attach(argv[2], &topic));
+        return publish_between_marks(topic, strtoull(argv[3], NULL, 10));
+    }
     if (argc < 7) {
-        fprintf(stderr, "usage: peer send|recv MODE RING COUNT SEED LARGEST [LOG] | fork RING | "
-                        "quiet RING COUNT | create\n");
+        fprintf(stderr, "usage: peer send|recv|publish|subscribe MODE NAME COUNT SEED LARGEST [LOG] | fork RING | "
+                        "quiet RING COUNT | quiet-topic TOPIC COUNT | create\n");
         return 2;
     }
     mode = argv[2];
@@ -332,6 +438,12 @@ int main(int argc, char **argv)
     if (argc > 7)
         open_log(argv[7]);
     set(READY, 1);
+    if (strcmp(verb, "publish") == 0 || strcmp(verb, "subscribe") == 0) {
+        must(ipcx_topic_attach(argv[3], &topic));
+        strcmp(verb, "publish") == 0 ? publish_stream(topic) : subscribe_to_stream(topic);
+        ipcx_topic_close(topic);
+        return 0;
+    }
     must(ipcx_ring_attach(argv[3], &ring));
     strcmp(verb, "send") == 0 ? send_stream(ring) : receive_stream(ring);
     ipcx_ring_close(ring);

@@ -81,6 +81,12 @@ impl Stream {
         to[..number].copy_from_slice(&n.to_le_bytes()[..number]);
     }
 
+    /// The number that a record carries, if it is long enough to carry one.
+    pub fn number_in(record: &[u8]) -> Option<u64> {
+        let number = record.get(..number_len(record.len())).filter(|bytes| !bytes.is_empty())?;
+        Some(u64::from_le_bytes(number.try_into().expect("8 bytes")))
+    }
+
     /// Says what is wrong with `record`, if it is not record `n`.
     ///
     /// # Errors

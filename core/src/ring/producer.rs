@@ -4,11 +4,12 @@ use super::endpoint::{Endpoint, Peer, STEP_BACK};
 use super::memory::{Mapped, Side};
 use super::protocol::{nap_for_room, Memory, Sender};
 use super::reservation::Reservation;
-use crate::error::{from_errno, Error, Result};
+use crate::error::{Error, Result};
+use crate::file::read_until;
 use crate::pool::Use;
 use crate::segment::Segment;
 use crate::stream::Content;
-use crate::sys::{clock, cpu, fd};
+use crate::sys::{clock, cpu};
 use crate::wait::{wait, Condition, Deadline, Nap, Sleeper};
 use crate::watch::{Watched, Watcher};
 use std::os::fd::BorrowedFd;
@@ -275,37 +276,13 @@ impl Producer {
     pub fn send_file_until(&mut self, file: BorrowedFd<'_>, len: usize, deadline: Deadline) -> Result<usize> {
         let deadline = deadline.started();
         let to = self.reserve_raw(len, deadline)?;
-        let read = self.fill_from(file, to, len, deadline);
+        // SAFETY: `to` is a reservation of `len` bytes.
+        let read = unsafe { read_until(self.end.segment().name(), file, to, len, deadline) };
         match read {
             Ok(0) | Err(_) => self.abort_raw()?,
             Ok(read) => self.commit_raw(read)?,
         }
         read
-    }
-
-    fn fill_from(&self, file: BorrowedFd<'_>, to: *mut u8, len: usize, deadline: Deadline) -> Result<usize> {
-        let failed = |call, errno| from_errno(self.end.segment().name(), call, errno);
-        let mut filled = 0;
-        while filled < len {
-            let left = if deadline.is_now() { Some(Duration::ZERO) } else { deadline.remaining() };
-            let left = left.map(|left| u64::try_from(left.as_nanos()).unwrap_or(u64::MAX));
-            match fd::wait_readable(file, left) {
-                Ok(true) => {}
-                Ok(false) if filled > 0 => break,
-                Ok(false) if deadline.is_now() => return Err(Error::WouldBlock),
-                Ok(false) => return Err(Error::TimedOut),
-                Err(_) if filled > 0 => break, // a signal: what there is goes out
-                Err(errno) => return Err(failed("poll", errno)),
-            }
-            // SAFETY: `to` is a reservation of `len` bytes, `filled` of which are done.
-            match unsafe { fd::read_to(file, to.add(filled), len - filled) } {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(_) if filled > 0 => break,
-                Err(errno) => return Err(failed("read", errno)),
-            }
-        }
-        Ok(filled)
     }
 
     /// A descriptor that is readable while there is room for the record that last did not fit (at first: for any), or

@@ -2,8 +2,9 @@
 
 use super::layout::{body_size, HISTORY, LAYOUT, RELIABLE};
 use super::memory::{Mapped, Side};
-use super::protocol::{lags, let_go, published, Memory, StartAt};
+use super::protocol::{lags, let_go, Memory};
 use super::publisher::Publisher;
+use super::reader::{published, StartAt};
 use super::subscriber::Subscriber;
 use crate::error::{Error, Result};
 use crate::event::Kernel;

@@ -3,17 +3,21 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `layout` | the pages and words in shared memory |
-//! | `protocol` | publishing, subscribing, being overtaken, sleeping, over any memory |
+//! | `protocol` | what both ends have to know, and sleeping, over any memory |
+//! | `writer`, `reader` | publishing; subscribing, and being overtaken |
 //! | `memory` | the mapped memory |
 //! | `handle` | `Topic`: opening, publishers and subscribers, statistics |
 //! | `publisher`, `subscriber` | the public ends |
 //! | `publication`, `record` | what they lend in place |
-//! | `waitable` | a subscriber among several things to wait for |
+//! | `room` | waiting for the lock and for room |
+//! | `waitable` | both ends among several things to wait for |
 //!
-//! Publishers exclude each other by `mutex.rs`. Loom models of `protocol` are in `tests/model`.
+//! Publishers exclude each other by `mutex.rs`. Loom models of the protocol are in `tests/model`.
 
 pub(crate) mod layout;
 pub(crate) mod protocol;
+pub(crate) mod reader;
+pub(crate) mod writer;
 
 #[cfg(not(loom))]
 mod handle;
@@ -25,6 +29,8 @@ mod publication;
 mod publisher;
 #[cfg(not(loom))]
 mod record;
+#[cfg(not(loom))]
+mod room;
 #[cfg(not(loom))]
 mod subscriber;
 #[cfg(not(loom))]
@@ -38,9 +44,9 @@ pub(crate) use self::handle::FORMAT;
 #[cfg(not(loom))]
 pub use self::{
     handle::{Topic, TopicOptions, TopicStats, TopicSubscriber},
-    protocol::StartAt,
     publication::Publication,
     publisher::Publisher,
+    reader::StartAt,
     record::TopicRecord,
     subscriber::Subscriber,
 };

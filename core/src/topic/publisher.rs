@@ -3,12 +3,16 @@
 use super::corrupt;
 use super::handle::Core;
 use super::memory::Mapped;
-use super::protocol::{announce, holders, nap_for_room, Memory, Writer};
+use super::protocol::{announce, Memory};
 use super::publication::Publication;
+use super::room::await_room;
+use super::writer::Writer;
 use crate::error::{Error, Result};
-use crate::owner::{acquire, ask, Owner};
-use crate::sys::clock;
-use crate::wait::{wait, Condition, Deadline, Nap};
+use crate::file::read_until;
+use crate::owner::{acquire, Owner};
+use crate::wait::Deadline;
+use crate::watch::{OnDemand, Watched, Watcher};
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,15 +25,19 @@ use std::time::Duration;
 /// not hinder subscribers.
 #[derive(Debug)]
 pub struct Publisher {
+    watcher: OnDemand, // before what its thread uses: fields are dropped in order
     writer: Writer<Mapped>,
-    core: Arc<Core>,
+    pub(super) core: Arc<Core>,
     /// Bytes of the open reservation, for as long as which this publisher has the topic's lock.
-    reserved: Option<usize>,
+    pub(super) reserved: Option<usize>,
+    /// Length for which the watcher waits: that of the last record that was not published.
+    watched_len: usize,
 }
 
 impl Publisher {
     pub(super) fn new(core: &Arc<Core>) -> Publisher {
-        Publisher { writer: Writer::new(core.memory.clone()), core: Arc::clone(core), reserved: None }
+        let (writer, core) = (Writer::new(core.memory.clone()), Arc::clone(core));
+        Publisher { watcher: OnDemand::default(), writer, core, reserved: None, watched_len: 0 }
     }
 
     /// Largest record that can be published, in bytes: half of the topic's capacity, less 24.
@@ -77,10 +85,35 @@ impl Publisher {
     /// published then.
     #[inline(always)]
     pub fn publish_until(&mut self, data: &[u8], deadline: Deadline) -> Result<()> {
-        if !self.lock_at_once(data.len()) {
-            self.lock_with_room(data.len(), deadline)?;
+        if self.publish_at_once(data) {
+            return Ok(());
         }
-        self.writer.memory().write(self.writer.payload(), data);
+        self.publish_the_long_way(data, deadline)
+    }
+
+    /// The short way of [`Publisher::publish_until`]: publishes if that needs no thought. False means that nothing was done, and
+    /// that the long way, taken next, knows why.
+    #[doc(hidden)] // for bindings, which have a cheaper way of saying Ok
+    #[inline(always)]
+    pub fn publish_at_once(&mut self, data: &[u8]) -> bool {
+        let locked = self.lock_at_once(data.len());
+        if locked {
+            self.writer.memory().write(self.writer.payload(), data);
+            self.commit_and_unlock(data.len());
+        }
+        locked
+    }
+
+    /// The long way of [`Publisher::publish_until`], whether or not the short one was tried.
+    ///
+    /// # Errors
+    /// As there.
+    #[doc(hidden)] // for bindings, which have the short way before it
+    #[cold]
+    #[inline(never)]
+    pub fn publish_the_long_way(&mut self, data: &[u8], deadline: Deadline) -> Result<()> {
+        self.lock_with_room(data.len(), deadline)?;
+        self.fill(0, data)?;
         self.commit_and_unlock(data.len());
         Ok(())
     }
@@ -154,6 +187,79 @@ impl Publisher {
         Ok(())
     }
 
+    /// Publishes up to `len` bytes of a file from its current offset as one record, read straight into the topic, and says
+    /// how many: fewer at the end of the file, or if the deadline passed while a pipe or socket had no more. At the
+    /// end of the file, 0 and no record. While it waits for a pipe or socket, no other publisher publishes.
+    ///
+    /// # Errors
+    /// As [`Publisher::publish_until`]; what reading gives, and then nothing is published (a pipe's bytes are lost).
+    pub fn publish_file_until(
+        &mut self,
+        file: BorrowedFd<'_>,
+        len: usize,
+        deadline: Deadline,
+    ) -> Result<usize> {
+        let deadline = deadline.started();
+        let to = self.reserve_raw(len, deadline)?;
+        // SAFETY: `to` is a reservation of `len` bytes.
+        let read = unsafe { read_until(self.core.segment.name(), file, to, len, deadline) };
+        match read {
+            Ok(0) | Err(_) => self.abort_raw()?,
+            Ok(read) => self.commit_raw(read)?,
+        }
+        read
+    }
+
+    /// A descriptor that is readable while nobody else publishes and there is room for the record that last was not published
+    /// (at first: for any). Level-triggered; do not read it, do not close it; it lives as long as the publisher. In a lossy topic
+    /// there is always room.
+    ///
+    /// The first call starts a thread of this process that waits on its behalf.
+    ///
+    /// # Errors
+    /// `Forked`; `Os` if the system has no descriptor or thread left.
+    pub fn poll_fd(&mut self) -> Result<BorrowedFd<'_>> {
+        self.watcher().map(Watcher::fd)
+    }
+
+    /// Queues a real-time signal to this process each time the publisher can publish, as for the descriptor, and once now if it
+    /// can; `None` ends that. The signal's value (`si_value`) is the slot of the participant. Publish until that would block: only
+    /// then does the next one queue a signal.
+    ///
+    /// The first call starts a thread of this process that waits on its behalf.
+    ///
+    /// # Errors
+    /// `Invalid` if it is not a real-time signal, `Forked`; `Os` if the system has no descriptor or thread left.
+    pub fn signal(&mut self, signal: Option<i32>) -> Result<()> {
+        let slot = self.core.slot();
+        self.watcher()?.signal(signal.unwrap_or(0), slot)
+    }
+
+    fn watcher(&mut self) -> Result<&Watcher> {
+        self.core.segment.check_not_inherited()?;
+        let watched = || Arc::clone(&self.core) as Arc<dyn Watched>;
+        let (_, first) = self.watcher.start(self.core.segment.name(), watched)?;
+        if first {
+            self.after();
+        }
+        Ok(self.watcher.get().expect("just made"))
+    }
+
+    /// Keeps the descriptor true, if there is one.
+    #[inline(always)]
+    pub(super) fn after(&self) {
+        if let Some(watcher) = self.watcher.get() {
+            let needed = self.needed();
+            watcher.update(self.core.may_publish(needed), needed);
+        }
+    }
+
+    /// What must not be held for the record that last was not published. (Where others have published since, that is too little,
+    /// and the next try says so.)
+    pub(super) fn needed(&self) -> u64 {
+        self.writer.needed(self.watched_len)
+    }
+
     /// Address of the bytes reserved.
     pub(super) fn address(&self) -> std::ptr::NonNull<u8> {
         self.writer.memory().address(self.writer.payload())
@@ -186,7 +292,18 @@ impl Publisher {
     #[inline(never)]
     fn lock_with_room(&mut self, len: usize, deadline: Deadline) -> Result<()> {
         self.check(len)?;
-        let deadline = deadline.started();
+        let locked = self.await_lock_with_room(len, deadline.started());
+        if let Err(Error::WouldBlock | Error::TimedOut | Error::Interrupted) = locked {
+            self.watched_len = len;
+            if let Some(watcher) = self.watcher.get() {
+                // Not asked again whether it could: what came since is for the watcher to tell of.
+                watcher.update(false, self.needed());
+            }
+        }
+        locked
+    }
+
+    fn await_lock_with_room(&mut self, len: usize, deadline: Deadline) -> Result<()> {
         loop {
             // Who owned it before may have died: it left whole records, and nothing else of its matters.
             let _ = acquire(&*self.core, deadline)?;
@@ -195,7 +312,7 @@ impl Publisher {
                 Ok(false) => {
                     let needed = self.writer.needed(len);
                     self.unlock();
-                    self.wait_for_room(needed, deadline)?;
+                    await_room(&self.core, needed, deadline)?;
                 }
                 Err(corruption) => {
                     self.unlock();
@@ -216,25 +333,12 @@ impl Publisher {
         Ok(())
     }
 
-    /// Waits until no subscriber holds anything before `needed`; drops those that died.
-    fn wait_for_room(&self, needed: u64, deadline: Deadline) -> Result<()> {
-        let mut room = Room { core: &self.core, needed };
-        if !deadline.is_now() {
-            return wait(&mut room, self.core.segment.wait_strategy(), deadline);
-        }
-        // Only who died makes another try worth it: others may go on and back as they like.
-        let asked = ask(&*self.core, clock::coarse(), holders(&self.core.memory, needed))?;
-        if asked && room.ready()? {
-            return Ok(());
-        }
-        Err(Error::WouldBlock)
-    }
-
     #[inline(always)]
     fn commit_and_unlock(&mut self, len: usize) {
         self.writer.commit(len);
         self.unlock();
         announce(self.writer.memory()); // Nobody waits for the lock while others are woken.
+        self.after();
     }
 
     #[inline(always)]
@@ -246,30 +350,5 @@ impl Publisher {
 impl Drop for Publisher {
     fn drop(&mut self) {
         let _ = self.abort_raw(); // In a forked child, the parent has the lock.
-    }
-}
-
-/// A call waits for room.
-struct Room<'a> {
-    core: &'a Core,
-    needed: u64,
-}
-
-impl Condition for Room<'_> {
-    fn ready(&mut self) -> Result<bool> {
-        Ok(holders(&self.core.memory, self.needed).next().is_none())
-    }
-
-    fn nap(&mut self, until: u64) -> Nap {
-        nap_for_room(&self.core.memory, self.needed, until)
-    }
-
-    /// Asks, once a slice, whether those live that hold something.
-    fn peer(&mut self, now: u64) -> Result<()> {
-        ask(self.core, now, holders(&self.core.memory, self.needed)).map(drop)
-    }
-
-    fn peer_is_here(&self) -> bool {
-        false
     }
 }

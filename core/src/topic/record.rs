@@ -1,6 +1,7 @@
 //! A record, lent by the subscriber until it is released.
 
-use super::protocol::{Found, Memory};
+use super::protocol::Memory;
+use super::reader::Found;
 use super::subscriber::Subscriber;
 use crate::error::{Error, Result};
 
@@ -85,12 +86,6 @@ impl<'a> TopicRecord<'a> {
     /// # Errors
     /// `Forked`, `Corrupt`.
     pub fn release(self) -> Result<bool> {
-        let (subscriber, found) = (self.subscriber, self.found);
-        subscriber.segment.check_not_inherited()?;
-        let whole = subscriber.reader.is_whole(found);
-        let reader = &mut subscriber.reader;
-        let done = if whole { reader.take(found) } else { reader.catch_up(0) };
-        subscriber.after();
-        done.map(|()| whole).map_err(|corruption| super::corrupt(&subscriber.segment, corruption))
+        self.subscriber.finish(self.found)
     }
 }

@@ -2,7 +2,8 @@
 
 use super::corrupt;
 use super::memory::{Mapped, Side};
-use super::protocol::{may_receive, nap_for_record, wake_all, Found, Reader, Received, StartAt};
+use super::protocol::{may_receive, nap_for_record, wake_all};
+use super::reader::{Found, Reader, Received, StartAt};
 use super::record::TopicRecord;
 use crate::error::{Error, Result};
 use crate::segment::Segment;
@@ -26,6 +27,8 @@ pub struct Subscriber {
     watcher: OnDemand, // before what its thread uses: fields are dropped in order
     pub(super) reader: Reader<Mapped>,
     pub(super) segment: Arc<Segment>,
+    /// What was borrowed without a guard.
+    borrowed: Option<Found>,
 }
 
 impl Subscriber {
@@ -33,7 +36,8 @@ impl Subscriber {
         let memory = Mapped::new(segment, Side::Subscriber)?;
         let reader = Reader::join(memory, start, segment.leases().slot());
         let reader = reader.map_err(|corruption| corrupt(segment, corruption))?;
-        Ok(Subscriber { watcher: OnDemand::default(), reader, segment: Arc::clone(segment) })
+        let segment = Arc::clone(segment);
+        Ok(Subscriber { watcher: OnDemand::default(), reader, segment, borrowed: None })
     }
 
     /// How many records were overwritten since this subscriber began, before it had them: as of the last one received, exactly.
@@ -49,7 +53,7 @@ impl Subscriber {
     ///
     /// # Errors
     /// `WouldBlock` if there is none (or publishers overtook it dozens of times in this call), `TooBig` if it does not fit (it stays
-    /// the next one, and `needed` says its length), `Forked`, `Corrupt`.
+    /// the next one, and `needed` says its length), `Forked`, `Corrupt`, `Invalid` while one is borrowed without a guard.
     #[inline(always)]
     pub fn try_recv(&mut self, buffer: &mut [u8]) -> Result<usize> {
         self.recv_until(buffer, Deadline::NOW)
@@ -79,17 +83,34 @@ impl Subscriber {
     /// Those of [`Subscriber::try_recv`], `TimedOut`, and `Interrupted` if a signal handler ran while it slept.
     #[inline(always)]
     pub fn recv_until(&mut self, buffer: &mut [u8], deadline: Deadline) -> Result<usize> {
-        if !self.segment.is_inherited() && self.watcher.get().is_none() {
-            if let Ok(Received::Whole(len)) = self.reader.receive(buffer) {
-                return Ok(len);
-            }
+        match self.recv_at_once(buffer) {
+            Some(len) => Ok(len),
+            None => self.recv_the_long_way(buffer, deadline),
         }
-        self.recv_the_long_way(buffer, deadline)
     }
 
+    /// The short way of [`Subscriber::recv_until`]: receives if that needs no thought. `None` means that nothing was done, and
+    /// that the long way, taken next, knows why.
+    #[doc(hidden)] // for bindings, which have a cheaper way of saying Ok
+    #[inline(always)]
+    pub fn recv_at_once(&mut self, buffer: &mut [u8]) -> Option<usize> {
+        if self.segment.is_inherited() || self.watcher.get().is_some() || self.borrowed.is_some() {
+            return None;
+        }
+        match self.reader.receive(buffer) {
+            Ok(Received::Whole(len)) => Some(len),
+            _ => None,
+        }
+    }
+
+    /// The long way of [`Subscriber::recv_until`], whether or not the short one was tried.
+    ///
+    /// # Errors
+    /// As there.
+    #[doc(hidden)] // for bindings, which have the short way before it
     #[cold]
     #[inline(never)]
-    fn recv_the_long_way(&mut self, buffer: &mut [u8], deadline: Deadline) -> Result<usize> {
+    pub fn recv_the_long_way(&mut self, buffer: &mut [u8], deadline: Deadline) -> Result<usize> {
         let available = buffer.len();
         let received = self.await_record(deadline, |reader| {
             let received = reader.receive(buffer)?;
@@ -129,6 +150,41 @@ impl Subscriber {
         self.borrow_until(Deadline::NEVER)
     }
 
+    /// [`Subscriber::borrow_until`] without a guard, for bindings to other languages: address and length of the record's
+    /// bytes, valid until [`Subscriber::release_raw`] or drop. Borrowing again before that is `Invalid`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn borrow_raw(&mut self, deadline: Deadline) -> Result<(*const u8, usize)> {
+        let found = self.find(deadline)?;
+        self.borrowed = Some(found);
+        Ok((self.reader.memory().address(found.payload()).as_ptr(), found.len))
+    }
+
+    /// Releases what was borrowed: it will not be delivered again. As [`TopicRecord::release`], says whether it was whole.
+    ///
+    /// # Errors
+    /// `Invalid` if none is borrowed, `Forked`, `Corrupt`.
+    pub fn release_raw(&mut self) -> Result<bool> {
+        self.segment.check_not_inherited()?;
+        let found = self.borrowed.take();
+        self.finish(found.ok_or_else(|| Error::invalid("release without a borrowed record"))?)
+    }
+
+    /// Ends the borrow without a release: the next call finds the same record, if it is still there.
+    pub fn return_raw(&mut self) {
+        self.borrowed = None;
+    }
+
+    /// Is done with a record that was lent; true if it was whole until now.
+    pub(super) fn finish(&mut self, found: Found) -> Result<bool> {
+        self.segment.check_not_inherited()?;
+        let whole = self.reader.is_whole(found);
+        let done = if whole { self.reader.take(found) } else { self.reader.catch_up(0) };
+        self.after();
+        done.map(|()| whole).map_err(|corruption| corrupt(&self.segment, corruption))
+    }
+
     fn find(&mut self, deadline: Deadline) -> Result<Found> {
         let found = self.await_record(deadline, Reader::peek_whole);
         if found.is_err() {
@@ -144,6 +200,9 @@ impl Subscriber {
         look: impl FnMut(&mut Reader<Mapped>) -> std::result::Result<Option<T>, Corruption>,
     ) -> Result<T> {
         self.segment.check_not_inherited()?;
+        if self.borrowed.is_some() {
+            return Err(Error::invalid("a record is borrowed; release it first"));
+        }
         let mut arrival = Arrival { reader: &mut self.reader, segment: &self.segment, look, found: None };
         if !arrival.ready()? {
             if deadline.is_now() {

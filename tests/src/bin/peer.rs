@@ -2,15 +2,18 @@
 //!
 //! ```text
 //! peer send|recv MODE RING COUNT SEED LARGEST [LOG]
+//! peer publish|subscribe MODE TOPIC COUNT SEED LARGEST [LOG]
 //! peer fork RING            takes the producer's role and forks; the child says what it gets, and outlives it
 //! peer quiet RING COUNT     sends and receives between calls of getppid, for a tracer that counts system calls
+//! peer quiet-topic TOPIC COUNT   the same of a topic
 //! peer create               creates rings for ever, and unlinks the one before
 //! ```
 //!
 //! It sends or checks a stream of COUNT records (0: without end), going on where the ring stands. With a log it says
-//! there what it is about, and waits when the other side dies; without, it prints when that happened and exits with 5.
+//! there what it is about, and waits when the other side dies; without, it prints when that happened and exits with 5. One that
+//! subscribes begins with the first record that has a number. `publish`, `subscribe` and `quiet-topic` are in C and Rust.
 
-use ipcx::{Consumer, Error, Producer, Result, Ring};
+use ipcx::{Consumer, Error, Producer, Publisher, Result, Ring, Subscriber, Topic};
 use ipcx_tests::{now, Log, Stream, Word};
 use std::path::Path;
 use std::time::Duration;
@@ -72,12 +75,16 @@ impl Peer {
         }
     }
 
-    fn send(&self, tx: &mut Producer) {
-        let first = self.stream.number(tx.position());
+    fn start_at(&self, first: u64) {
         self.set(Word::First, first);
         self.set(Word::Begun, first);
         self.set(Word::Done, first);
         self.set(Word::Started, 1);
+    }
+
+    fn send(&self, tx: &mut Producer) {
+        let first = self.stream.number(tx.position());
+        self.start_at(first);
         let mut next = first;
         while self.count == 0 || next < self.count {
             next += self.send_from(tx, next);
@@ -127,10 +134,7 @@ impl Peer {
 
     fn receive(&self, rx: &mut Consumer) {
         let first = self.stream.number(rx.position());
-        self.set(Word::First, first);
-        self.set(Word::Begun, first);
-        self.set(Word::Done, first);
-        self.set(Word::Started, 1);
+        self.start_at(first);
         let (mut next, mut buffer) = (first, vec![0; self.stream.largest() * BATCH as usize]);
         while self.count == 0 || next < self.count {
             let Some(received) = self.receive_from(rx, next, &mut buffer) else {
@@ -195,6 +199,63 @@ impl Peer {
     }
 }
 
+/// The same of a topic.
+impl Peer {
+    fn publish(&self, tx: &mut Publisher, first: u64) {
+        self.start_at(first);
+        let mut next = first;
+        while self.count == 0 || next < self.count {
+            let record = self.record(next);
+            let done = match self.mode.as_str() {
+                "place" => self.until_done(|| {
+                    let mut room = tx.reserve(record.len())?;
+                    room.write_at(0, &record)?;
+                    self.set(Word::Begun, next + 1);
+                    room.commit_len(record.len())
+                }),
+                mode => {
+                    self.set(Word::Begun, next + 1);
+                    self.until_done(
+                        || if mode == "try" { tx.try_publish(&record) } else { tx.publish(&record) },
+                    )
+                }
+            };
+            done.unwrap_or_else(|| fail("a topic was closed"));
+            next += 1;
+            self.set(Word::Done, next);
+        }
+    }
+
+    fn subscribe(&self, rx: &mut Subscriber) {
+        let (mut next, mut buffer) = (None, vec![0; self.stream.largest()]);
+        while self.count == 0 || next.is_none_or(|next| next < self.count) {
+            if let Some(next) = next {
+                self.set(Word::Begun, next + 1);
+            }
+            let len = self.until_done(|| match self.mode.as_str() {
+                "place" => rx.borrow().and_then(|record| {
+                    record.read_at(0, &mut buffer[..record.len()])?;
+                    let len = record.len();
+                    record.release().map(|_| len)
+                }),
+                "try" => rx.try_recv(&mut buffer),
+                _ => rx.recv(&mut buffer),
+            });
+            let record = &buffer[..len.unwrap_or_else(|| fail("a topic was closed"))];
+            let Some(n) = next.or_else(|| Stream::number_in(record)) else { continue };
+            self.stream.check(n, record).unwrap_or_else(|wrong| fail(wrong));
+            if next.is_none() {
+                self.start_at(n);
+            }
+            next = Some(n + 1);
+            self.set(Word::Done, n + 1);
+        }
+        if rx.missed() > 0 {
+            fail("records of a reliable topic were missed");
+        }
+    }
+}
+
 fn stream(arguments: &[String]) -> Result<()> {
     let [verb, mode, ring, count, seed, largest, log @ ..] = arguments else { usage() };
     let number = |text: &String| text.parse::<u64>().unwrap_or_else(|_| usage());
@@ -202,10 +263,16 @@ fn stream(arguments: &[String]) -> Result<()> {
     let log = log.first().map(|path| Log::open(Path::new(path)));
     let peer = Peer { mode: mode.clone(), count: number(count), stream, log };
     peer.set(Word::Ready, 1);
-    let ring = Ring::attach(ring)?;
     match verb.as_str() {
-        "send" => peer.send(&mut ring.producer()?),
-        _ => peer.receive(&mut ring.consumer()?),
+        "send" => peer.send(&mut Ring::attach(ring)?.producer()?),
+        "recv" => peer.receive(&mut Ring::attach(ring)?.consumer()?),
+        _ => {
+            let topic = Topic::attach(ring)?;
+            match verb.as_str() {
+                "publish" => peer.publish(&mut topic.publisher()?, topic.stats()?.published),
+                _ => peer.subscribe(&mut topic.subscriber()?),
+            }
+        }
     }
     Ok(())
 }
@@ -223,11 +290,30 @@ fn fork(ring: &str) -> Result<()> {
     Ok(())
 }
 
+fn mark() {
+    // SAFETY: no memory is involved.
+    unsafe { libc::syscall(libc::SYS_getppid) };
+}
+
+fn quiet_topic(topic: &str, count: usize) -> Result<()> {
+    let topic = Topic::attach(topic)?;
+    let (mut tx, mut rx, mut buffer) = (topic.publisher()?, topic.subscriber()?, [0; 64]);
+    tx.try_publish(b"whatever is only done once")?;
+    mark();
+    for _ in 0..count {
+        tx.try_publish(&[1; 64])?;
+    }
+    mark();
+    rx.try_recv(&mut buffer)?;
+    mark();
+    for _ in 0..count {
+        rx.try_recv(&mut buffer)?;
+    }
+    mark();
+    Ok(())
+}
+
 fn quiet(ring: &str, count: usize) -> Result<()> {
-    let mark = || {
-        // SAFETY: no memory is involved.
-        unsafe { libc::syscall(libc::SYS_getppid) };
-    };
     let ring = Ring::attach(ring)?;
     let mut tx = ring.producer()?;
     tx.send(b"whatever is only done once")?;
@@ -260,7 +346,8 @@ fn create() -> Result<()> {
 
 fn usage() -> ! {
     eprintln!(
-        "usage: peer send|recv MODE RING COUNT SEED LARGEST [LOG] | fork RING | quiet RING COUNT | create"
+        "usage: peer send|recv|publish|subscribe MODE NAME COUNT SEED LARGEST [LOG] | fork RING | \
+         quiet RING COUNT | quiet-topic TOPIC COUNT | create"
     );
     std::process::exit(2)
 }
@@ -269,7 +356,8 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words[..] {
-        ["send" | "recv", ..] => stream(&arguments),
+        ["send" | "recv" | "publish" | "subscribe", ..] => stream(&arguments),
+        ["quiet-topic", topic, count] => quiet_topic(topic, count.parse().unwrap_or_else(|_| usage())),
         ["fork", ring] => fork(ring),
         ["quiet", ring, count] => quiet(ring, count.parse().unwrap_or_else(|_| usage())),
         ["create"] => create(),

@@ -15,9 +15,10 @@
  * - A ring has one producer and one consumer at a time, over all processes. A second one gets
  *   IPCX_E_BUSY.
  *
- * - Segment handles (ipcx_ring, ipcx_pool, ipcx_buffer, ipcx_semaphore) may be shared between
- *   threads. Endpoints (ipcx_producer, ipcx_consumer) belong to one thread at a time: pass them on as
- *   you like, but do not use one in two threads at once. A signal handler counts as another thread;
+ * - Segment handles (ipcx_ring, ipcx_pool, ipcx_buffer, ipcx_semaphore, ipcx_topic) may be shared
+ *   between threads. Endpoints (ipcx_producer, ipcx_consumer, ipcx_publisher, ipcx_subscriber)
+ *   belong to one thread at a time: pass them on as you like, but do not use one in two threads at
+ *   once. A signal handler counts as another thread;
  *   what "async-signal-safe" allows it is said with each function.
  *
  * - A handle is a pointer to memory of this library. NULL, a handle of another type, and most other
@@ -107,6 +108,20 @@
  * To tell another process of something, begin with none (options.initial = IPCX_SEMAPHORE_EMPTY):
  * one side calls ipcx_semaphore_release(), which makes a permit where the handle holds none, and
  * the other ipcx_semaphore_consume(), which uses it up.
+ *
+ * Topics
+ *
+ * What is published in a topic reaches every subscriber, at the same cost for one as for many.
+ *
+ *     ipcx_topic_publisher(topic, &pub);                 ipcx_topic_subscriber(topic, &sub);
+ *     ipcx_publisher_publish(pub, "hi", 2, IPCX_FOREVER);
+ *                                                        ipcx_subscriber_recv(sub, b, 64, &len, IPCX_FOREVER);
+ *
+ * By default publishers never wait for subscribers: one that is too slow goes on with the oldest
+ * record that is still there, and ipcx_subscriber_missed() says how many it did not get. In a topic
+ * that was made with options.reliable = 1, publishers wait for the slowest subscriber; one that died
+ * is dropped, one that is stopped is not. With options.history = 1, subscribers that come get first
+ * what is still there.
  *
  * Waiting for one of several
  *

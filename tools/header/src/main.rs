@@ -16,7 +16,7 @@ const INTRODUCTION: &str = include_str!("introduction.h");
 /// Initialisers, which C macros do better than constants.
 const MACROS: &str = include_str!("macros.h");
 /// Sources in the order of the manual, each with the heading of its functions.
-const SOURCES: [(&str, &str); 15] = [
+const SOURCES: [(&str, &str); 18] = [
     ("error", "Errors"),
     ("common", "Version and names"),
     ("options", ""),
@@ -27,6 +27,9 @@ const SOURCES: [(&str, &str); 15] = [
     ("pool", "Pool: blocks without copies"),
     ("buffer", "Buffer: a value, its lock and its condition"),
     ("semaphore", "Semaphore: permits"),
+    ("topic", "Topic: opening, publishers and subscribers, figures"),
+    ("publisher", "Publisher: publishing"),
+    ("subscriber", "Subscriber: receiving"),
     ("any", "Waiting for one of several"),
     ("list", "Which segments there are"),
     ("transport", "Transport: opening, handing over, closing"),
