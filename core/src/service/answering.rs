@@ -107,6 +107,7 @@ impl<M: Memory> Answering<M> {
         for _ in 0..4 * depth + 16 {
             let reached = self.cursors[channel as usize].reached;
             let (place, number) = (Place { channel, cell: at & (depth - 1) }, at);
+            self.memory.expect_request(place);
             let word = Word(self.memory.request(place).word.load(Ordering::Acquire)); // Partner: `Asking::ask`.
             let (known, settled) = match word.state() {
                 // A later one: its turn comes when the number is its own.
@@ -189,7 +190,7 @@ impl<M: Memory> Answering<M> {
             Aim::Take(room) if len <= room => {}
             _ => return Met::Found(Found::There(len)),
         }
-        memory.expect_reply(place);
+        memory.prepare_reply(place);
         let taken = Word::taken(self.slot, number);
         // Acquire: partner `Asking::ask`. Not a release: what is written before is not for the client.
         match request.word.compare_exchange(word.0, taken.0, Ordering::Acquire, Ordering::Relaxed) {

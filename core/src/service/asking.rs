@@ -207,8 +207,9 @@ impl<M: Memory> Asking<M> {
 
     #[inline(always)]
     fn answer_to(&self, cell: u64, number: u64) -> Option<Answer> {
-        // Acquire: partner `Answering::answer`.
-        answered(self.memory.reply(self.place(cell)).word.load(Ordering::Acquire), number)
+        let (memory, place) = (&self.memory, self.place(cell));
+        memory.expect_reply(place);
+        answered(memory.reply(place).word.load(Ordering::Acquire), number) // Partner: `Answering::answer`.
     }
 
     /// The first of the requests whose reply is wanted of which `look` says something; in turn.

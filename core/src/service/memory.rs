@@ -4,7 +4,7 @@ use super::layout::{
     Channel, Control, Parts, ReplyCell, RequestCell, DEPTH, MAX_CLIENTS, MAX_REPLY, MAX_REQUEST,
 };
 use super::protocol::{Memory, Place};
-use crate::bytes::{copy, near_for_writing};
+use crate::bytes::{copy, near_for_reading, near_for_writing};
 use crate::error::{from_errno, Error, Result};
 use crate::event::{Kernel, System};
 use crate::segment::Segment;
@@ -14,6 +14,9 @@ use crate::sys::map::{Access, Map};
 use crate::sys::Errno;
 use std::ptr::NonNull;
 use std::sync::Arc;
+
+/// Bytes of a cache line: what a processor has to wait for at once.
+const LINE: usize = 64;
 
 /// Which of the parts may be written through a mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,8 +198,19 @@ impl Memory for Mapped {
     }
 
     #[inline(always)]
-    fn expect_reply(&self, place: Place) {
+    fn prepare_reply(&self, place: Place) {
         near_for_writing(self.reply_at(place).as_ptr());
+        near_for_writing(self.reply_at(place).as_ptr().wrapping_add(LINE));
+    }
+
+    #[inline(always)]
+    fn expect_reply(&self, place: Place) {
+        near_for_reading(self.reply_at(place).as_ptr().wrapping_add(LINE));
+    }
+
+    #[inline(always)]
+    fn expect_request(&self, place: Place) {
+        near_for_reading(self.request_at(place).as_ptr().wrapping_add(LINE));
     }
 
     #[inline(always)]

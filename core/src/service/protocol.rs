@@ -58,8 +58,12 @@ pub(crate) trait Memory: Clone {
     fn read_request(&self, place: Place, to: &mut [u8]);
     fn write_reply(&self, place: Place, from: &[u8]);
     fn read_reply(&self, place: Place, to: &mut [u8]);
-    /// Brings the reply near for writing; a hint.
+    /// Brings a reply near for writing; a hint.
+    fn prepare_reply(&self, place: Place);
+    /// Brings near what is behind the line with the word: a short message with its words often lies on two lines, and both are
+    /// asked for at once. Hints.
     fn expect_reply(&self, place: Place);
+    fn expect_request(&self, place: Place);
     fn kernel(&self) -> &impl Kernel;
     /// Monotonic nanoseconds.
     fn now(&self) -> u64;
