@@ -233,7 +233,7 @@ fn two_servers_take_every_request_once() {
 /// the first one answers and cells become free.
 #[test]
 fn a_server_finds_what_is_asked_behind_a_cell_that_another_holds() {
-    model(Some(3), || {
+    model(Some(2), || {
         let memory = service(2);
         let mut asks = client(&memory);
         let (mut holds, mut answers) = (server(&memory, 1), server(&memory, 2));
@@ -264,7 +264,7 @@ fn a_server_finds_what_is_asked_behind_a_cell_that_another_holds() {
 /// The client gives up while a server may take the request: either it is never executed, or its reply goes to nobody.
 #[test]
 fn a_request_that_was_given_up_is_withdrawn_or_its_late_reply_is_dropped() {
-    model(None, || {
+    model(Some(4), || {
         let memory = service(1);
         let mut asks = client(&memory);
         let mut answers = server(&memory, 1);
