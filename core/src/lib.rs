@@ -27,6 +27,7 @@
 //! | [`Pool`] | blocks of one size, filled in place, and handed from process to process through rings |
 //! | [`Queue`] | messages with priorities for whoever takes them first; they come back if that process dies |
 //! | [`Topic`] | what a [`Publisher`] publishes reaches every [`Subscriber`] |
+//! | [`Service`] | what a [`Client`] asks, one of any number of [`Server`]s answers |
 //! | [`Transport`] | pipe, FIFO, POSIX message queue, Unix socket, ring or buffer, as one word: a [`Sender`] and a [`Receiver`] |
 //! | [`ChildPipes`] | what a child process reads and writes, without a shell |
 //!
@@ -62,6 +63,7 @@ mod pool;
 mod queue;
 mod ring;
 mod role;
+mod service;
 mod slots;
 mod stream;
 mod sync;
@@ -123,6 +125,9 @@ pub use crate::{
     ring::{Consumer, Producer, Record, Reservation, Ring, RingOptions, RingStats, Unsent},
     segment::{unlink, unlink_in, Backing, Kind, SegmentOptions},
     semaphore::{Permit, Semaphore, SemaphoreOptions, SemaphoreStats},
+    service::{
+        Client, Reply, Request, Server, Service, ServiceClient, ServiceOptions, ServiceServer, ServiceStats,
+    },
     topic::{
         Publication, Publisher, StartAt, Subscriber, Topic, TopicOptions, TopicRecord, TopicStats,
         TopicSubscriber,

@@ -10,7 +10,7 @@ use crate::segment::{Backing, Format, Kind, View};
 use crate::sys::file::{self, Facts};
 use crate::sys::Errno;
 use crate::wait::WaitStrategy;
-use crate::{buffer, pool, queue, ring, semaphore, topic, transport};
+use crate::{buffer, pool, queue, ring, semaphore, service, topic, transport};
 use std::collections::BinaryHeap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -23,6 +23,7 @@ const KINDS: &[(Format, &[RolePlace])] = &[
     (buffer::FORMAT, &[]),
     (semaphore::FORMAT, &[]),
     (topic::FORMAT, &[]),
+    (service::FORMAT, &[]),
     (queue::FORMAT, &[]),
 ];
 

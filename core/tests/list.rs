@@ -7,8 +7,8 @@ mod common;
 use common::{child, child_argument, is_root, Scratch, Started};
 use ipcx::{
     list_in, unlink_in, Backing, Buffer, BufferOptions, Error, Kind, Listed, ListedState, Pool, PoolOptions,
-    Queue, QueueOptions, Ring, RingOptions, RoleState, Semaphore, SemaphoreOptions, Topic, TopicOptions,
-    Transport, TransportOptions, WaitStrategy,
+    Queue, QueueOptions, Ring, RingOptions, RoleState, Semaphore, SemaphoreOptions, Service, ServiceOptions,
+    Topic, TopicOptions, Transport, TransportOptions, WaitStrategy,
 };
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -46,6 +46,14 @@ fn every_kind_is_listed_by_name_with_its_parameters() {
     let segment = dir.segment();
     let topic = TopicOptions { capacity: 8192, segment: segment.clone(), ..Default::default() };
     Topic::create("e", &topic).unwrap();
+    let service = ServiceOptions {
+        max_request: 9,
+        max_reply: 8,
+        max_clients: 2,
+        segment: segment.clone(),
+        ..Default::default()
+    };
+    Service::create("f", &service).unwrap();
     let queue = QueueOptions { max_message: 50, depth: 6, segment: segment.clone(), ..Default::default() };
     Queue::create("g", &queue).unwrap();
     let pool = PoolOptions { block_size: 100, blocks: 5, segment: segment.clone(), ..Default::default() };
@@ -58,15 +66,17 @@ fn every_kind_is_listed_by_name_with_its_parameters() {
 
     let listed = list(&dir);
     let kinds: Vec<_> = listed.iter().map(|one| (one.name.as_str(), one.kind.unwrap())).collect();
-    let expected = [Kind::Ring, Kind::Pool, Kind::Buffer, Kind::Semaphore, Kind::Topic, Kind::Queue];
-    assert_eq!(kinds, ["a", "b", "c", "d", "e", "g"].into_iter().zip(expected).collect::<Vec<_>>());
+    let expected =
+        [Kind::Ring, Kind::Pool, Kind::Buffer, Kind::Semaphore, Kind::Topic, Kind::Service, Kind::Queue];
+    assert_eq!(kinds, ["a", "b", "c", "d", "e", "f", "g"].into_iter().zip(expected).collect::<Vec<_>>());
     let parameters: Vec<_> = listed.iter().map(|one| one.parameters.clone()).collect();
     assert_eq!(parameters[0], [("capacity", 4096)]);
     assert_eq!(parameters[1], [("block_size", 100), ("blocks", 5), ("alignment", 64)]);
     assert_eq!(parameters[2], [("capacity", 77)]);
     assert_eq!(parameters[3], [("limit", 3)]);
     assert_eq!(parameters[4], [("capacity", 8192), ("reliable", 0), ("history", 0)]);
-    assert_eq!(parameters[5], [("max_message", 50), ("depth", 6), ("max_deliveries", 0), ("sync", 0)]);
+    assert_eq!(parameters[5], [("max_request", 9), ("max_reply", 8), ("max_clients", 2), ("depth", 16)]);
+    assert_eq!(parameters[6], [("max_message", 50), ("depth", 6), ("max_deliveries", 0), ("sync", 0)]);
     for one in &listed {
         assert_eq!(one.state, ListedState::Unused, "{one:?}");
         assert!(one.problem.is_none() && one.participants.is_empty(), "{one:?}");

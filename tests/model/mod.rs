@@ -19,6 +19,7 @@
 //! | `pool` | magazines, sleeping, handing blocks over, reclaiming them |
 //! | `queue` | pushing, taking, acknowledging, putting back, burying beside those who do |
 //! | `roles` | who is told to live, to have closed, or to be dead, and what of its records was seen by then |
+//! | `service` | asking, taking, answering, giving up, closing, servers and clients that die |
 //! | `topic` | publishing, being overtaken, joining, publishers that die, sleeping |
 //! | `words`, `kernel` | the memory and the system beneath them |
 
@@ -33,6 +34,7 @@ mod pool;
 mod queue;
 mod ring;
 mod roles;
+mod service;
 mod sleepers;
 mod topic;
 mod words;

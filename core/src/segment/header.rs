@@ -42,6 +42,8 @@ pub enum Kind {
     Semaphore = 4,
     /// A [`Topic`](crate::Topic).
     Topic = 5,
+    /// A [`Service`](crate::Service).
+    Service = 6,
     /// A [`Queue`](crate::Queue).
     Queue = 7,
 }
