@@ -4,10 +4,13 @@ use crate::buffer::{Buffer, NewerThan};
 use crate::consumer::{Consumer, Receiving};
 use crate::exclusive::Guard;
 use crate::pool::Pool;
-use crate::producer::{Producer, Sending};
+use crate::producer::Producer;
+use crate::publisher::Publisher;
 use crate::receiver::Receiver;
 use crate::semaphore::Semaphore;
 use crate::sender::Sender;
+use crate::sending::Sending;
+use crate::subscriber::{Listening, Subscriber};
 use crate::transport::State;
 use crate::wait::{deadline, slices, Ended};
 use ipcx::{Deadline, Error, Waitable};
@@ -19,12 +22,14 @@ use std::sync::Arc;
 /// One of the things, held for as long as a slice of the wait; free while signal handlers run.
 enum Held<'a> {
     Consumer(Guard<'a, Receiving>),
-    Producer(Guard<'a, Sending>),
+    Producer(Guard<'a, Sending<ipcx::Producer>>),
     Pool(Arc<ipcx::Pool>),
     Semaphore(Arc<ipcx::Semaphore>),
     NewerThan(Arc<ipcx::Buffer>, u64),
     Sender(Guard<'a, State<ipcx::Sender>>),
     Receiver(Guard<'a, State<ipcx::Receiver>>),
+    Publisher(Guard<'a, Sending<ipcx::Publisher>>),
+    Subscriber(Guard<'a, Listening>),
 }
 
 /// The same for the core, which may go without the interpreter.
@@ -36,6 +41,8 @@ enum Item<'a> {
     NewerThan(ipcx::NewerThan<'a>),
     Sender(&'a mut ipcx::Sender),
     Receiver(&'a mut ipcx::Receiver),
+    Publisher(&'a mut ipcx::Publisher),
+    Subscriber(&'a mut ipcx::Subscriber),
 }
 
 impl Held<'_> {
@@ -44,7 +51,7 @@ impl Held<'_> {
         Ok(if let Ok(consumer) = object.cast::<Consumer>() {
             Held::Consumer(consumer.get().lock(py)?)
         } else if let Ok(producer) = object.cast::<Producer>() {
-            Held::Producer(producer.get().lock(py)?)
+            Held::Producer(producer.get().end.sending(py)?)
         } else if let Ok(pool) = object.cast::<Pool>() {
             Held::Pool(pool.get().open_pool()?)
         } else if let Ok(semaphore) = object.cast::<Semaphore>() {
@@ -55,6 +62,10 @@ impl Held<'_> {
             Held::Sender(sender.get().lock(py)?)
         } else if let Ok(receiver) = object.cast::<Receiver>() {
             Held::Receiver(receiver.get().lock(py)?)
+        } else if let Ok(publisher) = object.cast::<Publisher>() {
+            Held::Publisher(publisher.get().end.sending(py)?)
+        } else if let Ok(subscriber) = object.cast::<Subscriber>() {
+            Held::Subscriber(subscriber.get().lock(py)?)
         } else {
             return Err(not_waitable(object));
         })
@@ -69,6 +80,8 @@ impl Held<'_> {
             Held::NewerThan(buffer, seen) => Item::NewerThan(buffer.newer_than(*seen)),
             Held::Sender(state) => Item::Sender(&mut state.core),
             Held::Receiver(state) => Item::Receiver(&mut state.core),
+            Held::Publisher(state) => Item::Publisher(&mut state.core),
+            Held::Subscriber(state) => Item::Subscriber(&mut state.core),
         }
     }
 }
@@ -83,6 +96,8 @@ impl Item<'_> {
             Item::NewerThan(newer) => newer,
             Item::Sender(sender) => &mut **sender,
             Item::Receiver(receiver) => &mut **receiver,
+            Item::Publisher(publisher) => &mut **publisher,
+            Item::Subscriber(subscriber) => &mut **subscriber,
         }
     }
 }
@@ -92,8 +107,8 @@ fn not_waitable(object: &Bound<'_, PyAny>) -> PyErr {
     let hint = if object.is_instance_of::<Buffer>() { "; give buffer.newer_than(version)" } else { "" };
     let class = object.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string());
     PyTypeError::new_err(format!(
-        "wait_any waits for a Consumer, Producer, Pool, Semaphore, NewerThan, Sender or Receiver, not for a \
-         '{class}'{hint}"
+        "wait_any waits for a Consumer, Producer, Pool, Semaphore, NewerThan, Sender, Receiver, Publisher or \
+         Subscriber, not for a '{class}'{hint}"
     ))
 }
 
@@ -104,6 +119,8 @@ fn check_endpoints(objects: &[Bound<'_, PyAny>]) -> PyResult<()> {
             || object.is_instance_of::<Producer>()
             || object.is_instance_of::<Sender>()
             || object.is_instance_of::<Receiver>()
+            || object.is_instance_of::<Publisher>()
+            || object.is_instance_of::<Subscriber>()
     };
     let mut endpoints: Vec<_> = objects.iter().filter(is_endpoint).map(|object| object.as_ptr()).collect();
     endpoints.sort_unstable();
@@ -125,8 +142,8 @@ fn attempt(py: Python<'_>, objects: &[Bound<'_, PyAny>], deadline: Deadline) -> 
     ready.map_err(Ended::Core)
 }
 
-/// Wait until at least one of the objects is ready, and return those that are: a Consumer with a record, a Producer with room for
-/// the record that last did not fit, a Pool or Semaphore with something to acquire, a buffer.newer_than(version); a Receiver with
+/// Wait until at least one of the objects is ready, and return those that are: a Consumer or Subscriber with a record, a Producer or
+/// Publisher with room for the record that last did not fit, a Pool or Semaphore with something to acquire, a buffer.newer_than(version); a Receiver with
 /// something to say, or a Sender with room, as their fileno() says.
 ///
 /// Ready is what a call with a timeout of 0 would not answer with WouldBlock, so also an endpoint whose peer closed or died: the

@@ -52,7 +52,7 @@ fn borrow(state: &mut Receiving, deadline: Deadline) -> ipcx::Result<Place> {
 impl Consumer {
     pub(crate) fn new(core: ipcx::Consumer, ring: &Handle<ipcx::Ring>) -> Consumer {
         let state = Receiving { core, lender: Lender::default(), pack: Vec::new(), lens: Vec::new() };
-        Consumer { end: Exclusive::of_ring(state, "Consumer", ring), descriptor: AtomicI32::new(-1) }
+        Consumer { end: Exclusive::of_segment(state, "Consumer", ring), descriptor: AtomicI32::new(-1) }
     }
 
     #[cold]

@@ -2,7 +2,7 @@
 //! here can deadlock with the interpreter's lock, a signal handler or a finaliser.
 
 use crate::errors;
-use crate::segment::Handle;
+use crate::segment::{Core, Handle};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use std::ffi::{OsStr, OsString};
@@ -34,10 +34,10 @@ impl<T> Exclusive<T> {
         Exclusive { state: Mutex::new(Some(state)), pid: std::process::id(), label }
     }
 
-    /// The state of an endpoint of this ring.
-    pub(crate) fn of_ring(state: T, role: &'static str, ring: &Handle<ipcx::Ring>) -> Exclusive<T> {
-        let directory = ring.directory().map(ToOwned::to_owned);
-        Exclusive::new(state, Label { role, kind: "segment", name: ring.name.clone(), directory })
+    /// The state of an endpoint of the segment with this handle.
+    pub(crate) fn of_segment<K: Core>(state: T, role: &'static str, of: &Handle<K>) -> Exclusive<T> {
+        let directory = of.directory().map(ToOwned::to_owned);
+        Exclusive::new(state, Label { role, kind: "segment", name: of.name.clone(), directory })
     }
 
     /// Name of the segment.
@@ -88,6 +88,14 @@ impl<T> Exclusive<T> {
         };
         py.import(pyo3::intern!(py, "ipcx._pickle"))?
             .call_method1(pyo3::intern!(py, "reduce_end"), (take, self.segment(), directory))
+    }
+
+    /// What `__reduce__` of an end of a topic raises; `make` is the method of the topic that makes another one.
+    pub(crate) fn not_pickled(&self, make: &str) -> PyErr {
+        let what = self.describe_open();
+        PyTypeError::new_err(format!(
+            "{what} is its process's own: pass the Topic itself, and call {make}() there"
+        ))
     }
 
     /// For `repr`.

@@ -11,6 +11,8 @@
 //! | `array` | NumPy arrays over it |
 //! | `segment` | what belongs to every kind |
 //! | `ring`, `producer`, `consumer`, `pool`, `block`, `buffer`, `locked`, `semaphore` | the classes |
+//! | `topic`, `publisher`, `subscriber`, `topic_record` | the classes of topics |
+//! | `sending` | what a producer and a publisher have in common |
 //! | `transport`, `sender`, `receiver` | transports and their ends |
 //! | `child` | pipes to a child process |
 //! | `any` | waiting for one of several things |
@@ -30,11 +32,16 @@ mod locked;
 mod payload;
 mod pool;
 mod producer;
+mod publisher;
 mod receiver;
 mod ring;
 mod segment;
 mod semaphore;
 mod sender;
+mod sending;
+mod subscriber;
+mod topic;
+mod topic_record;
 mod transport;
 mod views;
 mod wait;
@@ -57,11 +64,15 @@ mod _ipcx {
         locked::LockedValue,
         pool::{Pool, PoolHolder, PoolStats},
         producer::Producer,
+        publisher::Publisher,
         receiver::Receiver,
         ring::{Ring, RingStats},
         segment::{unlink, Participant},
         semaphore::{Semaphore, SemaphoreHolder, SemaphoreStats},
         sender::Sender,
+        subscriber::Subscriber,
+        topic::{Topic, TopicStats, TopicSubscriber},
+        topic_record::TopicRecord,
         transport::Transport,
         views::{Record, Reservation},
     };

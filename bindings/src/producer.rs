@@ -3,17 +3,15 @@
 use crate::block::{checked_len, Block};
 use crate::errors;
 use crate::exclusive::{Exclusive, Guard};
-use crate::payload::{boundaries, unsigned, unsigned_or_none, Payload, Place, LARGE};
+use crate::payload::{boundaries, unsigned, unsigned_or_none, Payload, LARGE};
 use crate::segment::{wanted, Handle};
-use crate::views::{Lender, Loan, Reservation};
-use crate::wait::{deadline, readable, wait, Ended};
+use crate::sending::Sending;
+use crate::views::Reservation;
+use crate::wait::{deadline, wait, Ended};
 use ipcx::{Deadline, Error};
-use pyo3::exceptions::PyValueError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
-use std::sync::Arc;
 
 /// Records handed to the core at a time: it looks at all that it is given before it sends the first.
 const STEP: usize = 1 << 12;
@@ -27,23 +25,12 @@ const STEP: usize = 1 << 12;
 /// (before or after it was pickled) or its process died.
 #[pyclass(frozen, module = "ipcx")]
 pub(crate) struct Producer {
-    end: Exclusive<Sending>,
-}
-
-pub(crate) struct Sending {
-    pub(crate) core: ipcx::Producer,
-    lender: Lender,
-}
-
-fn reserve(state: &mut Sending, len: usize, deadline: Deadline) -> ipcx::Result<Place> {
-    let at = state.core.reserve_raw(len, deadline)?;
-    Ok(Place { at, len })
+    pub(crate) end: Exclusive<Sending<ipcx::Producer>>,
 }
 
 impl Producer {
     pub(crate) fn new(core: ipcx::Producer, ring: &Handle<ipcx::Ring>) -> Producer {
-        let state = Sending { core, lender: Lender::default() };
-        Producer { end: Exclusive::of_ring(state, "Producer", ring) }
+        Producer { end: Exclusive::of_segment(Sending::new(core), "Producer", ring) }
     }
 
     #[cold]
@@ -51,54 +38,17 @@ impl Producer {
         errors::raise(py, error, self.end.segment())
     }
 
-    /// The state, with an abandoned reservation cleared away.
-    #[inline]
-    pub(crate) fn lock(&self, py: Python<'_>) -> PyResult<Guard<'_, Sending>> {
-        let mut state = self.end.lock(py)?;
-        if !state.lender.is_free() && state.lender.settle()? {
-            let _ = state.core.abort_raw();
-        }
-        Ok(state)
-    }
-
-    /// Waits for room for `len` bytes, which is then reserved. The caller's data is not looked at meanwhile: other
-    /// threads may be changing it.
-    fn wait_for_room<'a>(
-        &'a self,
-        py: Python<'_>,
-        state: Guard<'a, Sending>,
-        len: usize,
-        deadline: Deadline,
-    ) -> Result<(Guard<'a, Sending>, Place), Ended> {
-        wait(py, &self.end, state, deadline, move |state, slice| reserve(state, len, slice))
-    }
-
-    /// Reserves `len` bytes in the core.
-    fn room<'a>(
-        &'a self,
-        py: Python<'_>,
-        mut state: Guard<'a, Sending>,
-        len: usize,
-        deadline: Deadline,
-    ) -> Result<(Guard<'a, Sending>, Place), Ended> {
-        match reserve(&mut state, len, Deadline::NOW) {
-            Ok(place) => Ok((state, place)),
-            Err(Error::WouldBlock) if !deadline.is_now() => self.wait_for_room(py, state, len, deadline),
-            Err(error) => Err(Ended::Core(error)),
-        }
-    }
-
     /// Sends what does not fit now, or is so large that other threads should run during the copy.
     #[cold]
     fn send_slowly(
         &self,
         py: Python<'_>,
-        state: Guard<'_, Sending>,
+        state: Guard<'_, Sending<ipcx::Producer>>,
         data: &Payload<'_>,
         deadline: Deadline,
     ) -> PyResult<()> {
         let from = data.place();
-        let room = self.room(py, state, from.len, deadline);
+        let room = self.end.room(py, state, from.len, deadline);
         let (mut state, to) = room.map_err(|ended| ended.raise(py, self.end.segment()))?;
         if from.len > 0 {
             // SAFETY: the core lends the room until the commit; the payload is kept. They are not the same memory: a
@@ -115,7 +65,7 @@ impl Producer {
         mut rest: impl Iterator<Item = &'d [u8]> + Clone,
         deadline: Deadline,
     ) -> PyResult<usize> {
-        let mut state = self.lock(py)?;
+        let mut state = self.end.sending(py)?;
         let (longest, available) = (rest.clone().map(<[u8]>::len).max().unwrap_or(0), state.core.max_len());
         if longest > available {
             return Err(self.raise(py, &Error::TooBig { needed: longest, available }));
@@ -136,7 +86,7 @@ impl Producer {
             let Some(next) = rest.clone().next() else { return Ok(sent) };
             let ended = match error {
                 Error::WouldBlock if !deadline.is_now() => {
-                    match self.wait_for_room(py, state, next.len(), deadline) {
+                    match self.end.wait_for_room(py, state, next.len(), deadline) {
                         Ok((mut with_room, _)) => {
                             with_room.core.abort_raw().map_err(|error| self.raise(py, &error))?;
                             state = with_room;
@@ -153,48 +103,6 @@ impl Producer {
             };
         }
     }
-
-    /// Reads up to `to.len` bytes from `fd`; says how many, and why it ended early.
-    fn fill(&self, py: Python<'_>, fd: i32, to: Place, deadline: Deadline) -> (usize, Option<Ended>) {
-        let mut filled = 0;
-        while filled < to.len {
-            match readable(py, fd, deadline) {
-                Ok(true) => {}
-                Ok(false) if deadline.is_now() => return (filled, Some(Ended::Core(Error::WouldBlock))),
-                Ok(false) => return (filled, Some(Ended::Core(Error::TimedOut))),
-                Err(ended) => return (filled, Some(ended)),
-            }
-            // SAFETY: the core lends `to` until commit or abort; `filled` bytes of it are done.
-            match py.detach(|| unsafe { read(fd, to, filled) }) {
-                Ok(0) => break,
-                Ok(more) => filled += more,
-                Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
-                Err(error) => return (filled, Some(Ended::Python(error.into()))),
-            }
-        }
-        (filled, None)
-    }
-
-    /// Commits the reservation.
-    pub(crate) fn commit(&self, py: Python<'_>, loan: &Arc<Loan>, len: usize) -> PyResult<()> {
-        let mut state = self.end_loan(py, loan)?;
-        state.core.commit_raw(len).map_err(|error| self.raise(py, &error))
-    }
-
-    /// Gives the reservation up.
-    pub(crate) fn abort(&self, py: Python<'_>, loan: &Arc<Loan>) -> PyResult<()> {
-        let mut state = self.end_loan(py, loan)?;
-        state.core.abort_raw().map_err(|error| self.raise(py, &error))
-    }
-
-    fn end_loan(&self, py: Python<'_>, loan: &Arc<Loan>) -> PyResult<Guard<'_, Sending>> {
-        let mut state = self.end.lock(py)?;
-        if !state.lender.is_of(loan) {
-            return Err(PyValueError::new_err("this room is no longer reserved"));
-        }
-        state.lender.end()?;
-        Ok(state)
-    }
 }
 
 #[pymethods]
@@ -209,7 +117,7 @@ impl Producer {
     ) -> PyResult<()> {
         let deadline = deadline(timeout)?;
         let data = Payload::of(data)?;
-        let mut state = self.lock(py)?;
+        let mut state = self.end.sending(py)?;
         if data.place().len < LARGE {
             match state.core.try_send(data.as_ref()) {
                 Ok(()) => return Ok(()),
@@ -261,12 +169,8 @@ impl Producer {
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Reservation> {
         let deadline = deadline(timeout)?;
-        let (py, this) = (slf.py(), slf.get());
-        let state = this.lock(py)?;
-        let room = this.room(py, state, n, deadline);
-        let (mut state, place) = room.map_err(|ended| ended.raise(py, this.end.segment()))?;
-        let loan = state.lender.lend();
-        Ok(Reservation::new(slf.clone().unbind(), loan, place))
+        let (loan, place) = slf.get().end.lend(slf.py(), n, deadline)?;
+        Ok(Reservation::new(slf.clone().unbind().into(), loan, place))
     }
 
     /// Send up to n bytes of a file (a descriptor, or an object with fileno()) as one record, read straight into the
@@ -280,20 +184,7 @@ impl Producer {
         #[pyo3(from_py_with = unsigned)] n: usize,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<usize> {
-        let deadline = deadline(timeout)?;
-        let fd = descriptor(file)?;
-        let state = self.lock(py)?;
-        let room = self.room(py, state, n, deadline);
-        let (mut state, to) = room.map_err(|ended| ended.raise(py, self.end.segment()))?;
-        let (filled, ended) = self.fill(py, fd, to, deadline);
-        // What was read from a pipe cannot be put back, so it is sent, whatever ended the reading.
-        let done = if filled > 0 { state.core.commit_raw(filled) } else { state.core.abort_raw() };
-        done.map_err(|error| self.raise(py, &error))?;
-        match ended {
-            None => Ok(filled),
-            Some(Ended::Core(_)) if filled > 0 => Ok(filled),
-            Some(ended) => Err(ended.raise(py, self.end.segment())),
-        }
+        self.end.send_file(py, descriptor(file)?, n, deadline(timeout)?)
     }
 
     /// Hand a block of a pool over to the consumer, without a copy: len(block) bytes, or the first n, up to block.capacity.
@@ -309,11 +200,13 @@ impl Producer {
     ) -> PyResult<()> {
         let (deadline, block) = (deadline(timeout)?, block.get());
         let n = checked_len(block, n)?;
-        let mut state = self.lock(py)?;
+        let mut state = self.end.sending(py)?;
         let (pool, id) = block.lend()?;
         let sent = match state.core.send_block_raw(pool, id, n, Deadline::NOW) {
             Err(Error::WouldBlock) if !deadline.is_now() => {
-                let attempt = |state: &mut Sending, slice| state.core.send_block_raw(pool, id, n, slice);
+                let attempt = |state: &mut Sending<ipcx::Producer>, slice| {
+                    state.core.send_block_raw(pool, id, n, slice)
+                };
                 let sent = wait(py, &self.end, state, deadline, attempt);
                 sent.map(drop).map_err(|ended| ended.raise(py, self.end.segment()))
             }
@@ -362,7 +255,7 @@ impl Producer {
 
     /// Give the role up: the consumer gets Closed when it has received everything. Closing again does nothing.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        let state = self.end.take(py, |state| state.lender.end())?;
+        let state = self.end.take(py, Sending::end_loan)?;
         py.detach(|| drop(state));
         Ok(())
     }
@@ -392,16 +285,6 @@ impl Producer {
     fn __repr__(&self, py: Python<'_>) -> String {
         self.end.describe(py)
     }
-}
-
-/// Reads to `to` behind the first `filled` bytes; 0 at the end of the file.
-///
-/// # Safety
-/// `to` is valid for writing, and has more than `filled` bytes.
-unsafe fn read(fd: i32, to: Place, filled: usize) -> std::io::Result<usize> {
-    // SAFETY: by the caller's promise.
-    let read = unsafe { libc::read(fd, to.at.add(filled).cast(), to.len - filled) };
-    usize::try_from(read).map_err(|_| std::io::Error::last_os_error())
 }
 
 /// The descriptor of a file object, or the integer itself.

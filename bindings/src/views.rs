@@ -17,6 +17,7 @@
 use crate::consumer::Consumer;
 use crate::payload::{unsigned_or_none, Place};
 use crate::producer::Producer;
+use crate::publisher::Publisher;
 use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -259,6 +260,40 @@ impl Drop for Record {
     }
 }
 
+/// Where the room is that a reservation lends.
+pub(crate) enum Lessor {
+    Producer(Py<Producer>),
+    Publisher(Py<Publisher>),
+}
+
+impl From<Py<Producer>> for Lessor {
+    fn from(producer: Py<Producer>) -> Lessor {
+        Lessor::Producer(producer)
+    }
+}
+
+impl From<Py<Publisher>> for Lessor {
+    fn from(publisher: Py<Publisher>) -> Lessor {
+        Lessor::Publisher(publisher)
+    }
+}
+
+impl Lessor {
+    fn commit(&self, py: Python<'_>, loan: &Arc<Loan>, len: usize) -> PyResult<()> {
+        match self {
+            Lessor::Producer(producer) => producer.get().end.commit(py, loan, len),
+            Lessor::Publisher(publisher) => publisher.get().end.commit(py, loan, len),
+        }
+    }
+
+    fn abort(&self, py: Python<'_>, loan: &Arc<Loan>) -> PyResult<()> {
+        match self {
+            Lessor::Producer(producer) => producer.get().end.abort(py, loan),
+            Lessor::Publisher(publisher) => publisher.get().end.abort(py, loan),
+        }
+    }
+}
+
 /// Room for a record in place: `with tx.reserve(n) as view:`.
 ///
 /// Write with `view[a:b] = data`, or through `memoryview(view)`, `numpy.frombuffer(view)`, `file.readinto(view)`. What is
@@ -268,12 +303,12 @@ impl Drop for Record {
 #[pyclass(frozen, module = "ipcx")]
 pub(crate) struct Reservation {
     window: Window,
-    producer: Py<Producer>,
+    of: Lessor,
 }
 
 impl Reservation {
-    pub(crate) fn new(producer: Py<Producer>, loan: Arc<Loan>, place: Place) -> Reservation {
-        Reservation { window: Window { loan, place, writable: true }, producer }
+    pub(crate) fn new(of: Lessor, loan: Arc<Loan>, place: Place) -> Reservation {
+        Reservation { window: Window { loan, place, writable: true }, of }
     }
 }
 
@@ -292,13 +327,13 @@ impl Reservation {
         if n > len {
             return Err(PyValueError::new_err(format!("commit of {n} bytes where {len} are reserved")));
         }
-        self.producer.get().commit(py, &self.window.loan, n)
+        self.of.commit(py, &self.window.loan, n)
     }
 
     /// Give the room up; nothing is sent.
     fn abort(&self, py: Python<'_>) -> PyResult<()> {
         self.window.check()?;
-        self.producer.get().abort(py, &self.window.loan)
+        self.of.abort(py, &self.window.loan)
     }
 
     fn __len__(&self) -> usize {
@@ -333,7 +368,7 @@ impl Reservation {
             return Ok(()); // Committed or aborted inside the block.
         }
         let done = if exc_type.is_none() {
-            self.producer.get().commit(py, &self.window.loan, self.window.place.len)
+            self.of.commit(py, &self.window.loan, self.window.place.len)
         } else {
             Ok(())
         };

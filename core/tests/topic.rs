@@ -612,6 +612,10 @@ fn what_is_borrowed_without_a_guard_is_released_or_comes_again() {
     let (mut tx, mut rx) = (topic.publisher().unwrap(), topic.subscriber().unwrap());
     publish(&mut tx, [1, 2]);
     assert!(matches!(rx.release_raw(), Err(Error::Invalid(_))));
+    assert!(
+        matches!(rx.number_raw(), Err(Error::Invalid(_)))
+            && matches!(rx.is_whole_raw(), Err(Error::Invalid(_)))
+    );
     let (at, len) = rx.borrow_raw(Deadline::NOW).unwrap();
     // SAFETY: the record stays until it is released.
     assert_eq!(number(unsafe { std::slice::from_raw_parts(at, len) }), 1);
@@ -619,8 +623,22 @@ fn what_is_borrowed_without_a_guard_is_released_or_comes_again() {
     assert!(matches!(rx.try_recv(&mut [0; 100]), Err(Error::Invalid(_))));
     rx.return_raw();
     assert_eq!(rx.borrow_raw(Deadline::NOW).unwrap(), (at, len));
+    assert!(rx.number_raw().unwrap() == 0 && rx.is_whole_raw().unwrap());
     assert!(rx.release_raw().unwrap());
     assert_eq!(try_recv(&mut rx), Some(2));
+}
+
+#[test]
+fn what_is_borrowed_without_a_guard_says_when_it_was_overwritten() {
+    let topic = topic(false);
+    let (mut tx, mut rx) = (topic.publisher().unwrap(), topic.subscriber().unwrap());
+    publish(&mut tx, [1]);
+    rx.borrow_raw(Deadline::NOW).unwrap();
+    assert!(rx.is_whole_raw().unwrap());
+    publish(&mut tx, 2..2000);
+    assert!(!rx.is_whole_raw().unwrap() && !rx.release_raw().unwrap());
+    let next = try_recv(&mut rx).unwrap();
+    assert_eq!(rx.missed(), next - 1);
 }
 
 #[test]

@@ -39,6 +39,15 @@ when their holder dies.
     with ipcx.Semaphore.open("licences", limit=4):
         ...
 
+What is published on a topic reaches every subscriber. Publishers never wait for them, and who is too slow knows how many records
+it missed; or, with reliable=True, publishers wait for the slowest, and topic.stats() says which process that is.
+
+    ipcx.Topic.open("prices").publisher().publish(b"1234.50")
+
+    with ipcx.Topic.open("prices").subscriber() as prices:
+        for price in prices:
+            print(price, prices.missed)
+
 Messages also go through what the kernel has: a transport is one word, of 'pipe', 'fifo', 'mqueue', 'unix', 'ring', 'buffer'.
 
     tx, rx = ipcx.Transport.pair("pipe")
@@ -49,7 +58,7 @@ Messages also go through what the kernel has: a transport is one word, of 'pipe'
         print(child.exchange(b"10\\n9\\n"))
 
 Calls that wait take `timeout`: seconds, 0 not to wait, None (the default) for ever. While they wait, other threads run, and
-Ctrl-C ends them. `wait_any` waits for one of several. In coroutines it is `await rx.arecv()`, `tx.asend(data)`,
+Ctrl-C ends them. `wait_any` waits for one of several. In coroutines it is `await rx.arecv()` (also of a subscriber), `tx.asend(data)`,
 `pool.aacquire()`, `semaphore.aacquire()`, `buffer.await_newer(version)`; for other event loops there is `fileno()`, and
 `signal(signo)` has a real-time signal queued.
 
@@ -62,11 +71,11 @@ was being written stays as it was, and its lock and the permits go to the next.
 What goes wrong with a segment or a peer is an `ipcx.Error`, and also the built-in that fits (TimeoutError,
 FileNotFoundError, ...). A wrong argument, or the use of something closed, is a plain ValueError or TypeError.
 
-Handles (Ring, Pool, Buffer, Semaphore) may be used by several threads; endpoints (Producer, Consumer, Sender, Receiver) belong to
-one thread at a time. Handles are arguments of a multiprocessing.Process under every start method: in the other process they attach anew, under
+Handles (Ring, Pool, Buffer, Semaphore, Topic) may be used by several threads; endpoints (Producer, Consumer, Publisher,
+Subscriber, Sender, Receiver) belong to one thread at a time. Handles are arguments of a multiprocessing.Process under every start method: in the other process they attach anew, under
 fork when it uses them, and so are ends of transports that have no name. Another endpoint, a block or a locked value is its process's, and raises `Forked` in a forked child. Pass
-the ring and take the role there; or, under spawn and forkserver, pass an endpoint that you have closed, whose role the other
-process takes.
+the ring and take the role there, or the topic and publish or subscribe there; or, under spawn and forkserver, pass an endpoint of
+a ring that you have closed, whose role the other process takes.
 """
 
 from ipcx._errors import (
@@ -103,6 +112,7 @@ from ipcx._ipcx import (
     PoolHolder,
     PoolStats,
     Producer,
+    Publisher,
     Receiver,
     Record,
     Reservation,
@@ -112,6 +122,11 @@ from ipcx._ipcx import (
     SemaphoreHolder,
     SemaphoreStats,
     Sender,
+    Subscriber,
+    Topic,
+    TopicRecord,
+    TopicStats,
+    TopicSubscriber,
     Transport,
     __version__,
     unlink,
@@ -150,6 +165,7 @@ __all__ = [
     "PoolHolder",
     "PoolStats",
     "Producer",
+    "Publisher",
     "Receiver",
     "Record",
     "Reservation",
@@ -159,8 +175,13 @@ __all__ = [
     "SemaphoreHolder",
     "SemaphoreStats",
     "Sender",
+    "Subscriber",
     "Timeout",
     "TooBig",
+    "Topic",
+    "TopicRecord",
+    "TopicStats",
+    "TopicSubscriber",
     "Transport",
     "WouldBlock",
     "__version__",

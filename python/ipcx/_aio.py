@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
 from ipcx._errors import Busy, Closed, WouldBlock
-from ipcx._ipcx import Block, Buffer, Consumer, Pool, Receiver, Semaphore, Sender
+from ipcx._ipcx import Block, Buffer, Consumer, Pool, Receiver, Semaphore, Sender, Subscriber
 
 _T = TypeVar("_T")
-_Thing: TypeAlias = Buffer | Consumer | Pool | Receiver | Semaphore | Sender
+_Thing: TypeAlias = Buffer | Consumer | Pool | Receiver | Semaphore | Sender | Subscriber
 
 
 @dataclass(eq=False)
@@ -48,7 +48,7 @@ _TURN = 64
 _LOOK_AGAIN = 0.002
 
 
-async def recv(end: Consumer | Receiver) -> bytes:
+async def recv(end: Consumer | Receiver | Subscriber) -> bytes:
     """Receive the next record or message. It is taken only when it is returned, so cancelling loses nothing."""
     return await _until(lambda: end.recv(0), end)
 
@@ -69,8 +69,8 @@ async def send(sender: Sender, data: bytes, priority: int) -> None:
         sender._hold(False)
 
 
-async def records(end: Consumer | Receiver) -> AsyncIterator[bytes]:
-    """Yield records or messages until the other end closed and everything was received."""
+async def records(end: Consumer | Receiver | Subscriber) -> AsyncIterator[bytes]:
+    """Yield records or messages until the other end closed and everything was received; of a topic, for ever."""
     taken = 0
     while True:
         try:
@@ -130,7 +130,7 @@ def _waiting(thing: _Thing, seen: int | None) -> Iterator["asyncio.Future[None]"
         writing = isinstance(thing, Sender) and thing.poll_events == select.POLLOUT
         watch = _watches[fd] = _Watch(fd, loop, writing)
         watch.begin()
-    elif isinstance(thing, Consumer | Receiver):
+    elif isinstance(thing, Consumer | Receiver | Subscriber):
         raise Busy(16, f"another task already waits for what this {type(thing).__name__} receives")
     elif watch.loop is not loop:
         raise Busy(16, "a task of another event loop waits with this handle; each loop needs one of its own")

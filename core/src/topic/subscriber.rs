@@ -176,6 +176,27 @@ impl Subscriber {
         self.borrowed = None;
     }
 
+    /// [`TopicRecord::number`] of what is borrowed.
+    ///
+    /// # Errors
+    /// `Invalid` if none is borrowed.
+    pub fn number_raw(&self) -> Result<u64> {
+        self.borrowed().map(|found| found.number)
+    }
+
+    /// [`TopicRecord::is_whole`] of what is borrowed.
+    ///
+    /// # Errors
+    /// `Invalid` if none is borrowed, `Forked`.
+    pub fn is_whole_raw(&self) -> Result<bool> {
+        self.segment.check_not_inherited()?;
+        self.borrowed().map(|found| self.reader.is_whole(found))
+    }
+
+    fn borrowed(&self) -> Result<Found> {
+        self.borrowed.ok_or_else(|| Error::invalid("no record is borrowed"))
+    }
+
     /// Is done with a record that was lent; true if it was whole until now.
     pub(super) fn finish(&mut self, found: Found) -> Result<bool> {
         self.segment.check_not_inherited()?;
