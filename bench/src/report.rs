@@ -234,8 +234,10 @@ fn case_cells(measured: &Measured) -> Vec<String> {
     };
     let rate = match measured.case.workload.shape {
         Shape::RoundTrip | Shape::InPlace => String::new(),
-        Shape::Pairs(_) | Shape::OneWayInPlace => format!("{:.2} M/s", 1e3 / spread.median),
-        Shape::OneWay | Shape::Batch => {
+        Shape::Pairs(_) | Shape::Published(_) | Shape::OneWayInPlace => {
+            format!("{:.2} M/s", 1e3 / spread.median)
+        }
+        Shape::OneWay | Shape::ToAll(_) | Shape::Batch => {
             let gigabytes = measured.case.workload.size as f64 / spread.median;
             format!("{:.2} M/s, {gigabytes:.2} GB/s", 1e3 / spread.median)
         }

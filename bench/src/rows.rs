@@ -3,6 +3,7 @@
 use crate::stats::Spread;
 use crate::workload::Workload;
 
+mod patterns;
 pub mod peers;
 
 /// Short, for the table below.
@@ -123,6 +124,7 @@ pub const GROUPS: &[(&str, &[Row])] = &[
     ("buffer, round trip", VALUES),
     ("lock + unlock, 1, 2 and 8 processes on 2 processors", LOCK),
     ("woken through a descriptor", WOKEN),
+    ("topic", patterns::TOPIC),
 ];
 
 const ROUND_TRIP: &[Row] = &[

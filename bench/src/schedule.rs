@@ -6,13 +6,14 @@
 //! A case that fails is over, with its reason, and the others go on. Only Ctrl-C ends a session.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::adapters::{self, Adapter, Start};
 use crate::pair::Pair;
 use crate::rows::Case;
 use crate::stats::Spread;
-use crate::workload::{Shape, Workload, BATCH};
+use crate::workload::{Workload, BATCH};
 use crate::{signals, Error, Result};
 
 /// Where cases run.
@@ -131,7 +132,7 @@ impl Session {
         for live in order {
             signals::check()?;
             let Some(pair) = &mut live.pair else { continue };
-            let outcome = if let Shape::Pairs(_) = live.measured.case.workload.shape {
+            let outcome = if live.measured.case.workload.by_the_clock() {
                 pair.crowd_round("pairs", length / PART_OF_ROUND)
             } else {
                 pair.round("run", filling(length, live.each))
@@ -197,15 +198,18 @@ fn absence(adapter: &Adapter, workload: Workload, setup: &Setup) -> Option<Strin
     }
 }
 
-/// Processes that acquire and release do so for this part of a round: their pairs are short, and the cases many.
+/// Processes that work by the clock do so for this part of a round: what they do is short, and the cases many.
 const PART_OF_ROUND: u32 = 3;
 
 fn start(case: Case, setup: &Setup) -> Result<(Pair, f64)> {
     let adapter = adapters::find(case.contender).ok_or("no such contender")?;
-    let label = format!("{}-{case}", setup.label).replace('/', "-");
+    // A case may be in several groups, which are there at the same time.
+    static STARTED: AtomicUsize = AtomicUsize::new(0);
+    let number = STARTED.fetch_add(1, Relaxed);
+    let label = format!("{}-{number}-{case}", setup.label).replace('/', "-");
     let mut pair = Pair::start(adapter, case.workload, &label, setup.pinned, &setup.programs)?;
-    if let Shape::Pairs(_) = case.workload.shape {
-        // No block is lent twice, and every page has been touched.
+    if case.workload.by_the_clock() {
+        // No block is lent twice, what is received was published, and every page has been touched.
         for verb in ["check-pairs", "pairs"] {
             pair.crowd_round(verb, setup.round / PART_OF_ROUND)?;
         }

@@ -130,11 +130,12 @@ fn ring_with_endpoints(label: &str) -> Result<(f64, usize)> {
 #[cfg(feature = "peers")]
 fn iceoryx2(label: &str) -> Result<(f64, usize)> {
     use crate::adapters::iceoryx2 as peer;
-    const DEPTH: usize = 1024; // 64 KiB: more room takes it longer to set up
+    // 64 KiB: more room takes it longer to set up.
+    const ROOM: peer::Room = peer::Room { subscribers: 1, depth: 1024, overflows: false };
     let mut micros = 0.0;
     let open = timed(&mut micros, || {
         let node = peer::node(label)?;
-        let service = peer::service(&node, "startup", DEPTH)?;
+        let service = peer::service(&node, "startup", ROOM)?;
         let publisher = service.publisher_builder().create().map_err(while_doing("publisher"))?;
         let subscriber = service.subscriber_builder().create().map_err(while_doing("subscriber"))?;
         Ok::<_, Error>((publisher, subscriber, service, node))

@@ -7,6 +7,8 @@ pub const GROUPS: &[(&str, &[Row])] = &[
     ("peers: round trip, spinning", ROUND_TRIP),
     ("peers: round trip, blocking", BLOCKING),
     ("peers: one way", ONE_WAY),
+    ("peers: topic, cost of publishing", PUBLISHED),
+    ("peers: topic, every message to every subscriber", TO_ALL),
     ("peers: Python, round trip, spinning", PYTHON_ROUND_TRIP),
     ("peers: Python, round trip, blocking", PYTHON_BLOCKING),
     ("peers: Python, one way", PYTHON_ONE_WAY),
@@ -32,6 +34,66 @@ const ONE_WAY: &[Row] = &[
     rate("ring", case("ring", W::ONE_WAY_64), case("zeromq", W::ONE_WAY_64), Target::None),
     rate("batches of 64", case("ring", W::BATCH_64), case("rtrb", W::BATCH_64), Target::None),
     rate("batches of 64", case("ring", W::BATCH_64), case("boost-spsc", W::BATCH_64), Target::None),
+];
+
+// What a message costs its publisher, whose subscribers read what they can.
+const PUBLISHED: &[Row] = &[
+    time(
+        "to 1",
+        case("topic-published", W::PUBLISHED_TO_1),
+        case("iceoryx2-published", W::PUBLISHED_TO_1),
+        Target::None,
+    ),
+    time(
+        "to 1",
+        case("topic-published", W::PUBLISHED_TO_1),
+        case("zeromq-published", W::PUBLISHED_TO_1),
+        Target::None,
+    ),
+    time(
+        "to 50",
+        case("topic-published", W::PUBLISHED_TO_50),
+        case("iceoryx2-published", W::PUBLISHED_TO_50),
+        Target::None,
+    ),
+    time(
+        "to 50",
+        case("topic-published", W::PUBLISHED_TO_50),
+        case("zeromq-published", W::PUBLISHED_TO_50),
+        Target::None,
+    ),
+    time(
+        "to 50 and to 1",
+        case("topic-published", W::PUBLISHED_TO_50),
+        case("topic-published", W::PUBLISHED_TO_1),
+        Target::AtMost(1.3),
+    ),
+    time(
+        "to 50 and to 1",
+        case("iceoryx2-published", W::PUBLISHED_TO_50),
+        case("iceoryx2-published", W::PUBLISHED_TO_1),
+        Target::None,
+    ),
+    time(
+        "to 50 and to 1",
+        case("zeromq-published", W::PUBLISHED_TO_50),
+        case("zeromq-published", W::PUBLISHED_TO_1),
+        Target::None,
+    ),
+    time(
+        "to 50 who sleep",
+        case("topic-published", W::PUBLISHED_TO_50_ASLEEP),
+        case("zeromq-published", W::PUBLISHED_TO_50_ASLEEP),
+        Target::None,
+    ),
+];
+
+// Nothing is missed: the slowest decides.
+const TO_ALL: &[Row] = &[
+    rate("to 1", case("topic", W::TO_1), case("iceoryx2", W::TO_1), Target::None),
+    rate("to 1", case("topic", W::TO_1), case("zeromq-pubsub", W::TO_1), Target::None),
+    rate("to 50", case("topic", W::TO_50), case("iceoryx2", W::TO_50), Target::None),
+    rate("to 50", case("topic", W::TO_50), case("zeromq-pubsub", W::TO_50), Target::None),
 ];
 
 const PYTHON_ROUND_TRIP: &[Row] = &[
