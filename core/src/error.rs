@@ -116,6 +116,9 @@ pub enum Error {
     /// A bad argument.
     #[error("invalid: {0}")]
     Invalid(Cow<'static, str>),
+    /// The server answered with an error, whose text this is.
+    #[error("refused by the server: {0}")]
+    Remote(Context),
     /// Anything else from the system.
     #[error("{call} failed: {} (errno {errno}){}{context}", said_of(*errno), context.colon())]
     Os {
@@ -151,6 +154,7 @@ impl Error {
             Error::NoSpace(_) => libc::ENOSPC,
             Error::Permission(_) => libc::EACCES,
             Error::Forked => libc::ECHILD,
+            Error::Remote(_) => libc::EREMOTEIO,
             Error::Os { errno, .. } => *errno,
         }
     }

@@ -26,6 +26,7 @@
 //! | [`Semaphore`] | permits that come back when their holder dies |
 //! | [`Pool`] | blocks of one size, filled in place, and handed from process to process through rings |
 //! | [`Topic`] | what a [`Publisher`] publishes reaches every [`Subscriber`] |
+//! | [`Service`] | what a [`Client`] asks, one of any number of [`Server`]s answers |
 //! | [`Transport`] | pipe, FIFO, POSIX message queue, Unix socket, ring or buffer, as one word: a [`Sender`] and a [`Receiver`] |
 //! | [`ChildPipes`] | what a child process reads and writes, without a shell |
 //!
@@ -58,6 +59,7 @@ mod mutex;
 mod pool;
 mod ring;
 mod role;
+mod service;
 mod slots;
 mod stream;
 mod sync;
@@ -113,6 +115,9 @@ pub use crate::{
     ring::{Consumer, Producer, Record, Reservation, Ring, RingOptions, RingStats, Unsent},
     segment::{unlink, unlink_in, Backing, SegmentOptions},
     semaphore::{Permit, Semaphore, SemaphoreOptions, SemaphoreStats},
+    service::{
+        Client, Reply, Request, Server, Service, ServiceClient, ServiceOptions, ServiceServer, ServiceStats,
+    },
     topic::{
         Publication, Publisher, StartAt, Subscriber, Topic, TopicOptions, TopicRecord, TopicStats,
         TopicSubscriber,

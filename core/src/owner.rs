@@ -9,9 +9,13 @@ use crate::sys::clock;
 use crate::wait::{wait, Condition, Deadline, Nap, SLICE};
 
 /// A participant that takes it.
-pub(crate) trait Owner {
+pub(crate) trait Owner: Heir {
     fn mutex(&self) -> &Mutex;
     fn kernel(&self) -> &impl Kernel;
+}
+
+/// A participant that recovers what others left which died.
+pub(crate) trait Heir {
     fn segment(&self) -> &Segment;
     /// When this handle last asked whether others live; 0 before.
     fn asked(&self) -> &AtomicU64;
@@ -20,15 +24,15 @@ pub(crate) trait Owner {
 }
 
 /// Buries those of the participants in these slots that died, unless it asked within the last slice; says whether it asked.
-pub(crate) fn ask(owner: &impl Owner, now: u64, slots: impl Iterator<Item = u32>) -> Result<bool> {
-    let (leases, asked) = (owner.segment().leases(), owner.asked());
+pub(crate) fn ask(heir: &impl Heir, now: u64, slots: impl Iterator<Item = u32>) -> Result<bool> {
+    let (leases, asked) = (heir.segment().leases(), heir.asked());
     let last = asked.load(Ordering::Relaxed); // Relaxed: a hint about when.
     if last != 0 && now.saturating_sub(last) < SLICE {
         return Ok(false);
     }
     let Some(turn) = leases.try_turn() else { return Ok(false) };
     for slot in slots {
-        leases.bury(&turn, slot, |slot| owner.bury(slot))?;
+        leases.bury(&turn, slot, |slot| heir.bury(slot))?;
         asked.store(now.max(1), Ordering::Relaxed); // Who got no answer may ask again at once.
     }
     Ok(true)

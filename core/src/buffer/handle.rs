@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::event::Kernel;
 use crate::lease::Participant;
 use crate::mutex::{Locked, Mutex};
-use crate::owner::{self, Owner};
+use crate::owner::{self, Heir, Owner};
 use crate::segment::{Backing, Format, Kind, Parameters, Segment, SegmentOptions};
 use crate::sync::{AtomicU64, Ordering};
 use crate::sys::thread;
@@ -557,7 +557,9 @@ impl Owner for Core {
     fn kernel(&self) -> &impl Kernel {
         self.memory.kernel()
     }
+}
 
+impl Heir for Core {
     fn segment(&self) -> &Segment {
         &self.segment
     }

@@ -36,6 +36,7 @@ pub(crate) enum Kind {
     Buffer = 3,
     Semaphore = 4,
     Topic = 5,
+    Service = 6,
 }
 
 impl Kind {

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::event::Kernel;
 use crate::lease::Participant;
 use crate::mutex::Mutex;
-use crate::owner::Owner;
+use crate::owner::{Heir, Owner};
 use crate::segment::{Backing, Format, Kind, Parameters, Segment, SegmentOptions};
 use crate::stream::{round_capacity, rounded_capacity, CAPACITY, LARGEST};
 use crate::sync::AtomicU64;
@@ -138,7 +138,9 @@ impl Owner for Core {
     fn kernel(&self) -> &impl Kernel {
         self.memory.kernel()
     }
+}
 
+impl Heir for Core {
     fn segment(&self) -> &Segment {
         &self.segment
     }
