@@ -25,6 +25,7 @@
 //! | [`Buffer`] | a value that one process writes at a time, and any number read without a lock and wait for |
 //! | [`Semaphore`] | permits that come back when their holder dies |
 //! | [`Pool`] | blocks of one size, filled in place, and handed from process to process through rings |
+//! | [`Queue`] | messages with priorities for whoever takes them first; they come back if that process dies |
 //! | [`Topic`] | what a [`Publisher`] publishes reaches every [`Subscriber`] |
 //! | [`Service`] | what a [`Client`] asks, one of any number of [`Server`]s answers |
 //! | [`Transport`] | pipe, FIFO, POSIX message queue, Unix socket, ring or buffer, as one word: a [`Sender`] and a [`Receiver`] |
@@ -57,6 +58,7 @@ mod buffer;
 mod event;
 mod mutex;
 mod pool;
+mod queue;
 mod ring;
 mod role;
 mod service;
@@ -112,6 +114,7 @@ pub use crate::{
     error::{Context, Error, Result},
     lease::{Participant, RoleState},
     pool::{Block, BlockId, Pool, PoolHolder, PoolOptions, PoolStats},
+    queue::{Delivery, Popped, Queue, QueueHolder, QueueOptions, QueueStats, Taken},
     ring::{Consumer, Producer, Record, Reservation, Ring, RingOptions, RingStats, Unsent},
     segment::{unlink, unlink_in, Backing, SegmentOptions},
     semaphore::{Permit, Semaphore, SemaphoreOptions, SemaphoreStats},

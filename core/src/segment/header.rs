@@ -37,6 +37,7 @@ pub(crate) enum Kind {
     Semaphore = 4,
     Topic = 5,
     Service = 6,
+    Queue = 7,
 }
 
 impl Kind {

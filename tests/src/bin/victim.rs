@@ -1,11 +1,11 @@
-//! The process that is stepped and killed by `crash/buffer.rs`, `crash/semaphore.rs` and `crash/topic.rs`. It keeps to the
-//! protocol of `crash/victim.c`: for each line of its input, `OPERATION NAME`, it forks; the child prepares the operation on the
-//! buffer, semaphore or topic NAME, and runs it between two marks. The first mark says the child's process number, the second what the
+//! The process that is stepped and killed by `crash/buffer.rs`, `crash/semaphore.rs`, `crash/topic.rs` and `crash/queue.rs`. It
+//! keeps to the protocol of `crash/victim.c`: for each line of its input, `OPERATION NAME`, it forks; the child prepares the
+//! operation on the buffer, semaphore, topic or queue NAME, and runs it between two marks. The first mark says the child's process number, the second what the
 //! operation returned: a version or 0, or an error's number below 0.
 
 use ipcx::{
-    Buffer, BufferOptions, Deadline, Error, Publisher, Result, SegmentOptions, Semaphore, SemaphoreOptions,
-    Subscriber, Topic, TopicOptions,
+    Buffer, BufferOptions, Deadline, Error, Publisher, Queue, QueueOptions, Result, SegmentOptions,
+    Semaphore, SemaphoreOptions, Subscriber, Topic, TopicOptions,
 };
 use ipcx_tests::Stream;
 use std::time::Duration;
@@ -51,6 +51,9 @@ struct Victim {
     subscriber: Option<Subscriber>,
     publisher: Option<Publisher>,
     topic: Option<Topic>,
+    queue: Option<Queue>,
+    /// What it has taken from the queue.
+    tickets: Vec<u64>,
     /// What it writes.
     value: Vec<u8>,
     /// Where it reads to.
@@ -96,6 +99,20 @@ impl Victim {
 
     fn topic(&self) -> &Topic {
         self.topic.as_ref().unwrap_or_else(|| fail("not attached"))
+    }
+
+    fn open_queue(&self) -> Result<Queue> {
+        let segment = SegmentOptions { max_participants: 4, ..Default::default() };
+        Queue::attach_with(&self.name, &QueueOptions { segment, ..Default::default() })
+    }
+
+    fn queue(&self) -> &Queue {
+        self.queue.as_ref().unwrap_or_else(|| fail("not attached"))
+    }
+
+    /// The message that it has, for what it does with it once.
+    fn ticket(&self) -> u64 {
+        *self.tickets.first().unwrap_or_else(|| fail("nothing was taken"))
     }
 
     // ---- Before the first mark ----
@@ -161,6 +178,25 @@ impl Victim {
     fn prepare_subscribed(&mut self) {
         self.prepare_topic();
         self.subscriber = Some(must(self.topic().subscriber()));
+    }
+
+    fn prepare_queue(&mut self) {
+        self.queue = Some(must(self.open_queue()));
+    }
+
+    fn prepare_taken(&mut self) {
+        self.prepare_queue();
+        must(self.take_message());
+    }
+
+    fn prepare_taken_two(&mut self) {
+        self.prepare_taken();
+        must(self.take_message());
+    }
+
+    fn prepare_letter(&mut self) {
+        self.prepare_queue();
+        must(self.take_letter());
     }
 
     // ---- Between the marks ----
@@ -354,6 +390,70 @@ impl Victim {
     }
 }
 
+/// The same of a queue from here on.
+impl Victim {
+    fn attach_queue(&mut self) -> Result<u64> {
+        self.queue = Some(self.open_queue()?);
+        Ok(0)
+    }
+
+    fn close_queue(&mut self) -> Result<u64> {
+        self.queue = None;
+        Ok(0)
+    }
+
+    fn push_message(&mut self) -> Result<u64> {
+        self.queue().push_until(&self.value, 3, self.soon()).map(|()| 0)
+    }
+
+    fn push_asleep(&mut self) -> Result<u64> {
+        self.queue().push_until(&self.value, 3, Deadline::within(TO_SLEEP)).map(|()| 0)
+    }
+
+    fn take_message(&mut self) -> Result<u64> {
+        let (mut room, deadline) = (std::mem::take(&mut self.room), self.soon());
+        let taken = self.queue().take_into(&mut room, deadline);
+        self.room = room;
+        self.tickets.push(taken?.ticket);
+        Ok(0)
+    }
+
+    fn take_asleep(&mut self) -> Result<u64> {
+        self.queue().take_timeout(TO_SLEEP).map(|delivery| delivery.into_ticket().min(0))
+    }
+
+    fn pop_message(&mut self) -> Result<u64> {
+        let (mut room, deadline) = (std::mem::take(&mut self.room), self.soon());
+        let popped = self.queue().pop_until(&mut room, deadline);
+        self.room = room;
+        popped.map(|_| 0)
+    }
+
+    fn acknowledge(&mut self) -> Result<u64> {
+        self.queue().ack(self.ticket()).map(|()| 0)
+    }
+
+    fn put_message_back(&mut self) -> Result<u64> {
+        self.queue().put_back(self.ticket()).map(|()| 0)
+    }
+
+    fn take_letter(&mut self) -> Result<u64> {
+        let mut room = std::mem::take(&mut self.room);
+        let taken = self.queue().take_dead_into(&mut room);
+        self.room = room;
+        self.tickets.push(taken?.ticket);
+        Ok(0)
+    }
+
+    /// As whoever finds the dead does it: attaches, and brings back what they had.
+    fn recover_queue(&mut self) -> Result<u64> {
+        let queue = self.open_queue()?;
+        queue.recover()?;
+        self.queue = Some(queue);
+        Ok(0)
+    }
+}
+
 type Operation = (&'static str, fn(&mut Victim), fn(&mut Victim) -> Result<u64>);
 
 const OPERATIONS: &[Operation] = &[
@@ -390,6 +490,19 @@ const OPERATIONS: &[Operation] = &[
     ("topic_recv", Victim::prepare_subscribed, Victim::receive_record),
     ("topic_leave", Victim::prepare_subscribed, Victim::leave),
     ("topic_recover", Victim::nothing, Victim::recover_topic),
+    ("queue_attach", Victim::nothing, Victim::attach_queue),
+    ("queue_close", Victim::prepare_taken_two, Victim::close_queue),
+    ("queue_push", Victim::prepare_queue, Victim::push_message),
+    ("queue_push_asleep", Victim::prepare_queue, Victim::push_asleep),
+    ("queue_take", Victim::prepare_queue, Victim::take_message),
+    ("queue_take_asleep", Victim::prepare_queue, Victim::take_asleep),
+    ("queue_pop", Victim::prepare_queue, Victim::pop_message),
+    ("queue_ack", Victim::prepare_taken, Victim::acknowledge),
+    ("queue_put_back", Victim::prepare_taken, Victim::put_message_back),
+    ("queue_take_dead", Victim::prepare_queue, Victim::take_letter),
+    ("queue_discard", Victim::prepare_letter, Victim::acknowledge),
+    ("queue_revive", Victim::prepare_letter, Victim::put_message_back),
+    ("queue_recover", Victim::nothing, Victim::recover_queue),
 ];
 
 /// In the child: everything between the marks is what the tracer steps through.
@@ -406,6 +519,8 @@ fn be_the_victim(operation: &str, name: &str) -> ! {
         subscriber: None,
         publisher: None,
         topic: None,
+        queue: None,
+        tickets: Vec::with_capacity(4),
         value,
         room: vec![0; LARGEST],
         seen: 0,

@@ -1,0 +1,239 @@
+//! Waiting for a message, or for room for one; and burying the dead. The protocol is in `protocol`.
+
+use super::memory::Mapped;
+use super::protocol::{Memory, Refusal, Store, Taken};
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::lease::Turn;
+use crate::segment::Segment;
+use crate::slots::Slots;
+use crate::stream::Corruption;
+use crate::sync::{AtomicU64, Ordering};
+use crate::sys::clock;
+use crate::wait::{wait, Condition, Deadline, Nap, SLICE};
+use crate::watch::Watched;
+
+/// One handle's access.
+#[derive(Debug)]
+pub(super) struct Depot {
+    pub(super) store: Store<Mapped>,
+    /// When it was last asked who is dead; 0 before.
+    asked: AtomicU64,
+    pub(super) segment: Segment,
+}
+
+impl Depot {
+    pub(super) fn new(store: Store<Mapped>, segment: Segment) -> Depot {
+        Depot { store, asked: AtomicU64::new(0), segment }
+    }
+
+    #[cold]
+    pub(super) fn corrupt(&self, Corruption(what): Corruption) -> Error {
+        Error::Corrupt(self.segment.context(what))
+    }
+
+    #[cold]
+    fn refused(&self, refusal: Refusal, available: usize) -> Error {
+        match refusal {
+            Refusal::TooBig(needed) => {
+                // Who was woken for it leaves it to another.
+                let memory = self.store.memory();
+                memory.control().pushed.notify(memory.kernel(), 1);
+                Error::TooBig { needed, available }
+            }
+            Refusal::Corrupt(corruption) => self.corrupt(corruption),
+        }
+    }
+
+    /// A cell to write a message in, waiting for one until `deadline`.
+    #[inline(always)]
+    pub(super) fn claim(&self, deadline: Deadline) -> Result<u32> {
+        match self.store.claim() {
+            Ok(Some(index)) => Ok(index),
+            _ => self.get(&FreeCell(self), deadline),
+        }
+    }
+
+    /// The next message, if it has at most so many bytes, waiting for one until `deadline`.
+    #[inline(always)]
+    pub(super) fn take(&self, room: usize, deadline: Deadline) -> Result<Taken> {
+        match self.store.take(room) {
+            Ok(Some(taken)) => Ok(taken),
+            _ => self.get(&Message { depot: self, room }, deadline),
+        }
+    }
+
+    /// The next dead letter, if there is one.
+    pub(super) fn take_dead(&self, room: usize) -> Result<Taken> {
+        let taken = self.store.take_dead(room).map_err(|refusal| self.refused(refusal, room))?;
+        if let Some(taken) = taken {
+            return Ok(taken);
+        }
+        let buried = self.bury_sometimes(clock::coarse());
+        let again = if buried { self.store.take_dead(room) } else { Ok(None) };
+        again.map_err(|refusal| self.refused(refusal, room))?.ok_or(Error::WouldBlock)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn get<W: Wanted>(&self, wanted: &W, deadline: Deadline) -> Result<W::Thing> {
+        if let Some(found) = wanted.look()? {
+            return Ok(found);
+        }
+        if deadline.is_now() {
+            let buried = self.bury_sometimes(clock::coarse());
+            return if buried { wanted.look()? } else { None }.ok_or(Error::WouldBlock);
+        }
+        let mut waiting = Waiting { depot: self, wanted, found: None };
+        let waited = wait(&mut waiting, self.segment.wait_strategy(), deadline.started());
+        // One that was found as the time ran out is not lost.
+        waiting.found.map_or_else(|| Err(waited.err().unwrap_or(Error::WouldBlock)), Ok)
+    }
+
+    /// Looks for dead participants, once a slice; says whether it did. What fails is tried again.
+    fn bury_sometimes(&self, now: u64) -> bool {
+        // Relaxed: a hint about when.
+        let asked = self.asked.load(Ordering::Relaxed);
+        if asked != 0 && now.saturating_sub(asked) < SLICE {
+            return false;
+        }
+        let Some(turn) = self.segment.leases().try_turn() else { return false };
+        self.asked.store(now.max(1), Ordering::Relaxed);
+        self.bury(&turn).is_ok()
+    }
+
+    /// Recovers what dead participants left. What is corrupt is told by the calls that come upon it.
+    pub(super) fn bury(&self, turn: &Turn<'_>) -> Result<()> {
+        self.segment.leases().each_dead(turn, |dead| {
+            let _ = self.store.bury(dead);
+        })
+    }
+
+    /// True if there is a message, or a call will say why not.
+    pub(super) fn has_message(&self) -> bool {
+        self.store.has_message().unwrap_or(true)
+    }
+
+    /// For who waits for a message among other things: see [`Sleeping`](crate::any::Sleeping).
+    pub(super) fn is_ready(&self, now: Option<u64>) -> bool {
+        self.has_message() || now.is_some_and(|now| self.bury_sometimes(now) && self.has_message())
+    }
+
+    pub(super) fn announce(&self) -> Option<(*const u32, u32)> {
+        let memory = self.store.memory();
+        let pushed = &memory.control().pushed;
+        let word = pushed.announce(memory.kernel());
+        (!self.has_message()).then(|| (pushed.address(), word))
+    }
+}
+
+impl Drop for Depot {
+    fn drop(&mut self) {
+        if !self.segment.is_inherited() {
+            let _ = self.store.bury(&Slots::one(self.store.slot()));
+        }
+    }
+}
+
+/// What a call waits for.
+trait Wanted {
+    type Thing;
+    /// One look; it is had if it is found.
+    fn look(&self) -> Result<Option<Self::Thing>>;
+    /// What is notified when it may be there.
+    fn event(&self) -> &Event;
+}
+
+struct FreeCell<'d>(&'d Depot);
+
+impl Wanted for FreeCell<'_> {
+    type Thing = u32;
+
+    fn look(&self) -> Result<Option<u32>> {
+        self.0.store.claim().map_err(|corruption| self.0.corrupt(corruption))
+    }
+
+    fn event(&self) -> &Event {
+        &self.0.store.memory().control().freed
+    }
+}
+
+struct Message<'d> {
+    depot: &'d Depot,
+    room: usize,
+}
+
+impl Wanted for Message<'_> {
+    type Thing = Taken;
+
+    fn look(&self) -> Result<Option<Taken>> {
+        self.depot.store.take(self.room).map_err(|refusal| self.depot.refused(refusal, self.room))
+    }
+
+    fn event(&self) -> &Event {
+        &self.depot.store.memory().control().pushed
+    }
+}
+
+/// A call waits.
+struct Waiting<'d, 'w, W: Wanted> {
+    depot: &'d Depot,
+    wanted: &'w W,
+    found: Option<W::Thing>,
+}
+
+impl<W: Wanted> Condition for Waiting<'_, '_, W> {
+    fn ready(&mut self) -> Result<bool> {
+        // What was found before a sleep is not lost.
+        if self.found.is_none() {
+            self.found = self.wanted.look()?;
+        }
+        Ok(self.found.is_some())
+    }
+
+    fn nap(&mut self, until: u64) -> Nap {
+        let (mut found, mut failed) = (None, false);
+        let nap = self.wanted.event().nap(self.depot.store.memory().kernel(), || {
+            // What fails is told by the next look.
+            match self.wanted.look() {
+                Ok(thing) => found = thing,
+                Err(_) => failed = true,
+            }
+            (found.is_none() && !failed).then_some(until)
+        });
+        self.found = found;
+        nap
+    }
+
+    /// Asks, once a slice, who died: what it had comes back.
+    fn peer(&mut self, now: u64) -> Result<()> {
+        self.depot.bury_sometimes(now);
+        Ok(())
+    }
+
+    fn peer_is_here(&self) -> bool {
+        false
+    }
+}
+
+/// A watcher waits until there is a message.
+impl Watched for Depot {
+    fn ready(&self, _target: u64) -> bool {
+        self.has_message()
+    }
+
+    fn nap(&self, _target: u64, until: u64) {
+        let memory = self.store.memory();
+        memory.control().pushed.nap(memory.kernel(), || (!self.has_message()).then_some(until));
+    }
+
+    /// What the dead had comes back by this.
+    fn peer_is_gone(&self) -> bool {
+        self.bury_sometimes(clock::now()) && self.has_message()
+    }
+
+    fn wake(&self, _target: u64) {
+        let memory = self.store.memory();
+        memory.control().pushed.notify(memory.kernel(), u32::MAX);
+    }
+}

@@ -1,0 +1,520 @@
+//! The handle on a work queue: opening, pushing, taking.
+
+use super::delivery::Delivery;
+use super::depot::Depot;
+use super::layout::{
+    body_size, DEPTH, LARGEST, LAYOUT, MAX_DELIVERIES, MAX_MESSAGE, MOST_CELLS, MOST_DELIVERIES, PRIORITIES,
+    SYNC,
+};
+use super::memory::Mapped;
+use super::protocol::{Memory, Store, Taken};
+use crate::error::{Error, Result};
+use crate::segment::{Backing, Format, Kind, Parameters, Segment, SegmentOptions};
+use crate::slots::Slots;
+use crate::wait::{Deadline, WaitStrategy};
+use crate::watch::{OnDemand, Watched, Watcher};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+const FORMAT: Format = Format {
+    kind: Kind::Queue,
+    layout: LAYOUT,
+    body_size,
+    round: |parameters, _| parameters,
+    names: &["max_message", "depth", "max_deliveries", "sync"],
+};
+const DEFAULT_MAX_MESSAGE: u64 = 1024;
+const DEFAULT_DEPTH: u64 = 1024;
+
+/// Options of a work queue. Start from the defaults: `QueueOptions { depth: 64, ..Default::default() }`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueueOptions {
+    /// Bytes of the largest message, up to 2^31 - 1; 0 means 1024. A queue that exists must have the same, unless 0 is given.
+    pub max_message: u64,
+    /// How many messages there can be, up to 2^20, those that are taken and dead letters among them; 0 means 1024. A queue that
+    /// exists must have the same, unless 0 is given.
+    pub depth: u64,
+    /// After how many deliveries a message that comes back is put aside as a dead letter, up to 254; 0 means never. A queue that
+    /// exists must have the same, unless 0 is given.
+    pub max_deliveries: u32,
+    /// Messages of a queue on disk are there before a push returns, even after a power cut. A queue that exists must have been made
+    /// so if this is true.
+    pub sync: bool,
+    /// What every kind of segment has.
+    pub segment: SegmentOptions,
+}
+
+impl QueueOptions {
+    fn parameters(&self) -> Result<Parameters> {
+        if self.max_message > LARGEST {
+            return Err(Error::invalid(format!(
+                "a queue's messages have at most {LARGEST} bytes; {} were asked for",
+                self.max_message
+            )));
+        }
+        if self.depth > MOST_CELLS {
+            return Err(Error::invalid(format!(
+                "a queue has at most {MOST_CELLS} messages; {} were asked for",
+                self.depth
+            )));
+        }
+        if self.max_deliveries > MOST_DELIVERIES {
+            return Err(Error::invalid(format!(
+                "max_deliveries is at most {MOST_DELIVERIES}; {} was given",
+                self.max_deliveries
+            )));
+        }
+        if self.segment.backing != Backing::Directory {
+            return Err(Error::invalid("only the blocks of a pool can be in System V shared memory"));
+        }
+        let or = |asked, default| if asked == 0 { default } else { asked };
+        let mut parameters = self.wanted();
+        parameters[MAX_MESSAGE] = or(self.max_message, DEFAULT_MAX_MESSAGE);
+        parameters[DEPTH] = or(self.depth, DEFAULT_DEPTH);
+        Ok(parameters)
+    }
+
+    /// What a queue that exists must have; 0 stands for anything.
+    fn wanted(&self) -> Parameters {
+        let mut parameters = Parameters::default();
+        parameters[MAX_MESSAGE] = self.max_message;
+        parameters[DEPTH] = self.depth;
+        parameters[MAX_DELIVERIES] = self.max_deliveries.into();
+        parameters[SYNC] = self.sync.into();
+        parameters
+    }
+}
+
+/// Messages for whoever takes them first, in shared memory: any number push, any number take.
+///
+/// The message of the highest priority (0 to 31) is taken first, and of these the one that was pushed first. Whoever takes
+/// one has it, until it [acknowledges](Delivery::ack) it, and it is gone, or [puts it back](Delivery::put_back). If the process
+/// dies first, the message comes back, and before those that were pushed later. So a message is done at least once, and not at the
+/// same time by two. One that came back [too often](QueueOptions::max_deliveries) becomes a dead letter, which only
+/// [`Queue::take_dead`] takes.
+///
+/// A push whose process is killed has happened or not; what a push that returned has pushed is there. A process that is stopped keeps
+/// nobody waiting: there is no lock.
+///
+/// The handle may be shared between threads, and what it has taken is the handle's. Dropping it puts that back; it does not
+/// remove the name ([`unlink`](crate::unlink) does).
+///
+/// ```
+/// # fn main() -> ipcx::Result<()> {
+/// # let name = format!("doc-queue-{}", std::process::id());
+/// let jobs = ipcx::Queue::create(&name, &ipcx::QueueOptions::default())?;
+/// jobs.push(b"tidy up", 0)?;
+/// jobs.push(b"put the fire out", 9)?;
+///
+/// let job = jobs.take()?;
+/// assert_eq!(job.to_vec(), b"put the fire out");
+/// job.ack()?;
+/// # ipcx::unlink(&name)
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Queue {
+    watcher: OnDemand, // before what its thread keeps: fields are dropped in order
+    pub(super) depot: Arc<Depot>,
+}
+
+/// What [`Queue::pop`] copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Popped {
+    /// Bytes of the message.
+    pub len: usize,
+    /// Its priority.
+    pub priority: u32,
+}
+
+fn store(segment: &Segment) -> Result<Store<Mapped>> {
+    let most = segment.parameters()[MAX_DELIVERIES] as u32; // `Parts::of` has checked that it fits
+    Ok(Store::new(Mapped::new(segment)?, segment.leases().slot(), most))
+}
+
+/// Before the segment has its name, or anybody its descriptor.
+fn prepare(segment: &Segment) -> Result<()> {
+    store(segment)?.begin().map_err(|corruption| Error::Corrupt(segment.context(corruption.0)))
+}
+
+impl Queue {
+    fn of(segment: Segment) -> Result<Queue> {
+        let store = store(&segment)?;
+        segment.leases().succeed(|slot| {
+            // What is corrupt is told by the calls that come upon it.
+            let _ = store.bury(&Slots::one(slot));
+        });
+        Ok(Queue { watcher: OnDemand::default(), depot: Arc::new(Depot::new(store, segment)) })
+    }
+
+    /// Creates a queue that must be new.
+    ///
+    /// # Errors
+    /// `Exists`, `NoSpace`, `Permission`, `Invalid`, `NotFound` if the directory is missing, `Os`.
+    pub fn create(name: &str, options: &QueueOptions) -> Result<Queue> {
+        Segment::create(name, &options.segment, FORMAT, options.parameters()?, &mut prepare)
+            .and_then(Queue::of)
+    }
+
+    /// Attaches to a queue, or creates it if there is none.
+    ///
+    /// # Errors
+    /// Those of [`Queue::create`] (less `Exists`) and of [`Queue::attach_with`].
+    pub fn open(name: &str, options: &QueueOptions) -> Result<Queue> {
+        let (parameters, wanted) = (options.parameters()?, options.wanted());
+        Segment::open(name, &options.segment, FORMAT, parameters, &wanted, &mut prepare).and_then(Queue::of)
+    }
+
+    /// Attaches to a queue that must exist.
+    ///
+    /// # Errors
+    /// `NotFound`, `Mismatch` if it is of another kind, `Version`, `Corrupt`, `Permission`, `NoSpace` if all participant
+    /// slots are taken, `Invalid`, `Os`.
+    pub fn attach(name: &str) -> Result<Queue> {
+        Queue::attach_with(name, &QueueOptions::default())
+    }
+
+    /// As [`Queue::attach`], in the directory that the options name, and only if the queue agrees with what else they give.
+    ///
+    /// # Errors
+    /// Those of [`Queue::attach`], and `Mismatch`.
+    pub fn attach_with(name: &str, options: &QueueOptions) -> Result<Queue> {
+        Segment::attach(name, &options.segment, FORMAT, &options.wanted()).and_then(Queue::of)
+    }
+
+    /// Creates a queue without a name, in a memfd sealed against resizing. Hand [`Queue::share_fd`] to another process, by
+    /// inheritance or `SCM_RIGHTS`, which attaches with [`Queue::from_fd`].
+    ///
+    /// # Errors
+    /// `NoSpace`, `Invalid`, `Os`.
+    pub fn anonymous(options: &QueueOptions) -> Result<Queue> {
+        let segment = Segment::anonymous(&options.segment, FORMAT, options.parameters()?)?;
+        prepare(&segment)?;
+        Queue::of(segment)
+    }
+
+    /// Attaches to the queue behind a descriptor, which stays the caller's. The file is sealed against resizing, as that of an
+    /// anonymous queue, or belongs to somebody from whom [`Queue::attach`] would take it.
+    ///
+    /// # Errors
+    /// Those of [`Queue::attach`].
+    pub fn from_fd(fd: BorrowedFd<'_>) -> Result<Queue> {
+        Segment::from_fd(fd, &SegmentOptions::default(), FORMAT).and_then(Queue::of)
+    }
+
+    /// A new descriptor of the queue to hand to another process; closed on exec until you say otherwise. It keeps the memory,
+    /// but nothing that was taken, and no participant's slot.
+    ///
+    /// # Errors
+    /// `Forked`, `Os`.
+    pub fn share_fd(&self) -> Result<OwnedFd> {
+        self.depot.segment.share_fd()
+    }
+
+    /// Pushes a message, if there is room now. Priorities are 0 to 31, and the highest is taken first.
+    ///
+    /// Makes no allocation and does not wait. Async-signal-safe.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is no room, `TooBig`, `Invalid` for another priority, `Forked`, `Corrupt`. Nothing is pushed.
+    pub fn try_push(&self, message: &[u8], priority: u32) -> Result<()> {
+        self.push_until(message, priority, Deadline::NOW)
+    }
+
+    /// Pushes a message, giving up after `timeout` with `TimedOut`.
+    ///
+    /// # Errors
+    /// As [`Queue::push_until`].
+    pub fn push_timeout(&self, message: &[u8], priority: u32, timeout: Duration) -> Result<()> {
+        self.push_until(message, priority, Deadline::within(timeout))
+    }
+
+    /// Pushes a message, waiting for room as long as it takes.
+    ///
+    /// # Errors
+    /// As [`Queue::push_until`], less `WouldBlock` and `TimedOut`.
+    pub fn push(&self, message: &[u8], priority: u32) -> Result<()> {
+        self.push_until(message, priority, Deadline::NEVER)
+    }
+
+    /// What the three calls above do.
+    ///
+    /// # Errors
+    /// Those of [`Queue::try_push`], `TimedOut`, and `Interrupted` if a signal handler ran while it slept.
+    #[inline]
+    pub fn push_until(&self, message: &[u8], priority: u32, deadline: Deadline) -> Result<()> {
+        let depot = &*self.depot;
+        depot.segment.check_not_inherited()?;
+        let available = depot.store.memory().room();
+        if priority >= PRIORITIES || message.len() > available {
+            return Err(refused(priority, message.len(), available));
+        }
+        let cell = depot.claim(deadline)?;
+        depot.store.publish(cell, message, priority).map_err(|corruption| depot.corrupt(corruption))
+    }
+
+    /// The next message, if there is one now.
+    ///
+    /// Makes no allocation and does not wait. Async-signal-safe. Messages of the dead come back only where this handle has
+    /// not looked for the dead for 50 ms; [`Queue::recover`] looks at once.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is none, `Forked`, `Corrupt`.
+    pub fn try_take(&self) -> Result<Delivery<'_>> {
+        self.take_until(Deadline::NOW)
+    }
+
+    /// The next message, giving up after `timeout` with `TimedOut`.
+    ///
+    /// # Errors
+    /// As [`Queue::take_until`].
+    pub fn take_timeout(&self, timeout: Duration) -> Result<Delivery<'_>> {
+        self.take_until(Deadline::within(timeout))
+    }
+
+    /// The next message, waiting for one as long as it takes.
+    ///
+    /// # Errors
+    /// As [`Queue::take_until`], less `WouldBlock` and `TimedOut`.
+    pub fn take(&self) -> Result<Delivery<'_>> {
+        self.take_until(Deadline::NEVER)
+    }
+
+    /// What the three calls above do.
+    ///
+    /// # Errors
+    /// Those of [`Queue::try_take`], `TimedOut`, and `Interrupted` if a signal handler ran while it slept.
+    #[inline]
+    pub fn take_until(&self, deadline: Deadline) -> Result<Delivery<'_>> {
+        self.take_fitting(usize::MAX, deadline).map(|taken| Delivery::new(self, taken))
+    }
+
+    /// Copies the next message to the start of `buffer`, and [acknowledges](Delivery::ack) it, if there is one now.
+    ///
+    /// # Errors
+    /// As [`Queue::pop_until`], less `TimedOut` and `Interrupted`.
+    pub fn try_pop(&self, buffer: &mut [u8]) -> Result<Popped> {
+        self.pop_until(buffer, Deadline::NOW)
+    }
+
+    /// As [`Queue::pop`], giving up after `timeout` with `TimedOut`.
+    ///
+    /// # Errors
+    /// As [`Queue::pop_until`].
+    pub fn pop_timeout(&self, buffer: &mut [u8], timeout: Duration) -> Result<Popped> {
+        self.pop_until(buffer, Deadline::within(timeout))
+    }
+
+    /// Copies the next message to the start of `buffer`, and [acknowledges](Delivery::ack) it, waiting for one as long as it takes.
+    ///
+    /// # Errors
+    /// As [`Queue::pop_until`], less `WouldBlock` and `TimedOut`.
+    pub fn pop(&self, buffer: &mut [u8]) -> Result<Popped> {
+        self.pop_until(buffer, Deadline::NEVER)
+    }
+
+    /// What the three calls above do.
+    ///
+    /// # Errors
+    /// Those of [`Queue::take_into`].
+    #[inline]
+    pub fn pop_until(&self, buffer: &mut [u8], deadline: Deadline) -> Result<Popped> {
+        let Taken { len, priority, ticket, .. } = self.take_into(buffer, deadline)?;
+        self.ack(ticket)?;
+        Ok(Popped { len, priority })
+    }
+
+    /// [`Queue::take_until`] with a copy at the start of `buffer` and without a guard, for bindings to other languages:
+    /// [`Queue::ack`] or [`Queue::put_back`] come next.
+    ///
+    /// # Errors
+    /// Those of [`Queue::take_until`], and `TooBig` if the next message is longer than the buffer: it stays where it is.
+    #[inline]
+    pub fn take_into(&self, buffer: &mut [u8], deadline: Deadline) -> Result<Taken> {
+        let taken = self.take_fitting(buffer.len(), deadline)?;
+        self.copy(taken.ticket, &mut buffer[..taken.len])?;
+        Ok(taken)
+    }
+
+    /// The dead letter of the highest priority, and of these the one that was pushed first. [`Delivery::ack`] discards it,
+    /// [`Delivery::put_back`] has it tried again as if it were new; if the process dies, it is a dead letter as before. Does not wait.
+    ///
+    /// # Errors
+    /// Those of [`Queue::try_take`].
+    pub fn take_dead(&self) -> Result<Delivery<'_>> {
+        self.take_dead_fitting(usize::MAX).map(|taken| Delivery::new(self, taken))
+    }
+
+    /// [`Queue::take_dead`] as [`Queue::take_into`] is to [`Queue::try_take`].
+    ///
+    /// # Errors
+    /// Those of [`Queue::take_dead`], and `TooBig`.
+    pub fn take_dead_into(&self, buffer: &mut [u8]) -> Result<Taken> {
+        let taken = self.take_dead_fitting(buffer.len())?;
+        self.copy(taken.ticket, &mut buffer[..taken.len])?;
+        Ok(taken)
+    }
+
+    /// The message with this ticket is done, and gone. Wakes one who waits for room.
+    ///
+    /// Makes no allocation and does not wait. Async-signal-safe.
+    ///
+    /// # Errors
+    /// `Invalid` if this handle has not taken it, or has acknowledged it or put it back: nothing changes. `Forked`, `Corrupt`.
+    #[inline]
+    pub fn ack(&self, ticket: u64) -> Result<()> {
+        self.depot.segment.check_not_inherited()?;
+        match self.depot.store.acknowledge(ticket) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(self.not_taken(ticket)),
+            Err(corruption) => Err(self.depot.corrupt(corruption)),
+        }
+    }
+
+    /// The message with this ticket is not done: it is taken again before those of its priority that were pushed later, or is
+    /// put aside as a dead letter if that was its last delivery. Wakes one who waits for a message.
+    ///
+    /// Makes no allocation and does not wait. Async-signal-safe.
+    ///
+    /// # Errors
+    /// Those of [`Queue::ack`].
+    pub fn put_back(&self, ticket: u64) -> Result<()> {
+        self.depot.segment.check_not_inherited()?;
+        match self.depot.store.put_back(ticket) {
+            true => Ok(()),
+            false => Err(self.not_taken(ticket)),
+        }
+    }
+
+    /// Brings back what dead participants had taken. A take that finds nothing and a push that finds no room do this by
+    /// themselves, but look for the dead at most every 50 ms where they do not wait. This call looks at once.
+    ///
+    /// # Errors
+    /// `Forked`, `Os`.
+    pub fn recover(&self) -> Result<()> {
+        self.depot.segment.check_not_inherited()?;
+        self.depot.bury(&self.depot.segment.leases().turn())
+    }
+
+    /// A descriptor that is readable while there is a message to take, as of this handle's last take. Level-triggered; do not
+    /// read it, do not close it; it lives as long as the handle. Where others take too, a message may be gone when you come:
+    /// use [`Queue::try_take`], which arms it again.
+    ///
+    /// The first call starts a thread of this process that waits on its behalf.
+    ///
+    /// # Errors
+    /// `Forked`; `Os` if the system has no descriptor or thread left.
+    pub fn poll_fd(&self) -> Result<BorrowedFd<'_>> {
+        self.watcher().map(Watcher::fd)
+    }
+
+    /// Queues a real-time signal to this process each time the queue has a message to take, as for the descriptor, and once now
+    /// if it has; `None` ends that. The signal's value (`si_value`) is this handle's slot. Take until that would block: only
+    /// then does the next one queue a signal.
+    ///
+    /// The first call starts a thread of this process that waits on its behalf.
+    ///
+    /// # Errors
+    /// `Invalid` if it is not a real-time signal, `Forked`; `Os` if the system has no descriptor or thread left.
+    pub fn signal(&self, signal: Option<i32>) -> Result<()> {
+        self.watcher()?.signal(signal.unwrap_or(0), self.depot.segment.leases().slot())
+    }
+
+    pub(super) fn watcher(&self) -> Result<&Watcher> {
+        self.depot.segment.check_not_inherited()?;
+        let watched = || Arc::clone(&self.depot) as Arc<dyn Watched>;
+        let (watcher, first) = self.watcher.start(self.depot.segment.name(), watched)?;
+        if first {
+            self.after(true); // as things are
+        }
+        Ok(watcher)
+    }
+
+    /// Keeps the descriptor true, if there is one, after a take. One that failed arms it in any case: what came since is for the
+    /// watcher to tell of.
+    #[inline(always)]
+    pub(super) fn after(&self, taken: bool) {
+        if let Some(watcher) = self.watcher.get() {
+            watcher.update(taken && self.depot.has_message(), 0);
+        }
+    }
+
+    /// The next message, if it has at most so many bytes.
+    #[inline(always)]
+    fn take_fitting(&self, room: usize, deadline: Deadline) -> Result<Taken> {
+        self.depot.segment.check_not_inherited()?;
+        let taken = self.depot.take(room, deadline);
+        self.after(!matches!(taken, Err(Error::WouldBlock | Error::TimedOut)));
+        taken
+    }
+
+    fn take_dead_fitting(&self, room: usize) -> Result<Taken> {
+        self.depot.segment.check_not_inherited()?;
+        self.depot.take_dead(room)
+    }
+
+    /// Copies the first bytes of a message that this handle has taken.
+    #[inline(always)]
+    pub(super) fn copy(&self, ticket: u64, buffer: &mut [u8]) -> Result<()> {
+        self.depot.store.read(ticket, buffer).map_err(|corruption| self.depot.corrupt(corruption))
+    }
+
+    /// # Errors
+    /// `Invalid` if this handle has not taken it, `Forked`.
+    pub(super) fn check_taken(&self, ticket: u64) -> Result<()> {
+        self.depot.segment.check_not_inherited()?;
+        if self.depot.store.has(ticket) {
+            return Ok(());
+        }
+        Err(self.not_taken(ticket))
+    }
+
+    #[cold]
+    fn not_taken(&self, ticket: u64) -> Error {
+        Error::invalid(format!(
+            "ticket {ticket:#x} is of no message that this handle has taken: it was acknowledged or put back, or is another's \
+             (segment '{}')",
+            self.name()
+        ))
+    }
+
+    /// Name, or `anonymous`.
+    pub fn name(&self) -> &str {
+        self.depot.segment.name()
+    }
+
+    /// Bytes of the largest message.
+    pub fn max_message(&self) -> u64 {
+        self.depot.segment.parameters()[MAX_MESSAGE]
+    }
+
+    /// How many messages there can be.
+    pub fn depth(&self) -> u64 {
+        self.depot.segment.parameters()[DEPTH]
+    }
+
+    /// After how many deliveries a message that comes back is put aside; 0 for never.
+    pub fn max_deliveries(&self) -> u32 {
+        self.depot.segment.parameters()[MAX_DELIVERIES] as u32
+    }
+
+    /// The schema label it was created with.
+    pub fn schema(&self) -> Option<&str> {
+        self.depot.segment.schema()
+    }
+
+    /// How calls on it wait.
+    pub fn wait_strategy(&self) -> WaitStrategy {
+        self.depot.segment.wait_strategy()
+    }
+}
+
+#[cold]
+fn refused(priority: u32, needed: usize, available: usize) -> Error {
+    if priority >= PRIORITIES {
+        return Error::invalid("a priority is 0 to 31");
+    }
+    Error::TooBig { needed, available }
+}
