@@ -131,3 +131,54 @@ fn processor_time() -> u64 {
     unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut used) };
     used.tv_sec as u64 * 1_000_000_000 + used.tv_nsec as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::Link;
+
+    /// Delivers these messages, then nothing.
+    struct Script(std::collections::VecDeque<Line>);
+
+    impl Endpoint for Script {
+        fn connect(_link: &Link, _side: Side) -> Result<Self> {
+            Ok(Script(std::collections::VecDeque::new()))
+        }
+
+        fn recv_before(&mut self, payload: &mut [u8], _end: u64) -> Result<bool> {
+            let next = self.0.pop_front();
+            if let Some(message) = &next {
+                payload.copy_from_slice(message.bytes());
+            }
+            Ok(next.is_some())
+        }
+    }
+
+    fn message(number: u64) -> Line {
+        let mut line = Line::default();
+        line.fill(number, Care::Full);
+        line
+    }
+
+    fn received(messages: &[Line]) -> Result<u64> {
+        let endpoint = Script(messages.iter().copied().collect());
+        let mut listener = Listener { endpoint, attention: Attention::Reading, next: 0 };
+        let span = Span { start: 0, end: monotonic() + 1_000_000 };
+        listener.run(span, Care::Full).map(|(_, received)| received)
+    }
+
+    #[test]
+    fn numbers_may_have_gaps_but_do_not_come_again() {
+        assert_eq!(received(&[message(0), message(1), message(7)]).expect("gaps are allowed"), 3);
+        assert!(received(&[message(3), message(3)]).is_err());
+        assert!(received(&[message(3), message(2)]).is_err());
+    }
+
+    #[test]
+    fn a_torn_message_and_a_subscriber_without_any_are_noticed() {
+        let mut torn = message(5);
+        torn.bytes_mut()[40..].copy_from_slice(&message(4).bytes()[40..]);
+        assert!(received(&[message(4), torn]).is_err());
+        assert!(received(&[]).is_err());
+    }
+}

@@ -32,6 +32,8 @@ pub struct Outcome {
     pub each: f64,
     /// Percentiles of a sampled round, in nanoseconds: 50, 90, 99, 99.9 and the maximum.
     pub percentiles: Vec<u64>,
+    /// The part of what was published that one who receives what it can received, as the mean over all.
+    pub received: Option<f64>,
 }
 
 /// The workers of one case.
@@ -109,7 +111,7 @@ impl Pair {
                 end = end.max(far.end);
             }
         }
-        Ok(Outcome { each: (end - near.start) as f64 / count as f64, percentiles })
+        Ok(Outcome { each: (end - near.start) as f64 / count as f64, percentiles, received: None })
     }
 
     /// Has every worker work by the clock for `length`, all at the same time: `verb` is `pairs` or `check-pairs`. The outcome
@@ -122,17 +124,20 @@ impl Pair {
             worker.say(&format!("{verb} {start} {}", start + length))?;
         }
         let audience = matches!(self.link.workload.shape, Shape::Published(_));
-        let mut rate = 0.0;
+        let (mut rate, mut counts) = (0.0, Vec::new());
         for index in 0..self.workers.len() {
             let (span, pairs) = parse_done(&self.expect(index, "done")?)?;
             let pairs = *pairs.first().ok_or("a worker did not say how many pairs it did")?;
+            counts.push(pairs);
             if audience && index > 0 {
                 continue;
             }
             // One that was off its processor when the round ended took longer.
             rate += pairs as f64 / (span.end - span.start) as f64;
         }
-        Ok(Outcome { each: 1.0 / rate, percentiles: Vec::new() })
+        let received = counts[1..].iter().sum::<u64>() as f64 / (counts.len() - 1).max(1) as f64;
+        let received = audience.then(|| received / counts[0] as f64);
+        Ok(Outcome { each: 1.0 / rate, percentiles: Vec::new(), received })
     }
 
     /// Waits for a line that starts with `verb` from one worker, watching the other for failure.

@@ -43,7 +43,10 @@ const GROUP: &str = if cfg!(feature = "peers") { "peers: startup" } else { "star
 /// Measures every contender whose name contains `only`.
 pub fn measure(cycles: usize, only: &str, cpu: usize, label: &str) -> Result<Vec<Startup>> {
     let mut found = Vec::new();
-    for (name, about, _) in TABLE.iter().filter(|(name, ..)| format!("{GROUP} {name}").contains(only)) {
+    for (name, about, _) in TABLE.iter().filter(|(name, ..)| {
+        let text = format!("{GROUP} {name}");
+        only.split('|').any(|part| text.contains(part))
+    }) {
         signals::check()?;
         let output = Command::new(std::env::current_exe()?)
             .args(["startup", name, &cycles.to_string(), &cpu.to_string(), label])

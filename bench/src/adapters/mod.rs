@@ -28,9 +28,11 @@ pub mod pipe;
 pub mod pool;
 pub mod posix_mq;
 pub mod pthread;
+pub mod queue;
 pub mod ring;
 #[cfg(feature = "peers")]
 pub mod rtrb;
+pub mod service;
 pub mod topic;
 pub mod transport;
 pub mod treiber;
@@ -109,6 +111,11 @@ pub const TABLE: &[Adapter] = &[
         matches!(w.shape, Shape::RoundTrip | Shape::OneWay | Shape::ToAll(_))
     }),
     audience::<topic::TopicEnd>("topic-published", "ipcx topic, Rust, lossy", published),
+    processes::<service::ServiceEnd>("service", "ipcx service, Rust: call; recv, reply", |w| {
+        w.shape == Shape::RoundTrip
+    }),
+    processes::<queue::QueueEnd<false>>("queue", "ipcx work queues, Rust: push; take, ack", messages),
+    processes::<queue::QueueEnd<true>>("queue-pop", "ipcx work queues, Rust: push; pop", messages),
     processes::<posix_mq::PosixMq>("posix-mq", "POSIX message queues; one way, with blocking calls", |w| {
         messages(w) && w.size <= 8192
     }),

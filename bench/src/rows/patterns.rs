@@ -27,3 +27,26 @@ pub(super) const TOPIC: &[Row] = &[
         Target::None,
     ),
 ];
+
+/// One request at a time.
+pub(super) const SERVICE: &[Row] = &[
+    time("call", case("service", W::ROUND_TRIP_64), case("ring", W::ROUND_TRIP_64), Target::AtMost(1.3)),
+    time("call", case("service", W::BLOCKING_64), case("ring", W::BLOCKING_64), Target::None),
+    time("call", case("service", W::BLOCKING_64), case("pipe", W::BLOCKING_64), Target::None),
+    time("call", case("service", W::BLOCKING_64), case("posix-mq", W::BLOCKING_64), Target::None),
+];
+
+/// One who pushes and one who takes; acknowledgements are part of it.
+pub(super) const QUEUE: &[Row] = &[
+    each("push, take, ack", case("queue", W::ONE_WAY_64), Target::None),
+    rate("push, take, ack", case("queue", W::ONE_WAY_64), case("ring", W::ONE_WAY_64), Target::None),
+    rate("push, pop", case("queue-pop", W::ONE_WAY_64), case("queue", W::ONE_WAY_64), Target::None),
+    rate("push, take, ack", case("queue", W::ONE_WAY_64), case("posix-mq", W::ONE_WAY_64), Target::None),
+    rate(
+        "push, take, ack, blocking",
+        case("queue", W::BLOCKING_ONE_WAY_64),
+        case("posix-mq", W::ONE_WAY_64),
+        Target::None,
+    ),
+    time("round trip", case("queue", W::ROUND_TRIP_64), case("ring", W::ROUND_TRIP_64), Target::None),
+];
