@@ -35,9 +35,11 @@ struct payload {
 /* Which side this is, and of what. */
 struct orders {
 	int is_near;
+	const char *contender;
 	const char *workload;
 	int blocks; /* both sides sleep while they wait; otherwise they spin, where the contender can */
 	const char *label;
+	unsigned subscribers; /* far sides of a workload of one to many; 0 in any other */
 };
 
 /* ---- A contender. ---- */
@@ -55,6 +57,13 @@ static inline void send_batch(const struct payload *batch);
 static inline size_t recv_batch(struct payload *batch);
 #endif
 
+#ifdef AUDIENCE
+/* Returns when all subscribers have been noticed. */
+static void await_audience(const struct orders *orders);
+/* As recv_one, if there is a message before `end` on the monotonic clock, or without waiting if that is 0: whether there was. */
+static inline int recv_before(struct payload *payload, uint64_t end);
+#endif
+
 /* ---- For it. ---- */
 
 /* Ends the case. */
@@ -70,6 +79,18 @@ static inline void pause_while_spinning(void)
 #if defined __x86_64__
 	__builtin_ia32_pause();
 #endif
+}
+
+static inline uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec now;
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static inline uint64_t monotonic(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
 }
 
 /* ---- The loops. ---- */
@@ -138,19 +159,82 @@ static void batches(int is_near, uint64_t first, uint64_t count)
 }
 #endif
 
+#ifdef AUDIENCE
+/* As src/audience.rs, which says what is measured and why. */
+enum { STRETCH = 1024, PAUSE_NS = 1000000 };
+
+static void sleep_until(uint64_t moment)
+{
+	struct timespec until = {.tv_sec = (time_t)(moment / 1000000000u), .tv_nsec = (long)(moment % 1000000000u)};
+	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+}
+
+static uint64_t publish(uint64_t *next, uint64_t count)
+{
+	struct payload payload;
+	for (uint64_t i = 0; i < count; i++) {
+		fill(&payload, (*next)++);
+		send_one(&payload);
+	}
+	return count;
+}
+
+static uint64_t receive(uint64_t *next, uint64_t end)
+{
+	struct payload payload;
+	if (!recv_before(&payload, end))
+		return 0;
+	uint64_t number = payload.words[0] - 1;
+	if (number < *next)
+		fail("a message", "came again");
+	check(&payload, number);
+	*next = number + 1;
+	return 1;
+}
+
+static uint64_t read_batch(uint64_t *next)
+{
+	uint64_t received = 0;
+	while (received < BATCH && receive(next, 0))
+		received++;
+	sched_yield();
+	return received;
+}
+
+/* Publishes or receives from `start` to `end`; `next` is the number of the next message. */
+static void work_by_the_clock(const struct orders *orders, uint64_t start, uint64_t end, uint64_t *next, int checks)
+{
+	int idle = strstr(orders->workload, "-idle") != NULL, asleep = strstr(orders->workload, "-asleep") != NULL;
+	uint64_t count = 0, before, now;
+	if (orders->is_near)
+		await_audience(orders);
+	sleep_until(idle && !orders->is_near ? end : start);
+	before = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+	while ((now = monotonic()) < end) {
+		if (!orders->is_near)
+			count += asleep ? receive(next, end) : read_batch(next);
+		else
+			count += publish(next, asleep ? 1 : STRETCH);
+		if (orders->is_near && asleep)
+			sleep_until(now + PAUSE_NS);
+		else if (orders->is_near)
+			sched_yield();
+	}
+	if (orders->is_near)
+		now = start + (clock_ns(CLOCK_PROCESS_CPUTIME_ID) - before);
+	else if (checks && !idle && count == 0)
+		fail("a subscriber", "received nothing");
+	printf("done %llu %llu %llu\n", (unsigned long long)start, (unsigned long long)now, (unsigned long long)count);
+	fflush(stdout);
+}
+#endif
+
 /* ---- The protocol. ---- */
 
 static void say(const char *line)
 {
 	puts(line);
 	fflush(stdout);
-}
-
-static uint64_t monotonic(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 static int compare(const void *a, const void *b)
@@ -182,7 +266,11 @@ static void sample(uint64_t first, uint64_t count)
 static void carry(const struct orders *orders, uint64_t first, uint64_t count)
 {
 	uint64_t start = monotonic();
-	if (strcmp(orders->workload, "one-way-64") == 0)
+#ifdef AUDIENCE
+	if (orders->is_near && orders->subscribers > 0)
+		await_audience(orders);
+#endif
+	if (strcmp(orders->workload, "one-way-64") == 0 || orders->subscribers > 0)
 		one_way(orders->is_near, first, count);
 #ifdef BATCHES
 	else if (strcmp(orders->workload, "batch-64") == 0)
@@ -207,21 +295,34 @@ static int work(int argc, char **argv)
 {
 	struct orders orders;
 	char line[128], verb[16];
-	unsigned long long count;
+	unsigned long long count, end;
 	uint64_t next = 0; /* the next message's number */
+	int words;
 	if (argc != 8) {
 		fprintf(stderr, "usage: %s worker CONTENDER WORKLOAD SIDE CPU LABEL FDS\n", argv[0]);
 		return 2;
 	}
+	orders.contender = argv[2];
 	orders.workload = argv[3];
+	orders.subscribers = 0;
+	if (sscanf(argv[3], "to-%u-", &orders.subscribers) != 1)
+		sscanf(argv[3], "published-to-%u", &orders.subscribers);
 	orders.blocks = strncmp(argv[3], "blocking-", 9) == 0;
-	orders.is_near = strcmp(argv[4], "near") == 0;
+	orders.is_near = strcmp(argv[4], "near") == 0 || strcmp(argv[4], "0") == 0;
 	orders.label = argv[6];
 	signal(SIGINT, SIG_IGN);
 	pin(atoi(argv[5]));
 	connect_side(&orders);
 	say("ready");
-	while (fgets(line, sizeof line, stdin) != NULL && sscanf(line, "%15s %llu", verb, &count) == 2) {
+	while (fgets(line, sizeof line, stdin) != NULL && (words = sscanf(line, "%15s %llu %llu", verb, &count, &end)) >= 2) {
+#ifdef AUDIENCE
+		if (words == 3) {
+			alarm(ROUND_LIMIT_S);
+			work_by_the_clock(&orders, count, end, &next, strcmp(verb, "check-pairs") == 0);
+			alarm(0);
+			continue;
+		}
+#endif
 		if (!orders.is_near)
 			say("go");
 		alarm(ROUND_LIMIT_S); /* a round that hangs ends the worker, even without a coordinator */

@@ -40,7 +40,8 @@ pub trait Endpoint: Sized {
         Ok(Vec::new())
     }
 
-    /// Connects one side. The near side connects first; both are connected before anything is sent.
+    /// Connects one side. The near side connects first; all are connected before anything is sent. There are several far sides
+    /// where one publishes to many.
     fn connect(link: &Link, side: Side) -> Result<Self>;
 
     /// Sends one message, copying it in.
@@ -50,6 +51,12 @@ pub trait Endpoint: Sized {
 
     /// Receives one message of exactly `payload.len()` bytes, copying it out.
     fn recv(&mut self, _payload: &mut [u8]) -> Result<()> {
+        unsupported()
+    }
+
+    /// As `recv`, if there is a message before `end` on the monotonic clock, or without waiting if that is 0: false if there
+    /// was none. What was overwritten before it was received is left out.
+    fn recv_before(&mut self, _payload: &mut [u8], _end: u64) -> Result<bool> {
         unsupported()
     }
 

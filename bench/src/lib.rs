@@ -14,6 +14,7 @@
 //! | [`worker`], [`loops`] | the process side: pinning, the line protocol, the message loops |
 //! | [`adapters`] | the table of contenders, one file each |
 //! | [`endpoint`] | the interface that a contender implements |
+//! | [`audience`] | the loops of a publisher, and of those who receive what they can |
 //! | [`lender`], [`pairs`] | the same for contenders that lend blocks: the interface and the loop |
 //! | [`table`], [`chart`] | tables of text, and panels of lines as SVG |
 //!
@@ -26,6 +27,7 @@
 
 pub mod adapters;
 pub mod artifact;
+pub mod audience;
 pub mod chart;
 pub mod endpoint;
 pub mod host;

@@ -183,12 +183,14 @@ impl<E: Endpoint, P: Payload> MessageLoop for Loop<E, P> {
     fn run(&mut self, count: u64, care: Care) -> Result<Span> {
         let start = monotonic();
         match self.workload.shape {
-            Shape::OneWay => self.one_way(count, care)?,
+            Shape::OneWay | Shape::ToAll(_) => self.one_way(count, care)?,
             Shape::RoundTrip => self.round_trip(count, care)?,
             Shape::Batch => self.batches(count, care)?,
             Shape::InPlace => self.in_place(count, care)?,
             Shape::OneWayInPlace => self.one_way_in_place(count, care)?,
-            Shape::Pairs(_) => return Err("nothing is carried".into()),
+            Shape::Pairs(_) | Shape::Published(_) => {
+                return Err("nothing is carried from side to side".into())
+            }
         }
         self.next += count;
         Ok(Span { start, end: monotonic() })

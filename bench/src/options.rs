@@ -17,7 +17,7 @@ pub struct Options {
     /// 5 rounds of 50 ms: to see that everything works, not to publish
     #[arg(long, conflicts_with_all = ["rounds", "round_ms"])]
     quick: bool,
-    /// Only the rows whose group, title or contenders contain TEXT
+    /// Only the rows whose group, title or contenders contain TEXT, or one of several texts with | between them
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub only: String,
     /// Also write everything as JSON

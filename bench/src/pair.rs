@@ -32,13 +32,15 @@ pub struct Outcome {
     pub each: f64,
     /// Percentiles of a sampled round, in nanoseconds: 50, 90, 99, 99.9 and the maximum.
     pub percentiles: Vec<u64>,
+    /// The part of what was published that one who receives what it can received, as the mean over all.
+    pub received: Option<f64>,
 }
 
 /// The workers of one case.
 pub struct Pair {
     adapter: &'static Adapter,
     link: Link,
-    /// Near and far; a single worker that holds both sides if the contender runs in threads; or a crowd.
+    /// Near and far, or several far; a single worker that holds both sides if the contender runs in threads; or a crowd.
     workers: Vec<Worker>,
     /// Kept open for as long as workers may start.
     _shared: Vec<OwnedFd>,
@@ -61,7 +63,11 @@ impl Pair {
         let this = std::env::current_exe()?;
         let sides = match workload.shape {
             Shape::Pairs(crowd) => (0..crowd.processes).map(Place::Member).collect(),
-            _ => vec![Place::Side(Side::Near), Place::Side(Side::Far)],
+            Shape::Published(audience) => (0..=audience.subscribers).map(Place::Member).collect(),
+            _ => {
+                let far = std::iter::repeat_n(Place::Side(Side::Far), workload.subscribers());
+                std::iter::once(Place::Side(Side::Near)).chain(far).collect()
+            }
         };
         let (program, places) = match adapter.start {
             Start::Processes(_) | Start::Crowd(_) => (this, sides),
@@ -75,6 +81,10 @@ impl Pair {
             let cpus = match place {
                 Place::Side(Side::Near) => vec![cpus[0]],
                 Place::Side(Side::Far) => vec![cpus[1]],
+                // A publisher has its processor for itself.
+                Place::Member(number) if matches!(workload.shape, Shape::Published(_)) => {
+                    vec![cpus[number.min(1)]]
+                }
                 Place::Member(number) => vec![cpus[number % cpus.len()]],
                 Place::Both => cpus.to_vec(),
             };
@@ -88,20 +98,24 @@ impl Pair {
 
     /// Runs one round: `verb` is `run`, `check` or `sample`.
     pub fn round(&mut self, verb: &str, count: u64) -> Result<Outcome> {
-        let last = self.workers.len() - 1;
-        if last > 0 {
-            self.workers[last].say(&format!("{verb} {count}"))?;
-            self.expect(last, "go")?;
+        for far in 1..self.workers.len() {
+            self.workers[far].say(&format!("{verb} {count}"))?;
+            self.expect(far, "go")?;
         }
         self.workers[0].say(&format!("{verb} {count}"))?;
         let (near, percentiles) = parse_done(&self.expect(0, "done")?)?;
-        let far = if last > 0 { parse_done(&self.expect(last, "done")?)?.0 } else { near };
-        let end = if self.link.workload.returns() { near.end } else { far.end };
-        Ok(Outcome { each: (end - near.start) as f64 / count as f64, percentiles })
+        let mut end = near.end;
+        for far in 1..self.workers.len() {
+            let far = parse_done(&self.expect(far, "done")?)?.0;
+            if !self.link.workload.returns() {
+                end = end.max(far.end);
+            }
+        }
+        Ok(Outcome { each: (end - near.start) as f64 / count as f64, percentiles, received: None })
     }
 
-    /// Has every worker acquire and release for `length`, all at the same time: `verb` is `pairs` or `check-pairs`. The
-    /// outcome is the time for one pair of all processes together.
+    /// Has every worker work by the clock for `length`, all at the same time: `verb` is `pairs` or `check-pairs`. The outcome
+    /// is the time for one pair of all processes together, or what one message costs who publishes it.
     pub fn crowd_round(&mut self, verb: &str, length: Duration) -> Result<Outcome> {
         let gathering = GATHERING * self.workers.len() as u32;
         let start = monotonic() + gathering.as_nanos() as u64;
@@ -109,14 +123,21 @@ impl Pair {
         for worker in &mut self.workers {
             worker.say(&format!("{verb} {start} {}", start + length))?;
         }
-        let mut rate = 0.0;
+        let audience = matches!(self.link.workload.shape, Shape::Published(_));
+        let (mut rate, mut counts) = (0.0, Vec::new());
         for index in 0..self.workers.len() {
             let (span, pairs) = parse_done(&self.expect(index, "done")?)?;
             let pairs = *pairs.first().ok_or("a worker did not say how many pairs it did")?;
+            counts.push(pairs);
+            if audience && index > 0 {
+                continue;
+            }
             // One that was off its processor when the round ended took longer.
             rate += pairs as f64 / (span.end - span.start) as f64;
         }
-        Ok(Outcome { each: 1.0 / rate, percentiles: Vec::new() })
+        let received = counts[1..].iter().sum::<u64>() as f64 / (counts.len() - 1).max(1) as f64;
+        let received = audience.then(|| received / counts[0] as f64);
+        Ok(Outcome { each: 1.0 / rate, percentiles: Vec::new(), received })
     }
 
     /// Waits for a line that starts with `verb` from one worker, watching the other for failure.

@@ -19,9 +19,10 @@ const STRETCH: usize = 1024;
 /// The upper half of every mark. What free blocks contain is the contender's business, and not this.
 const MARK: u64 = 0x4845_4c44 << 32;
 
-/// One process of one case, ready to run rounds.
+/// One process of one case that works by the clock, ready to run rounds: it acquires and releases, or it is a publisher or
+/// [one of its audience](crate::audience).
 pub trait PairLoop {
-    /// Acquires and releases during `span`, and once at least; says until when it did, and how many pairs.
+    /// Works during `span`, and once at least; says until when it did, and how many pairs or messages.
     fn run(&mut self, span: Span, care: Care) -> Result<(u64, u64)>;
 }
 
@@ -127,7 +128,7 @@ impl<L: Lender, const HELD: usize> PairLoop for Loop<L, HELD> {
     }
 }
 
-fn sleep_until(moment: u64) {
+pub(crate) fn sleep_until(moment: u64) {
     let until = libc::timespec {
         tv_sec: (moment / 1_000_000_000) as libc::time_t,
         tv_nsec: (moment % 1_000_000_000) as libc::c_long,

@@ -46,6 +46,12 @@ pub trait Payload {
         }
     }
 
+    /// The number of the message, if it is undamaged.
+    #[inline(always)]
+    fn number(&self) -> u64 {
+        self.words()[0].wrapping_sub(1)
+    }
+
     /// Whether this is message `number`, undamaged.
     #[inline(always)]
     fn is(&self, number: u64, care: Care) -> bool {
@@ -165,6 +171,7 @@ mod tests {
         let mut payload = Line::default();
         payload.fill(7, Care::Stamps);
         assert!(payload.is(7, Care::Full));
+        assert_eq!(payload.number(), 7);
         assert!(!payload.is(8, Care::Stamps));
         payload.bytes_mut()[63] ^= 1;
         assert!(!payload.is(7, Care::Stamps));

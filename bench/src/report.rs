@@ -238,8 +238,14 @@ fn case_cells(measured: &Measured) -> Vec<String> {
     };
     let rate = match measured.case.workload.shape {
         Shape::RoundTrip | Shape::InPlace => String::new(),
-        Shape::Pairs(_) | Shape::OneWayInPlace => format!("{:.2} M/s", 1e3 / spread.median),
-        Shape::OneWay | Shape::Batch => {
+        Shape::Published(_) => {
+            let received = Spread::of(measured.received.iter().copied()).map_or(0.0, |part| part.median);
+            format!("{:.2} M/s, {:.1} % received", 1e3 / spread.median, 1e2 * received)
+        }
+        Shape::Pairs(_) | Shape::OneWayInPlace => {
+            format!("{:.2} M/s", 1e3 / spread.median)
+        }
+        Shape::OneWay | Shape::ToAll(_) | Shape::Batch => {
             let gigabytes = measured.case.workload.size as f64 / spread.median;
             format!("{:.2} M/s, {gigabytes:.2} GB/s", 1e3 / spread.median)
         }
@@ -272,6 +278,7 @@ fn case_json(measured: &Measured) -> Value {
         "ns_p10": spread.map(|s| s.p10),
         "ns_p90": spread.map(|s| s.p90),
         "ns_rounds": measured.rounds,
+        "received": measured.received,
         "single_p50_p90_p99_p999_max": measured.percentiles,
         "missing": measured.missing.as_ref().map(Missing::reason),
     })

@@ -3,6 +3,7 @@
 use crate::stats::Spread;
 use crate::workload::Workload;
 
+mod patterns;
 pub mod peers;
 
 /// Short, for the table below.
@@ -123,6 +124,9 @@ pub const GROUPS: &[(&str, &[Row])] = &[
     ("buffer, round trip", VALUES),
     ("lock + unlock, 1, 2 and 8 processes on 2 processors", LOCK),
     ("woken through a descriptor", WOKEN),
+    ("topic", patterns::TOPIC),
+    ("service", patterns::SERVICE),
+    ("work queue", patterns::QUEUE),
 ];
 
 const ROUND_TRIP: &[Row] = &[
@@ -259,11 +263,12 @@ const WOKEN: &[Row] = &[
     time("ring, polled", case("ring-poll", W::BLOCKING_64), case("ring", W::BLOCKING_64), Target::None),
 ];
 
-/// The rows of every group that `only` selects (all if empty), group by group.
+/// The rows of every group that `only` selects (all if empty), group by group. See [`Options::only`](crate::options::Options::only).
 pub fn selected(only: &str) -> Vec<(&'static str, Vec<Row>)> {
     let wanted = |group: &str, row: &Row| {
         let text = format!("{group} {} {} {}", row.what, row.subject, row.base);
-        text.to_lowercase().contains(&only.to_lowercase())
+        let text = text.to_lowercase();
+        only.to_lowercase().split('|').any(|part| text.contains(part))
     };
     let groups = if cfg!(feature = "peers") { &[GROUPS, peers::GROUPS][..] } else { &[GROUPS] };
     let groups = groups.iter().copied().flatten().map(|&(name, rows)| {
@@ -297,6 +302,13 @@ mod tests {
                 assert!(absent || (adapter.carries)(case.workload), "{group}: {case}");
             }
         }
+    }
+
+    #[test]
+    fn several_texts_select_the_rows_of_each() {
+        let groups = |only| selected(only).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        assert_eq!(groups("work queue queue|one way, 64 kib"), ["one way, 64 KiB"]);
+        assert_eq!(groups("service call|one way, 64 kib")[..2], ["one way, 64 KiB", "service"]);
     }
 
     #[test]

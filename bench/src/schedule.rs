@@ -6,6 +6,7 @@
 //! A case that fails is over, with its reason, and the others go on. Only Ctrl-C ends a session.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::adapters::{self, Adapter, Start};
@@ -61,6 +62,8 @@ pub struct Measured {
     pub samples: u64,
     /// Their percentiles in nanoseconds: 50, 90, 99, 99.9 and the maximum; empty where messages go one way.
     pub percentiles: Vec<u64>,
+    /// The part of what was published that one who receives what it can received, one entry per round; elsewhere empty.
+    pub received: Vec<f64>,
     /// Why there is nothing, if there is nothing.
     pub missing: Option<Missing>,
 }
@@ -69,7 +72,15 @@ impl Measured {
     /// A case that has not been measured, yet or at all.
     pub fn nothing(case: Case, missing: Option<Missing>) -> Measured {
         let about = adapters::find(case.contender).map_or("", |adapter| adapter.about);
-        Measured { case, about, rounds: Vec::new(), samples: 0, percentiles: Vec::new(), missing }
+        Measured {
+            case,
+            about,
+            rounds: Vec::new(),
+            samples: 0,
+            percentiles: Vec::new(),
+            received: Vec::new(),
+            missing,
+        }
     }
 }
 
@@ -131,14 +142,15 @@ impl Session {
         for live in order {
             signals::check()?;
             let Some(pair) = &mut live.pair else { continue };
-            let outcome = if let Shape::Pairs(_) = live.measured.case.workload.shape {
-                pair.crowd_round("pairs", length / PART_OF_ROUND)
+            let outcome = if live.measured.case.workload.by_the_clock() {
+                pair.crowd_round("pairs", part(length, live.measured.case.workload))
             } else {
                 pair.round("run", filling(length, live.each))
             };
             let noted = outcome.map(|outcome| {
                 live.measured.rounds.push(outcome.each);
                 live.each = outcome.each;
+                live.measured.received.extend(outcome.received);
             });
             live.note(noted)?;
         }
@@ -199,16 +211,29 @@ fn absence(adapter: &Adapter, workload: Workload, setup: &Setup) -> Option<Strin
 
 /// Processes that acquire and release do so for this part of a round: their pairs are short, and the cases many.
 const PART_OF_ROUND: u32 = 3;
+/// The shortest check of many who receive, all of whom need a turn.
+const AUDIENCE_CHECK: Duration = Duration::from_millis(200);
+
+fn part(round: Duration, workload: Workload) -> Duration {
+    match workload.shape {
+        Shape::Pairs(_) => round / PART_OF_ROUND,
+        _ => round,
+    }
+}
 
 fn start(case: Case, setup: &Setup) -> Result<(Pair, f64)> {
     let adapter = adapters::find(case.contender).ok_or("no such contender")?;
-    let label = format!("{}-{case}", setup.label).replace('/', "-");
+    // A case may be in several groups, which are there at the same time.
+    static STARTED: AtomicUsize = AtomicUsize::new(0);
+    let number = STARTED.fetch_add(1, Relaxed);
+    let label = format!("{}-{number}-{case}", setup.label).replace('/', "-");
     let mut pair = Pair::start(adapter, case.workload, &label, setup.pinned, &setup.programs)?;
-    if let Shape::Pairs(_) = case.workload.shape {
-        // No block is lent twice, and every page has been touched.
-        for verb in ["check-pairs", "pairs"] {
-            pair.crowd_round(verb, setup.round / PART_OF_ROUND)?;
-        }
+    if case.workload.by_the_clock() {
+        // No block is lent twice, what is received was published, and every page has been touched.
+        let check = if case.workload.subscribers() > 1 { AUDIENCE_CHECK } else { Duration::ZERO };
+        let length = part(setup.round, case.workload);
+        pair.crowd_round("check-pairs", length.max(check))?;
+        pair.crowd_round("pairs", length)?;
         return Ok((pair, 0.0));
     }
     let each = calibrate(&mut pair, case.workload, setup)?;

@@ -43,7 +43,10 @@ const GROUP: &str = if cfg!(feature = "peers") { "peers: startup" } else { "star
 /// Measures every contender whose name contains `only`.
 pub fn measure(cycles: usize, only: &str, cpu: usize, label: &str) -> Result<Vec<Startup>> {
     let mut found = Vec::new();
-    for (name, about, _) in TABLE.iter().filter(|(name, ..)| format!("{GROUP} {name}").contains(only)) {
+    for (name, about, _) in TABLE.iter().filter(|(name, ..)| {
+        let text = format!("{GROUP} {name}");
+        only.split('|').any(|part| text.contains(part))
+    }) {
         signals::check()?;
         let output = Command::new(std::env::current_exe()?)
             .args(["startup", name, &cycles.to_string(), &cpu.to_string(), label])
@@ -130,11 +133,12 @@ fn ring_with_endpoints(label: &str) -> Result<(f64, usize)> {
 #[cfg(feature = "peers")]
 fn iceoryx2(label: &str) -> Result<(f64, usize)> {
     use crate::adapters::iceoryx2 as peer;
-    const DEPTH: usize = 1024; // 64 KiB: more room takes it longer to set up
+    // 64 KiB: more room takes it longer to set up.
+    const ROOM: peer::Room = peer::Room { subscribers: 1, depth: 1024, overflows: false };
     let mut micros = 0.0;
     let open = timed(&mut micros, || {
         let node = peer::node(label)?;
-        let service = peer::service(&node, "startup", DEPTH)?;
+        let service = peer::service(&node, "startup", ROOM)?;
         let publisher = service.publisher_builder().create().map_err(while_doing("publisher"))?;
         let subscriber = service.subscriber_builder().create().map_err(while_doing("subscriber"))?;
         Ok::<_, Error>((publisher, subscriber, service, node))

@@ -11,9 +11,10 @@
 //! | `sample N` | carry N messages; the near side times each round trip |
 //! | `pairs START END` | acquire and release from START to END on the monotonic clock |
 //! | `check-pairs START END` | the same, making sure that nobody else has the block |
+//! | | the same two, where one publishes: publish, or receive, from START to END; in the check, to get nothing is a failure |
 //! | `go` | (far side) about to receive; the near side is told to start only now |
 //! | `done START END [P50 P90 P99 P999 MAX]` | nanoseconds on the monotonic clock; percentiles in ns |
-//! | `done START END PAIRS` | after `pairs`: how many in that time |
+//! | `done START END PAIRS` | after `pairs`: how many in that time; whoever publishes adds the processor time that it used to START |
 //! | `fail TEXT` | the case is over |
 //!
 //! End of input ends the worker. While it waits for a command it sleeps. Where one worker holds both sides, in threads or with

@@ -1,4 +1,4 @@
-//! What is carried, which way, and how the receiver waits; or how many processes acquire and release.
+//! What is carried, which way, and how the receiver waits; how many processes acquire and release; or to how many is published.
 
 use std::fmt::{Display, Formatter};
 use std::str::FromStr;
@@ -17,7 +17,11 @@ use crate::{Error, Result};
 /// | `in-place-1m`, `one-way-in-place-1m` | the first two without copying |
 /// | `blocking-one-way-64` | with both sides asleep while they wait; without the word they spin |
 /// | `blocking-64` | a round trip with both sides asleep while they wait |
+/// | `to-50-64` | 64 bytes from the near side to 50 far sides, each of which gets all of them |
 /// | `pairs-8p-16-held` | eight processes acquire 16 blocks each and release them, on two processors |
+/// | `published-to-50` | one publishes as fast as it can, and 50 receive what they can |
+/// | `published-to-50-idle` | the 50 are there, and make no call |
+/// | `published-to-50-asleep` | the 50 sleep in a call that waits, and each message wakes them all |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Workload {
     /// How it is divided into calls.
@@ -41,8 +45,32 @@ pub enum Shape {
     InPlace,
     /// As `OneWay`, without copying; only the first word is touched.
     OneWayInPlace,
+    /// As `OneWay`, from one near side to so many far sides, each of which gets every message.
+    ToAll(usize),
     /// Blocks acquired and released by any number of processes; nothing is carried.
     Pairs(Crowd),
+    /// Published by one process without waiting for those who receive; what counts is what it costs the publisher.
+    Published(Audience),
+}
+
+/// Who receives what is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Audience {
+    /// Processes; all on the processor that is not the publisher's.
+    pub subscribers: usize,
+    /// What they do meanwhile.
+    pub attention: Attention,
+}
+
+/// What those who receive do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Attention {
+    /// Each receives what there is, then lets the others run.
+    Reading,
+    /// They are attached, and make no call.
+    Idle,
+    /// They sleep in a call that waits; the publisher publishes a message each millisecond, so that all sleep again.
+    Asleep,
 }
 
 /// How many processes acquire and release, and how many blocks each has at a time.
@@ -67,6 +95,8 @@ pub enum Waiting {
 pub const BATCH: usize = 64;
 /// Bytes in the shortest message: the word that says its number.
 pub const LEAST: usize = 8;
+/// How many subscribers a message has beside the one of the row before.
+const MANY: usize = 50;
 /// Bytes of a block that is only acquired and released: a size that `malloc` keeps ready for its thread.
 pub const BLOCK: usize = 1 << 10;
 /// How many of those there are.
@@ -108,8 +138,32 @@ impl Workload {
     /// Eight processes do, on two processors.
     pub const PAIRS_8_OF_16: Workload = Workload::pairs(8, 16);
 
+    /// 64 bytes one way, both sides asleep while they wait.
+    pub const BLOCKING_ONE_WAY_64: Workload =
+        Workload { shape: Shape::OneWay, size: 64, waiting: Waiting::Block };
+    /// 64 bytes to one, which gets all.
+    pub const TO_1: Workload = spinning(Shape::ToAll(1), 64);
+    /// 64 bytes to 50, of which each gets all.
+    pub const TO_50: Workload = spinning(Shape::ToAll(MANY), 64);
+    /// Published while one receives what it can.
+    pub const PUBLISHED_TO_1: Workload = Workload::published(1, Attention::Reading);
+    /// Published while 50 receive what they can.
+    pub const PUBLISHED_TO_50: Workload = Workload::published(MANY, Attention::Reading);
+    /// Published while one is attached.
+    pub const PUBLISHED_TO_1_IDLE: Workload = Workload::published(1, Attention::Idle);
+    /// Published while 50 are attached.
+    pub const PUBLISHED_TO_50_IDLE: Workload = Workload::published(MANY, Attention::Idle);
+    /// One is woken by each message.
+    pub const PUBLISHED_TO_1_ASLEEP: Workload = Workload::published(1, Attention::Asleep);
+    /// 50 are woken by each message.
+    pub const PUBLISHED_TO_50_ASLEEP: Workload = Workload::published(MANY, Attention::Asleep);
+
     const fn pairs(processes: usize, held: usize) -> Workload {
         spinning(Shape::Pairs(Crowd { processes, held }), BLOCK)
+    }
+
+    const fn published(subscribers: usize, attention: Attention) -> Workload {
+        spinning(Shape::Published(Audience { subscribers, attention }), 64)
     }
 }
 
@@ -126,6 +180,19 @@ impl Workload {
     /// Whether messages go there and back.
     pub fn returns(self) -> bool {
         matches!(self.shape, Shape::RoundTrip | Shape::InPlace)
+    }
+
+    /// Whether its processes work between two moments of the clock, instead of carrying so many messages.
+    pub fn by_the_clock(self) -> bool {
+        matches!(self.shape, Shape::Pairs(_) | Shape::Published(_))
+    }
+
+    /// How many subscribers one publisher has at the same time.
+    pub fn subscribers(self) -> usize {
+        match self.shape {
+            Shape::ToAll(subscribers) | Shape::Published(Audience { subscribers, .. }) => subscribers,
+            _ => 1,
+        }
     }
 
     /// Bytes of buffer that each contender is given in each direction.
@@ -154,6 +221,12 @@ impl Display for Workload {
             write!(f, "pairs-{processes}p")?;
             return if held > 1 { write!(f, "-{held}-held") } else { Ok(()) };
         }
+        if let Shape::Published(Audience { subscribers, attention }) = self.shape {
+            return write!(f, "published-to-{subscribers}{}", attention.suffix());
+        }
+        if let Shape::ToAll(subscribers) = self.shape {
+            return write!(f, "to-{subscribers}-{}", size_text(self.size));
+        }
         let word = SHAPES.iter().find(|(_, shape)| *shape == self.shape).map_or("", |(word, _)| word);
         match (self.waiting, self.shape) {
             (Waiting::Block, Shape::RoundTrip) => f.write_str("blocking-")?,
@@ -171,6 +244,14 @@ impl FromStr for Workload {
         let unknown = || Error(format!("no workload: '{text}'"));
         if let Some(crowd) = text.strip_prefix("pairs-") {
             return crowd_of(crowd).map(|c| Workload::pairs(c.processes, c.held)).ok_or_else(unknown);
+        }
+        if let Some(audience) = text.strip_prefix("published-to-") {
+            let audience = audience_of(audience).ok_or_else(unknown)?;
+            return Ok(Workload::published(audience.subscribers, audience.attention));
+        }
+        if let Some((subscribers, size)) = text.strip_prefix("to-").and_then(|rest| rest.split_once('-')) {
+            let subscribers = subscribers.parse().map_err(|_| unknown())?;
+            return Ok(spinning(Shape::ToAll(subscribers), size_of_text(size)?));
         }
         let (waiting, rest) = match text.strip_prefix("blocking-") {
             Some(rest) => (Waiting::Block, rest),
@@ -193,6 +274,25 @@ fn crowd_of(text: &str) -> Option<Crowd> {
         None => (text.strip_suffix('p')?, "1"),
     };
     Some(Crowd { processes: processes.parse().ok()?, held: held.parse().ok()? })
+}
+
+impl Attention {
+    const ALL: [Attention; 3] = [Attention::Idle, Attention::Asleep, Attention::Reading];
+
+    fn suffix(self) -> &'static str {
+        match self {
+            Attention::Reading => "",
+            Attention::Idle => "-idle",
+            Attention::Asleep => "-asleep",
+        }
+    }
+}
+
+/// `50`, `50-idle` or `50-asleep`.
+fn audience_of(text: &str) -> Option<Audience> {
+    let found = Attention::ALL.iter().find_map(|a| Some((*a, text.strip_suffix(a.suffix())?)));
+    let (attention, subscribers) = found?;
+    Some(Audience { subscribers: subscribers.parse().ok()?, attention })
 }
 
 /// Bytes as in names: `64`, `4k`, `1m`.
@@ -238,6 +338,10 @@ mod tests {
             ("pairs-1p", Workload::PAIRS_1),
             ("pairs-8p", Workload::PAIRS_8),
             ("pairs-2p-16-held", Workload::PAIRS_2_OF_16),
+            ("to-50-64", Workload::TO_50),
+            ("published-to-50", Workload::PUBLISHED_TO_50),
+            ("published-to-1-idle", Workload::PUBLISHED_TO_1_IDLE),
+            ("published-to-50-asleep", Workload::PUBLISHED_TO_50_ASLEEP),
         ];
         for (text, workload) in named {
             assert_eq!(workload.to_string(), text);
@@ -259,7 +363,20 @@ mod tests {
 
     #[test]
     fn nonsense_is_no_workload() {
-        for text in ["", "64", "round-trip-", "round-trip-7", "round-trip-2g", "pairs-p", "pairs-2p-held"] {
+        let none = [
+            "",
+            "64",
+            "round-trip-",
+            "round-trip-7",
+            "round-trip-2g",
+            "pairs-p",
+            "pairs-2p-held",
+            "to-64",
+            "to-x-64",
+            "published-to-",
+            "published-to-1-awake",
+        ];
+        for text in none {
             assert!(text.parse::<Workload>().is_err(), "{text}");
         }
     }

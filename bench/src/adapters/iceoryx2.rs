@@ -2,7 +2,9 @@
 //! sample and copied out of the received one.
 //!
 //! Its files carry this run's label as prefix and lie in a directory of their own, which `cleanup`
-//! removes. Nothing is ever dropped: no overflow, and a full subscriber makes the publisher retry.
+//! removes. Nothing is ever dropped: no overflow, and a full subscriber makes the publisher retry; but where one publishes
+//! without waiting, the newest replaces the oldest. Many who receive share the memory that one has by itself, and a processor:
+//! who finds nothing lets the others run.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,13 +13,31 @@ use iceoryx2::port::{publisher::Publisher, subscriber::Subscriber};
 use iceoryx2::prelude::*;
 
 use crate::endpoint::{Endpoint, Link, Side};
+use crate::workload::Shape;
 use crate::{signals, while_doing, Error, Result};
 
 /// One message.
-type Message = [u8; 64];
-/// Samples that a subscriber can lag behind: as many bytes as others have.
-fn depth(link: &Link) -> usize {
-    link.workload.capacity() / size_of::<Message>()
+pub(super) type Message = [u8; 64];
+
+/// How many receive, and by how many samples each can lag behind: all together by as many bytes as others have.
+fn room(link: &Link) -> Room {
+    let subscribers = link.workload.subscribers();
+    Room {
+        subscribers,
+        depth: link.workload.capacity() / size_of::<Message>() / subscribers,
+        overflows: matches!(link.workload.shape, Shape::Published(_)),
+    }
+}
+
+/// What a service provides for.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// How many receive.
+    pub subscribers: usize,
+    /// By how many samples each can lag behind.
+    pub depth: usize,
+    /// Whether the newest sample then replaces the oldest.
+    pub overflows: bool,
 }
 
 /// One end: a publisher for one direction, a subscriber for the other.
@@ -26,13 +46,27 @@ pub struct Iceoryx2 {
     out: Publisher<ipc::Service, Message, ()>,
     inward: Subscriber<ipc::Service, Message, ()>,
     _node: Node<ipc::Service>,
+    /// Whether others share the processor.
+    gives_way: bool,
+}
+
+impl Iceoryx2 {
+    #[inline(always)]
+    fn try_recv(&mut self, payload: &mut [u8]) -> Result<bool> {
+        let sample = self.inward.receive().map_err(while_doing("receive"))?;
+        if let Some(sample) = &sample {
+            payload.copy_from_slice(sample.payload());
+        }
+        Ok(sample.is_some())
+    }
 }
 
 impl Endpoint for Iceoryx2 {
     fn connect(link: &Link, side: Side) -> Result<Self> {
-        let node = node(&link.label)?;
-        let there = service(&node, "there", depth(link))?;
-        let back = service(&node, "back", depth(link))?;
+        let (node, room) = (node(&link.label)?, room(link));
+        let gives_way = matches!(link.workload.shape, Shape::ToAll(_));
+        let there = service(&node, "there", room)?;
+        let back = service(&node, "back", room)?;
         let (out, inward) = if side == Side::Near { (there, back) } else { (back, there) };
         let out = out
             .publisher_builder()
@@ -41,10 +75,10 @@ impl Endpoint for Iceoryx2 {
             .map_err(while_doing("publisher"))?;
         let inward = inward
             .subscriber_builder()
-            .buffer_size(depth(link))
+            .buffer_size(room.depth)
             .create()
             .map_err(while_doing("subscriber"))?;
-        Ok(Iceoryx2 { out, inward, _node: node })
+        Ok(Iceoryx2 { out, inward, _node: node, gives_way })
     }
 
     #[inline(always)]
@@ -57,14 +91,22 @@ impl Endpoint for Iceoryx2 {
 
     #[inline(always)]
     fn recv(&mut self, payload: &mut [u8]) -> Result<()> {
-        loop {
-            if let Some(sample) = self.inward.receive().map_err(while_doing("receive"))? {
-                payload.copy_from_slice(sample.payload());
-                return Ok(());
-            }
+        while !self.try_recv(payload)? {
             signals::check()?;
+            if self.gives_way {
+                std::thread::yield_now();
+            }
             std::hint::spin_loop();
         }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn recv_before(&mut self, payload: &mut [u8], end: u64) -> Result<bool> {
+        if end != 0 {
+            return Err("publish-subscribe alone does not wait".into());
+        }
+        self.try_recv(payload)
     }
 
     fn cleanup(link: &Link) {
@@ -91,15 +133,17 @@ pub fn node(label: &str) -> Result<Node<ipc::Service>> {
 
 type Factory = iceoryx2::service::port_factory::publish_subscribe::PortFactory<ipc::Service, Message, ()>;
 
-/// A service that carries one direction; a subscriber can lag behind by `depth` samples.
-pub fn service(node: &Node<ipc::Service>, name: &str, depth: usize) -> Result<Factory> {
+/// A service that carries one direction.
+pub fn service(node: &Node<ipc::Service>, name: &str, room: Room) -> Result<Factory> {
     node.service_builder(&name.try_into().map_err(|error| Error(format!("{error:?}")))?)
         .publish_subscribe::<Message>()
-        .enable_safe_overflow(false)
-        .subscriber_max_buffer_size(depth)
+        .enable_safe_overflow(room.overflows)
+        .subscriber_max_buffer_size(room.depth)
         .history_size(0)
-        .max_publishers(1)
-        .max_subscribers(1)
+        // Of the direction back, each end that sends one way has one, too.
+        .max_publishers(room.subscribers)
+        .max_subscribers(room.subscribers)
+        .max_nodes(1 + room.subscribers)
         .open_or_create()
         .map_err(while_doing("service"))
 }

@@ -2,10 +2,13 @@
 
 use std::os::fd::OwnedFd;
 
+use crate::audience;
 use crate::endpoint::{Endpoint, Link, Side};
 use crate::lender::Lender;
 use crate::loops::{message_loop, MessageLoop};
 use crate::pairs::{pair_loop, PairLoop};
+#[cfg(feature = "peers")]
+use crate::workload::Attention;
 use crate::workload::{Crowd, Shape, Workload};
 use crate::Result;
 
@@ -16,15 +19,21 @@ pub mod free_list;
 pub mod futex;
 #[cfg(feature = "peers")]
 pub mod iceoryx2;
+#[cfg(feature = "peers")]
+pub mod iceoryx2_call;
 pub mod malloc;
 pub mod memcpy;
 pub mod peers;
 pub mod pipe;
 pub mod pool;
+pub mod posix_mq;
 pub mod pthread;
+pub mod queue;
 pub mod ring;
 #[cfg(feature = "peers")]
 pub mod rtrb;
+pub mod service;
+pub mod topic;
 pub mod transport;
 pub mod treiber;
 
@@ -35,7 +44,7 @@ pub enum Start {
     Processes(fn(&Link, Side) -> Result<Box<dyn MessageLoop>>),
     /// Two threads of one process of this program.
     Threads(fn(&Link) -> Result<ThreadLoops>),
-    /// As many processes of this program as the workload says, which acquire and release blocks.
+    /// As many processes of this program as the workload says, which acquire and release blocks, or publish and receive.
     Crowd(fn(&Link, usize) -> Result<Box<dyn PairLoop>>),
     /// Processes of another program that speaks the workers' line protocol; its file name.
     Program(&'static str),
@@ -84,7 +93,11 @@ pub const TABLE: &[Adapter] = &[
     processes::<pipe::Pipe<true>>("pipe-poll", "two pipes, polled before each read", blocking_round_trip),
     RTRB,
     ICEORYX2,
-    processes::<ring::RingEnd<false>>("ring", "ipcx ring, Rust", |w| !matches!(w.shape, Shape::Pairs(_))),
+    ICEORYX2_PUBLISHED,
+    ICEORYX2_CALL,
+    processes::<ring::RingEnd<false>>("ring", "ipcx ring, Rust", |w| {
+        !w.by_the_clock() && !matches!(w.shape, Shape::ToAll(_))
+    }),
     processes::<ring::RingEnd<true>>(
         "ring-poll",
         "ipcx ring, Rust, its descriptor polled",
@@ -93,6 +106,18 @@ pub const TABLE: &[Adapter] = &[
     RING_C,
     processes::<buffer::BufferEnd>("buffer", "ipcx buffers, Rust: write; wait, read", |w| {
         w.shape == Shape::RoundTrip
+    }),
+    processes::<topic::TopicEnd>("topic", "ipcx topics, Rust; one way and to many, reliable", |w| {
+        matches!(w.shape, Shape::RoundTrip | Shape::OneWay | Shape::ToAll(_))
+    }),
+    audience::<topic::TopicEnd>("topic-published", "ipcx topic, Rust, lossy", published),
+    processes::<service::ServiceEnd>("service", "ipcx service, Rust: call; recv, reply", |w| {
+        w.shape == Shape::RoundTrip
+    }),
+    processes::<queue::QueueEnd<false>>("queue", "ipcx work queues, Rust: push; take, ack", messages),
+    processes::<queue::QueueEnd<true>>("queue-pop", "ipcx work queues, Rust: push; pop", messages),
+    processes::<posix_mq::PosixMq>("posix-mq", "POSIX message queues; one way, with blocking calls", |w| {
+        messages(w) && w.size <= 8192
     }),
     transport("transport-pipe", "ipcx transport `pipe`", messages),
     transport("transport-fifo", "ipcx transport `fifo`", messages),
@@ -132,6 +157,10 @@ pub const TABLE: &[Adapter] = &[
     crowd::<treiber::Treiber>("treiber", "Treiber stack with a 32-bit tag, shared memory", pairs),
     crowd::<free_list::Shared>("futex-list", "free list under a futex mutex, shared memory", pairs),
 ];
+
+fn published(workload: Workload) -> bool {
+    matches!(workload.shape, Shape::Published(_))
+}
 
 /// Buffers cannot carry messages one way: one replaces the other.
 fn messages(workload: Workload) -> bool {
@@ -192,13 +221,28 @@ const RTRB: Adapter = Adapter {
 #[cfg(feature = "peers")]
 const ICEORYX2: Adapter =
     processes::<iceoryx2::Iceoryx2>("iceoryx2", "iceoryx2 0.10, publish-subscribe, polled", |w| {
-        [Workload::ROUND_TRIP_64, Workload::ONE_WAY_64].contains(&w)
+        [Workload::ROUND_TRIP_64, Workload::ONE_WAY_64, Workload::TO_1, Workload::TO_50].contains(&w)
+    });
+#[cfg(feature = "peers")]
+const ICEORYX2_PUBLISHED: Adapter = audience::<iceoryx2::Iceoryx2>(
+    "iceoryx2-published",
+    "iceoryx2 0.10, publish-subscribe, overflowing",
+    |w| matches!(w.shape, Shape::Published(a) if a.attention != Attention::Asleep),
+);
+#[cfg(feature = "peers")]
+const ICEORYX2_CALL: Adapter =
+    processes::<iceoryx2_call::Call>("iceoryx2-call", "iceoryx2 0.10, request-response, polled", |w| {
+        w == Workload::ROUND_TRIP_64
     });
 
 #[cfg(not(feature = "peers"))]
 const RTRB: Adapter = absent("rtrb", "rtrb 0.3, two threads", "make bench-peers");
 #[cfg(not(feature = "peers"))]
 const ICEORYX2: Adapter = absent("iceoryx2", "iceoryx2 0.10, polled", "make bench-peers");
+#[cfg(not(feature = "peers"))]
+const ICEORYX2_PUBLISHED: Adapter = absent("iceoryx2-published", "iceoryx2 0.10", "make bench-peers");
+#[cfg(not(feature = "peers"))]
+const ICEORYX2_CALL: Adapter = absent("iceoryx2-call", "iceoryx2 0.10, polled", "make bench-peers");
 
 /// The contender called `name`.
 pub fn find(name: &str) -> Option<&'static Adapter> {
@@ -219,6 +263,21 @@ const fn processes<E: Endpoint + 'static>(
         about,
         carries,
         start: Start::Processes(|link, side| message_loop(E::connect(link, side)?, side, link.workload)),
+        prepare: E::prepare,
+        cleanup: E::cleanup,
+    }
+}
+
+const fn audience<E: Endpoint + 'static>(
+    name: &'static str,
+    about: &'static str,
+    carries: fn(Workload) -> bool,
+) -> Adapter {
+    Adapter {
+        name,
+        about,
+        carries,
+        start: Start::Crowd(audience::join::<E>),
         prepare: E::prepare,
         cleanup: E::cleanup,
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{ring, Adapter, Start};
 use crate::endpoint::Link;
-use crate::workload::Workload;
+use crate::workload::{Shape, Workload};
 
 /// Short, for the table below.
 type W = Workload;
@@ -28,6 +28,24 @@ pub const TABLE: &[Adapter] = &[
     program("zeromq", "ZeroMQ, PAIR over ipc://, blocking", Start::Program("ipcx-bench-zeromq"), |w| {
         [W::BLOCKING_64, W::ONE_WAY_64].contains(&w)
     }),
+    program(
+        "zeromq-call",
+        "ZeroMQ, REQ and REP over ipc://, blocking",
+        Start::Program("ipcx-bench-zeromq"),
+        |w| w == W::BLOCKING_64,
+    ),
+    program(
+        "zeromq-pubsub",
+        "ZeroMQ, PUB and SUB over ipc://, blocking, nothing dropped",
+        Start::Program("ipcx-bench-zeromq"),
+        |w| matches!(w.shape, Shape::ToAll(_)),
+    ),
+    program(
+        "zeromq-published",
+        "ZeroMQ, PUB and SUB over ipc://, dropping",
+        Start::Program("ipcx-bench-zeromq"),
+        |w| matches!(w.shape, Shape::Published(_)),
+    ),
     python(
         "ring-python",
         "ipcx ring, Python: send, recv; batches by send_many, recv_many",
@@ -109,9 +127,21 @@ mod tests {
     use super::*;
     use crate::pair::Pair;
 
-    const WORKLOADS: [W; 4] = [W::ROUND_TRIP_64, W::BLOCKING_64, W::ONE_WAY_64, W::BATCH_64];
+    const WORKLOADS: [W; 9] = [
+        W::ROUND_TRIP_64,
+        W::BLOCKING_64,
+        W::ONE_WAY_64,
+        W::BATCH_64,
+        W::TO_1,
+        W::TO_50,
+        W::PUBLISHED_TO_1,
+        W::PUBLISHED_TO_50,
+        W::PUBLISHED_TO_50_ASLEEP,
+    ];
     /// Messages, in whole batches.
     const FEW: u64 = 256;
+    /// Long enough for 50 processes to have had their turn.
+    const MOMENT: std::time::Duration = std::time::Duration::from_millis(100);
 
     #[test]
     fn every_program_that_is_built_delivers_messages_whole_and_in_order() {
@@ -127,6 +157,9 @@ mod tests {
                 let label = format!("ipcx-bench-test-{}-{}-{workload}", std::process::id(), adapter.name);
                 let done =
                     Pair::start(adapter, workload, &label, host.pinned, &programs).and_then(|mut pair| {
+                        if workload.by_the_clock() {
+                            return pair.crowd_round("check-pairs", MOMENT);
+                        }
                         pair.round("check", FEW)?;
                         pair.round("run", FEW)
                     });

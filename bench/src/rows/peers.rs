@@ -7,6 +7,11 @@ pub const GROUPS: &[(&str, &[Row])] = &[
     ("peers: round trip, spinning", ROUND_TRIP),
     ("peers: round trip, blocking", BLOCKING),
     ("peers: one way", ONE_WAY),
+    ("peers: topic, cost of publishing", PUBLISHED),
+    ("peers: topic, every message to every subscriber", TO_ALL),
+    ("peers: service, round trip, spinning", CALL),
+    ("peers: service, round trip, blocking", BLOCKING_CALL),
+    ("peers: work queue, one way", QUEUE),
     ("peers: Python, round trip, spinning", PYTHON_ROUND_TRIP),
     ("peers: Python, round trip, blocking", PYTHON_BLOCKING),
     ("peers: Python, one way", PYTHON_ONE_WAY),
@@ -32,6 +37,95 @@ const ONE_WAY: &[Row] = &[
     rate("ring", case("ring", W::ONE_WAY_64), case("zeromq", W::ONE_WAY_64), Target::None),
     rate("batches of 64", case("ring", W::BATCH_64), case("rtrb", W::BATCH_64), Target::None),
     rate("batches of 64", case("ring", W::BATCH_64), case("boost-spsc", W::BATCH_64), Target::None),
+];
+
+// What a message costs its publisher, whose subscribers read what they can.
+const PUBLISHED: &[Row] = &[
+    time(
+        "to 1",
+        case("topic-published", W::PUBLISHED_TO_1),
+        case("iceoryx2-published", W::PUBLISHED_TO_1),
+        Target::None,
+    ),
+    time(
+        "to 1",
+        case("topic-published", W::PUBLISHED_TO_1),
+        case("zeromq-published", W::PUBLISHED_TO_1),
+        Target::None,
+    ),
+    time(
+        "to 50",
+        case("topic-published", W::PUBLISHED_TO_50),
+        case("iceoryx2-published", W::PUBLISHED_TO_50),
+        Target::None,
+    ),
+    time(
+        "to 50",
+        case("topic-published", W::PUBLISHED_TO_50),
+        case("zeromq-published", W::PUBLISHED_TO_50),
+        Target::None,
+    ),
+    time(
+        "to 50 and to 1",
+        case("topic-published", W::PUBLISHED_TO_50),
+        case("topic-published", W::PUBLISHED_TO_1),
+        Target::AtMost(1.3),
+    ),
+    time(
+        "to 50 and to 1",
+        case("iceoryx2-published", W::PUBLISHED_TO_50),
+        case("iceoryx2-published", W::PUBLISHED_TO_1),
+        Target::None,
+    ),
+    time(
+        "to 50 and to 1",
+        case("zeromq-published", W::PUBLISHED_TO_50),
+        case("zeromq-published", W::PUBLISHED_TO_1),
+        Target::None,
+    ),
+    time(
+        "to 50 who sleep",
+        case("topic-published", W::PUBLISHED_TO_50_ASLEEP),
+        case("zeromq-published", W::PUBLISHED_TO_50_ASLEEP),
+        Target::None,
+    ),
+];
+
+// Nothing is missed: the slowest decides.
+const TO_ALL: &[Row] = &[
+    rate("to 1", case("topic", W::TO_1), case("iceoryx2", W::TO_1), Target::None),
+    rate("to 1", case("topic", W::TO_1), case("zeromq-pubsub", W::TO_1), Target::None),
+    rate("to 50", case("topic", W::TO_50), case("iceoryx2", W::TO_50), Target::None),
+    rate("to 50", case("topic", W::TO_50), case("zeromq-pubsub", W::TO_50), Target::None),
+];
+
+const CALL: &[Row] = &[
+    time("call", case("service", W::ROUND_TRIP_64), case("iceoryx2-call", W::ROUND_TRIP_64), Target::None),
+    time("call", case("service", W::ROUND_TRIP_64), case("ring", W::ROUND_TRIP_64), Target::AtMost(1.3)),
+];
+
+const BLOCKING_CALL: &[Row] = &[
+    time("call", case("service", W::BLOCKING_64), case("zeromq-call", W::BLOCKING_64), Target::None),
+    time("call", case("service", W::BLOCKING_64), case("posix-mq", W::BLOCKING_64), Target::None),
+    time("call", case("service", W::BLOCKING_64), case("boost-mq", W::BLOCKING_64), Target::None),
+];
+
+const QUEUE: &[Row] = &[
+    rate(
+        "push, take, ack",
+        case("queue", W::ONE_WAY_64),
+        case("boost-mq", W::ONE_WAY_64),
+        Target::AtLeast(1.0),
+    ),
+    rate("push, pop", case("queue-pop", W::ONE_WAY_64), case("boost-mq", W::ONE_WAY_64), Target::None),
+    rate(
+        "push, take, ack, blocking",
+        case("queue", W::BLOCKING_ONE_WAY_64),
+        case("boost-mq", W::ONE_WAY_64),
+        Target::None,
+    ),
+    rate("push, take, ack", case("queue", W::ONE_WAY_64), case("posix-mq", W::ONE_WAY_64), Target::None),
+    rate("push, take, ack", case("queue", W::ONE_WAY_64), case("zeromq", W::ONE_WAY_64), Target::None),
 ];
 
 const PYTHON_ROUND_TRIP: &[Row] = &[
