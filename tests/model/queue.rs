@@ -155,7 +155,7 @@ fn drain(store: &Store<Shared>) -> Vec<u64> {
 /// Also: who has pushed finds a message, wherever others are.
 #[test]
 fn two_that_push_at_once_both_have() {
-    model(Some(2), || {
+    model(Some(1), || {
         let memory = queue(2);
         let [a, b] = [0, 1].map(|slot| participant(&memory, slot));
         let other = thread::spawn(move || {
@@ -188,7 +188,7 @@ fn who_waits_for_a_message_or_for_room_is_woken() {
 
 #[test]
 fn two_that_take_have_one_each_and_then_there_is_room() {
-    model(Some(2), || {
+    model(Some(1), || {
         let memory = queue(2);
         let [a, b] = [0, 1].map(|slot| participant(&memory, slot));
         assert!(try_push(&a, 1) && try_push(&a, 2));

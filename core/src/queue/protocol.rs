@@ -329,8 +329,8 @@ impl<M: Memory> Store<M> {
         if !word.is(state) {
             return Ok(None);
         }
-        // Relaxed: the word was acquired.
-        let place = lane_and_position(self.memory.cell(index).place.load(Ordering::Relaxed));
+        // Acquire: one that is newer than the word shows in the word. Partner: `Lane::append`.
+        let place = lane_and_position(self.memory.cell(index).place.load(Ordering::Acquire));
         match place {
             Some((lane @ 1.., position)) => Ok(Some(Aside { priority: lane - 1, position, index, word })),
             _ if self.word(index) != word => Ok(None), // It is somebody's meanwhile.
