@@ -75,6 +75,12 @@ impl Mapped {
     pub(crate) fn address(&self, position: u64) -> NonNull<u8> {
         self.data.address(position)
     }
+
+    /// Brings the line that holds `position` near for reading; a hint.
+    #[inline(always)]
+    pub(crate) fn expect(&self, position: u64) {
+        self.data.expect(position);
+    }
 }
 
 impl Memory for Mapped {

@@ -299,6 +299,11 @@ where
     F: FnMut(&mut Reader<Mapped>) -> std::result::Result<Option<T>, Corruption>,
 {
     fn ready(&mut self) -> Result<bool> {
+        // A small record with its words lies on two lines: both are asked for at once.
+        self.reader.memory().expect(self.reader.position().wrapping_add(64));
+        if !self.reader.may_receive() {
+            return Ok(false);
+        }
         let found = (self.look)(self.reader).map_err(|corruption| corrupt(self.segment, corruption))?;
         self.found = found;
         Ok(self.found.is_some())
