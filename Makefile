@@ -29,6 +29,10 @@ $(VENV)/ready: requirements.txt
 build: ## libipcx.so and libipcx.a (release), the header's library
 	cargo build-c
 
+.PHONY: small
+small: ## the same in target/small, a third smaller: Rust's standard library without what prints backtraces (needs the component rust-src)
+	scripts/small
+
 .PHONY: cli
 cli: ## the ipcx command (release)
 	cargo build --release --locked -p ipcx-cli

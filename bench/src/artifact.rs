@@ -7,12 +7,14 @@ use crate::{Error, Result};
 
 /// Libraries that libipcx.so may need: the C library, and the unwinder of its panic boundary.
 const ALLOWED: [&str; 2] = ["libc.so.6", "libgcc_s.so.1"];
-/// Most bytes that the stripped library may have.
+/// Most bytes that the library of `make small` may have, stripped.
 pub const SIZE_LIMIT: u64 = 600_000;
 
 /// A shared library, described.
 #[derive(Clone, Debug)]
 pub struct Artifact {
+    /// It is that of `make small`.
+    pub is_small: bool,
     /// Bytes after `strip`.
     pub stripped: u64,
     /// The names in its NEEDED entries.
@@ -25,7 +27,8 @@ impl Artifact {
         if !path.exists() {
             return Ok(None);
         }
-        Ok(Some(Artifact { stripped: stripped_size(path)?, needed: needed(path)? }))
+        let is_small = path.parent().is_some_and(|folder| folder.ends_with("small"));
+        Ok(Some(Artifact { is_small, stripped: stripped_size(path)?, needed: needed(path)? }))
     }
 
     /// Whether it needs nothing but the C library and the unwinder (and the dynamic linker itself).

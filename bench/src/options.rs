@@ -29,7 +29,7 @@ pub struct Options {
     /// Where contenders in other languages lie (next to this program)
     #[arg(long, value_name = "DIR")]
     programs: Option<PathBuf>,
-    /// The shared library to describe (libipcx.so next to this program)
+    /// The shared library to describe (that of `make small` if there is one, else libipcx.so next to this program)
     #[arg(long, value_name = "FILE")]
     library: Option<PathBuf>,
     /// Exit with 1 if a target was not reached
@@ -63,7 +63,9 @@ impl Options {
     /// If it is not known where this program lies.
     pub fn library(&self) -> std::io::Result<PathBuf> {
         let this = std::env::current_exe()?;
-        Ok(self.library.clone().unwrap_or(this.with_file_name("libipcx.so")))
+        let small = this.with_file_name("../small/libipcx.so");
+        let built = if small.exists() { small } else { this.with_file_name("libipcx.so") };
+        Ok(self.library.clone().unwrap_or(built))
     }
 }
 

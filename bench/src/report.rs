@@ -150,7 +150,11 @@ impl Report {
         }
         if let Some(artifact) = &self.artifact {
             let limit = Target::AtMost(SIZE_LIMIT as f64);
-            figures.push(exact("libipcx.so, stripped, bytes".to_owned(), artifact.stripped as f64, limit));
+            let (what, target) = match artifact.is_small {
+                true => ("libipcx.so of `make small`, stripped, bytes", limit),
+                false => ("libipcx.so with the printer of backtraces, stripped, bytes", Target::None),
+            };
+            figures.push(exact(what.to_owned(), artifact.stripped as f64, target));
             figures.push(Figure {
                 what: format!("libipcx.so needs {}", artifact.needed.join(" ")),
                 figure: artifact.needed.len().to_string(),
