@@ -7,9 +7,10 @@ use crate::consumer::ipcx_consumer;
 use crate::handles::{exclusive, shared};
 use crate::pool::ipcx_pool;
 use crate::producer::ipcx_producer;
+use crate::queue::ipcx_queue;
 use crate::semaphore::ipcx_semaphore;
 use crate::transport::{ipcx_transport, End};
-use ipcx_core::{wait_any, Consumer, NewerThan, Pool, Producer, Semaphore, Waitable};
+use ipcx_core::{wait_any, Consumer, NewerThan, Pool, Producer, Queue, Semaphore, Waitable};
 use std::ffi::{c_int, c_void};
 
 /// Kind of an ipcx_waitable: an ipcx_consumer that has a record to receive, or whose producer went.
@@ -29,6 +30,8 @@ pub const IPCX_WAIT_FOR_BUFFER: u32 = 5;
 /// has told of the end of its sender waits for the next sender. Where such a one is among
 /// them, all are waited for through their descriptors.
 pub const IPCX_WAIT_FOR_TRANSPORT: u32 = 6;
+/// Kind of an ipcx_waitable: an ipcx_queue that has a message to take.
+pub const IPCX_WAIT_FOR_QUEUE: u32 = 9;
 
 /// One of the things that ipcx_wait_any() waits for.
 #[repr(C)]
@@ -52,6 +55,7 @@ enum Item<'a> {
     Semaphore(&'a Semaphore),
     Buffer(NewerThan<'a>),
     Transport(&'a mut End),
+    Queue(&'a Queue),
 }
 
 impl<'a> Item<'a> {
@@ -69,6 +73,7 @@ impl<'a> Item<'a> {
                     Item::Buffer(shared(object.cast::<ipcx_buffer>())?.newer_than(given.seen))
                 }
                 IPCX_WAIT_FOR_TRANSPORT => Item::Transport(exclusive(object.cast::<ipcx_transport>())?),
+                IPCX_WAIT_FOR_QUEUE => Item::Queue(shared(object.cast::<ipcx_queue>())?),
                 _ => return Err(invalid("kind is not one of IPCX_WAIT_FOR_*")),
             })
         }
@@ -83,6 +88,7 @@ impl<'a> Item<'a> {
             Item::Buffer(newer) => newer,
             Item::Transport(End::Sender(sender)) => sender,
             Item::Transport(End::Receiver(receiver)) => receiver,
+            Item::Queue(queue) => queue,
         }
     }
 }
@@ -106,7 +112,7 @@ fn check_none_twice(items: &[ipcx_waitable]) -> Result<()> {
 ///
 /// Ready is what a call with IPCX_NOWAIT would not answer with IPCX_E_AGAIN; so also an endpoint whose peer closed or
 /// died, and the call then says so. Nothing is received or acquired by waiting: where others may be faster, try with
-/// IPCX_NOWAIT. Kinds may be mixed. A pool, semaphore or buffer may be given several times, any other once.
+/// IPCX_NOWAIT. Kinds may be mixed. A pool, semaphore, buffer or queue may be given several times, any other once.
 ///
 /// It costs one system call to sleep on up to 128 things. On a kernel before Linux 5.16, and for more of them, their
 /// descriptors are polled, for each of which a thread is started the first time, as by ipcx_consumer_poll_fd().

@@ -10,7 +10,7 @@
 //! | `options`, `stats` | those of them that there are |
 //! | `opening` | what the functions that open a segment share |
 //! | `common` | version, names |
-//! | `ring`, `producer`, `consumer`, `pool`, `buffer`, `semaphore` | one type each |
+//! | `ring`, `producer`, `consumer`, `pool`, `buffer`, `semaphore`, `queue` | one type each |
 //! | `any` | waiting for one of several |
 //! | `transport`, `message` | ends of transports, and what goes through them |
 //! | `child` | pipes to a child process |
@@ -39,6 +39,7 @@ pub mod message;
 pub mod options;
 pub mod pool;
 pub mod producer;
+pub mod queue;
 pub mod ring;
 pub mod semaphore;
 pub mod stats;

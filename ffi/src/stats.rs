@@ -3,13 +3,15 @@
 use crate::arguments::invalid;
 use crate::boundary::Result;
 use crate::sized::{claimed_size, Sized32};
-use ipcx_core::{PoolStats, RingStats, RoleState};
+use ipcx_core::{PoolStats, QueueStats, RingStats, RoleState};
 use std::mem::offset_of;
 
 /// Kind of a segment: a ring.
 pub const IPCX_KIND_RING: u32 = 1;
 /// Kind of a segment: a pool.
 pub const IPCX_KIND_POOL: u32 = 2;
+/// Kind of a segment: a work queue.
+pub const IPCX_KIND_QUEUE: u32 = 7;
 
 /// State of a role: nobody has taken it yet.
 pub const IPCX_ROLE_NEVER: u32 = 0;
@@ -26,11 +28,11 @@ pub const IPCX_ROLE_DEAD: u32 = 3;
 pub struct ipcx_stats {
     /// Set by IPCX_STATS_INIT.
     pub struct_size: u32,
-    /// IPCX_KIND_RING or IPCX_KIND_POOL.
+    /// IPCX_KIND_RING, IPCX_KIND_POOL or IPCX_KIND_QUEUE.
     pub kind: u32,
-    /// Bytes for records, or in blocks.
+    /// Bytes for records, or in blocks, or for messages.
     pub capacity: u64,
-    /// Bytes taken by records not released, or by blocks that are not free.
+    /// Bytes taken by records not released, or by blocks or messages that are not free.
     pub used: u64,
     /// Records committed since the segment was made; off by those in work at the death of a producer.
     pub sent: u64,
@@ -60,6 +62,17 @@ pub struct ipcx_stats {
     pub blocks_owned: u64,
     /// Of a pool: blocks that were sent and not yet received.
     pub blocks_in_flight: u64,
+    /// Of a queue: how many messages there can be. The next four, and those that are being pushed at this moment, add
+    /// up to it.
+    pub depth: u64,
+    /// Of a queue: messages to take.
+    pub ready: u64,
+    /// Of a queue: messages that participants have, dead ones among them until they are recovered.
+    pub taken: u64,
+    /// Of a queue: dead letters.
+    pub dead: u64,
+    /// Of a queue: messages for which there is room.
+    pub free: u64,
 }
 
 // SAFETY: integers without padding, as the assertions below show.
@@ -69,7 +82,7 @@ unsafe impl Sized32 for ipcx_stats {
 
 const _: () = {
     assert!(offset_of!(ipcx_stats, struct_size) == 0);
-    assert!(offset_of!(ipcx_stats, block_size) == 72 && size_of::<ipcx_stats>() == 112);
+    assert!(offset_of!(ipcx_stats, block_size) == 72 && size_of::<ipcx_stats>() == 152);
 };
 
 /// Checks that a struct to be filled says its size.
@@ -118,6 +131,11 @@ const NO_FIGURES: ipcx_stats = ipcx_stats {
     blocks_free: 0,
     blocks_owned: 0,
     blocks_in_flight: 0,
+    depth: 0,
+    ready: 0,
+    taken: 0,
+    dead: 0,
+    free: 0,
 };
 
 pub(crate) fn ring_figures(stats: &RingStats) -> ipcx_stats {
@@ -147,6 +165,20 @@ pub(crate) fn pool_figures(stats: &PoolStats) -> ipcx_stats {
         blocks_free: stats.free,
         blocks_owned: stats.owned,
         blocks_in_flight: stats.in_flight,
+        ..NO_FIGURES
+    }
+}
+
+pub(crate) fn queue_figures(stats: &QueueStats) -> ipcx_stats {
+    ipcx_stats {
+        kind: IPCX_KIND_QUEUE,
+        capacity: stats.depth * stats.max_message,
+        used: (stats.depth - stats.free) * stats.max_message,
+        depth: stats.depth,
+        ready: stats.ready.iter().sum(),
+        taken: stats.taken,
+        dead: stats.dead,
+        free: stats.free,
         ..NO_FIGURES
     }
 }
