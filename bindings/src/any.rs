@@ -5,6 +5,7 @@ use crate::consumer::{Consumer, Receiving};
 use crate::exclusive::Guard;
 use crate::pool::Pool;
 use crate::producer::{Producer, Sending};
+use crate::queue::Queue;
 use crate::receiver::Receiver;
 use crate::semaphore::Semaphore;
 use crate::sender::Sender;
@@ -25,6 +26,7 @@ enum Held<'a> {
     NewerThan(Arc<ipcx::Buffer>, u64),
     Sender(Guard<'a, State<ipcx::Sender>>),
     Receiver(Guard<'a, State<ipcx::Receiver>>),
+    Queue(Arc<ipcx::Queue>),
 }
 
 /// The same for the core, which may go without the interpreter.
@@ -36,6 +38,7 @@ enum Item<'a> {
     NewerThan(ipcx::NewerThan<'a>),
     Sender(&'a mut ipcx::Sender),
     Receiver(&'a mut ipcx::Receiver),
+    Queue(&'a ipcx::Queue),
 }
 
 impl Held<'_> {
@@ -55,6 +58,8 @@ impl Held<'_> {
             Held::Sender(sender.get().lock(py)?)
         } else if let Ok(receiver) = object.cast::<Receiver>() {
             Held::Receiver(receiver.get().lock(py)?)
+        } else if let Ok(queue) = object.cast::<Queue>() {
+            Held::Queue(queue.get().open_queue()?)
         } else {
             return Err(not_waitable(object));
         })
@@ -69,6 +74,7 @@ impl Held<'_> {
             Held::NewerThan(buffer, seen) => Item::NewerThan(buffer.newer_than(*seen)),
             Held::Sender(state) => Item::Sender(&mut state.core),
             Held::Receiver(state) => Item::Receiver(&mut state.core),
+            Held::Queue(queue) => Item::Queue(queue),
         }
     }
 }
@@ -83,6 +89,7 @@ impl Item<'_> {
             Item::NewerThan(newer) => newer,
             Item::Sender(sender) => &mut **sender,
             Item::Receiver(receiver) => &mut **receiver,
+            Item::Queue(queue) => queue,
         }
     }
 }
@@ -92,7 +99,7 @@ fn not_waitable(object: &Bound<'_, PyAny>) -> PyErr {
     let hint = if object.is_instance_of::<Buffer>() { "; give buffer.newer_than(version)" } else { "" };
     let class = object.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string());
     PyTypeError::new_err(format!(
-        "wait_any waits for a Consumer, Producer, Pool, Semaphore, NewerThan, Sender or Receiver, not for a \
+        "wait_any waits for a Consumer, Producer, Pool, Semaphore, Queue, NewerThan, Sender or Receiver, not for a \
          '{class}'{hint}"
     ))
 }
@@ -126,7 +133,7 @@ fn attempt(py: Python<'_>, objects: &[Bound<'_, PyAny>], deadline: Deadline) -> 
 }
 
 /// Wait until at least one of the objects is ready, and return those that are: a Consumer with a record, a Producer with room for
-/// the record that last did not fit, a Pool or Semaphore with something to acquire, a buffer.newer_than(version); a Receiver with
+/// the record that last did not fit, a Pool or Semaphore with something to acquire, a Queue with a message, a buffer.newer_than(version); a Receiver with
 /// something to say, or a Sender with room, as their fileno() says.
 ///
 /// Ready is what a call with a timeout of 0 would not answer with WouldBlock, so also an endpoint whose peer closed or died: the

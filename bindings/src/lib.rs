@@ -10,7 +10,7 @@
 //! | `views` | memory of a segment behind the buffer protocol |
 //! | `array` | NumPy arrays over it |
 //! | `segment` | what belongs to every kind |
-//! | `ring`, `producer`, `consumer`, `pool`, `block`, `buffer`, `locked`, `semaphore` | the classes |
+//! | `ring`, `producer`, `consumer`, `pool`, `block`, `buffer`, `locked`, `semaphore`, `queue`, `delivery` | the classes |
 //! | `transport`, `sender`, `receiver` | transports and their ends |
 //! | `child` | pipes to a child process |
 //! | `any` | waiting for one of several things |
@@ -21,6 +21,7 @@ mod block;
 mod buffer;
 mod child;
 mod consumer;
+mod delivery;
 mod errors;
 mod exclusive;
 mod fork;
@@ -28,6 +29,7 @@ mod locked;
 mod payload;
 mod pool;
 mod producer;
+mod queue;
 mod receiver;
 mod ring;
 mod segment;
@@ -51,9 +53,11 @@ mod _ipcx {
         buffer::{Buffer, BufferStats, NewerThan},
         child::ChildPipes,
         consumer::Consumer,
+        delivery::Delivery,
         locked::LockedValue,
         pool::{Pool, PoolHolder, PoolStats},
         producer::Producer,
+        queue::{Queue, QueueHolder, QueueStats},
         receiver::Receiver,
         ring::{Ring, RingStats},
         segment::{unlink, Participant},

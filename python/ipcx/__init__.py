@@ -39,6 +39,15 @@ when their holder dies.
     with ipcx.Semaphore.open("licences", limit=4):
         ...
 
+A work queue has messages with priorities for whoever takes them first; one that is not acknowledged, because its taker failed or
+died, is taken again.
+
+    jobs = ipcx.Queue.open("jobs")
+    jobs.push(b"put the fire out", priority=9)
+
+    with jobs.take() as job:
+        print(job.data)
+
 Messages also go through what the kernel has: a transport is one word, of 'pipe', 'fifo', 'mqueue', 'unix', 'ring', 'buffer'.
 
     tx, rx = ipcx.Transport.pair("pipe")
@@ -50,17 +59,18 @@ Messages also go through what the kernel has: a transport is one word, of 'pipe'
 
 Calls that wait take `timeout`: seconds, 0 not to wait, None (the default) for ever. While they wait, other threads run, and
 Ctrl-C ends them. `wait_any` waits for one of several. In coroutines it is `await rx.arecv()`, `tx.asend(data)`,
-`pool.aacquire()`, `semaphore.aacquire()`, `buffer.await_newer(version)`; for other event loops there is `fileno()`, and
+`pool.aacquire()`, `semaphore.aacquire()`, `queue.atake()`, `buffer.await_newer(version)`; for other event loops there is `fileno()`, and
 `signal(signo)` has a real-time signal queued.
 
 If a process is killed, nothing is lost: a record whose send returned is delivered; one that was received but not
 released is delivered again, at the same position; and whoever attaches next takes the dead process's role over. A value that
-was being written stays as it was, and its lock and the permits go to the next.
+was being written stays as it was, and its lock and the permits go to the next. A message that was taken and not acknowledged is
+taken again.
 
 What goes wrong with a segment or a peer is an `ipcx.Error`, and also the built-in that fits (TimeoutError,
 FileNotFoundError, ...). A wrong argument, or the use of something closed, is a plain ValueError or TypeError.
 
-Handles (Ring, Pool, Buffer, Semaphore) may be used by several threads; endpoints (Producer, Consumer, Sender, Receiver) belong to
+Handles (Ring, Pool, Buffer, Semaphore, Queue) may be used by several threads; endpoints (Producer, Consumer, Sender, Receiver) belong to
 one thread at a time. Handles are arguments of a multiprocessing.Process under every start method: in the other process they attach anew, under
 fork when it uses them, and so are ends of transports that have no name. Another endpoint, a block or a locked value is its process's, and raises `Forked` in a forked child. Pass
 the ring and take the role there; or, under spawn and forkserver, pass an endpoint that you have closed, whose role the other
@@ -91,6 +101,7 @@ from ipcx._ipcx import (
     BufferStats,
     ChildPipes,
     Consumer,
+    Delivery,
     LockedValue,
     NewerThan,
     Participant,
@@ -98,6 +109,9 @@ from ipcx._ipcx import (
     PoolHolder,
     PoolStats,
     Producer,
+    Queue,
+    QueueHolder,
+    QueueStats,
     Receiver,
     Record,
     Reservation,
@@ -123,6 +137,7 @@ __all__ = [
     "Closed",
     "Consumer",
     "Corrupt",
+    "Delivery",
     "Error",
     "Exists",
     "Forked",
@@ -139,6 +154,9 @@ __all__ = [
     "PoolHolder",
     "PoolStats",
     "Producer",
+    "Queue",
+    "QueueHolder",
+    "QueueStats",
     "Receiver",
     "Record",
     "Reservation",
