@@ -49,6 +49,10 @@ demo: build python ## C producer -> Rust stage, killed half-way -> Python consum
 frames: build python ## video frames through a pool, without a copy: C -> Rust, killed each second -> Python (FRAMES= options)
 	scripts/frames $(FRAMES)
 
+.PHONY: jobs
+jobs: build python ## seats booked through a work queue: C, Python, Rust -> Python and Rust, killed again and again (JOBS= options)
+	scripts/jobs $(JOBS)
+
 TESTS := test-rust test-cli test-c test-python test-cross test-demo loom
 
 .PHONY: test
@@ -72,8 +76,8 @@ test-cli: ## the ipcx command, and the benchmarks behind it
 test-c: build ## the C library, against the header, shared and static
 	tests/c/run
 
-test-python: build python ## the Python package, and the frames example
-	cargo build --quiet --release --locked -p ipcx --example frames_filter
+test-python: build python ## the Python package, and the frames and jobs examples
+	cargo build --quiet --release --locked -p ipcx --example frames_filter --example jobs_push --example jobs_work
 	$(VPY) -m pytest -q python/tests
 
 test-cross: build python ## C, Python and Rust on one segment; kills; liveness
