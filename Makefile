@@ -53,6 +53,10 @@ frames: build python ## video frames through a pool, without a copy: C -> Rust, 
 ticker: build python ## recorded prices to 50 subscribers in three languages, one of them stopped: who waits, and who knows (TICKER= options)
 	scripts/ticker $(TICKER)
 
+.PHONY: jobs
+jobs: build python ## seats booked through a work queue: C, Python, Rust -> Python and Rust, killed again and again (JOBS= options)
+	scripts/jobs $(JOBS)
+
 TESTS := test-rust test-cli test-c test-python test-cross test-demo loom
 
 .PHONY: test
@@ -76,8 +80,8 @@ test-cli: ## the ipcx command, and the benchmarks behind it
 test-c: build ## the C library, against the header, shared and static
 	tests/c/run
 
-test-python: build python ## the Python package, and the frames and ticker examples
-	cargo build --quiet --release --locked -p ipcx --example frames_filter --example ticker_watch
+test-python: build python ## the Python package, and the frames, ticker and jobs examples
+	cargo build --quiet --release --locked -p ipcx --example frames_filter --example ticker_watch --example jobs_push --example jobs_work
 	$(VPY) -m pytest -q python/tests
 
 test-cross: build python ## C, Python and Rust on one segment; kills; liveness

@@ -15,8 +15,8 @@
  * - A ring has one producer and one consumer at a time, over all processes. A second one gets
  *   IPCX_E_BUSY.
  *
- * - Segment handles (ipcx_ring, ipcx_pool, ipcx_buffer, ipcx_semaphore, ipcx_topic) may be shared
- *   between threads. Endpoints (ipcx_producer, ipcx_consumer, ipcx_publisher, ipcx_subscriber)
+ * - Segment handles (ipcx_ring, ipcx_pool, ipcx_buffer, ipcx_semaphore, ipcx_topic, ipcx_queue) may be
+ *   shared between threads. Endpoints (ipcx_producer, ipcx_consumer, ipcx_publisher, ipcx_subscriber)
  *   belong to one thread at a time: pass them on as you like, but do not use one in two threads at
  *   once. A signal handler counts as another thread;
  *   what "async-signal-safe" allows it is said with each function.
@@ -47,9 +47,9 @@
  * is delivered; one that was received but not released is delivered again, at the same position.
  * Whoever attaches next takes the dead process's role over. A call that waits for it returns
  * IPCX_E_PEER_DEAD within 250 ms, once nothing is left to do; calling again after the successor
- * came goes on. The blocks of a pool and the permits of a semaphore that it had come back. A
- * buffer's lock goes to the next one who takes it, and the value is the one that was committed
- * last. Liveness is a lock that the kernel holds for each process, never a PID and never a timeout:
+ * came goes on. The blocks of a pool, the permits of a semaphore and the messages of a queue that it
+ * had come back. A buffer's lock goes to the next one who takes it, and the value is the one that
+ * was committed last. Liveness is a lock that the kernel holds for each process, never a PID and never a timeout:
  * a process that is stopped, or under a debugger, is alive.
  *
  * Names
@@ -122,6 +122,29 @@
  * that was made with options.reliable = 1, publishers wait for the slowest subscriber; one that died
  * is dropped, one that is stopped is not. With options.history = 1, subscribers that come get first
  * what is still there.
+ *
+ * Work queues
+ *
+ * A queue has messages for whoever takes them first: any number of processes push, any number take.
+ * The highest priority (0 to 31) comes first, and of these the message that was pushed first.
+ *
+ *     ipcx_queue_push(jobs, "tidy up", 7, 0, IPCX_FOREVER);
+ *     ipcx_queue_push(jobs, "put the fire out", 16, 9, IPCX_FOREVER);
+ *
+ *     while (ipcx_queue_take(jobs, job, sizeof job, &len, NULL, &ticket, IPCX_FOREVER) == IPCX_OK) {
+ *         if (do_it(job, len))
+ *             ipcx_queue_ack(jobs, ticket);           done: the message is gone
+ *         else
+ *             ipcx_queue_return(jobs, ticket);        not done: somebody takes it again
+ *     }
+ *
+ * A message is taken by one at a time. If that process dies, or closes its handle, before it
+ * acknowledges, the message comes back, before those of its priority that were pushed later: so
+ * each is done at least once. With max_deliveries in the options, one that comes back for the nth
+ * time becomes a dead letter, which only ipcx_queue_take_dead() takes. ipcx_queue_pop() takes and
+ * acknowledges in one call.
+ *
+ * A queue in a directory on disk is there after a reboot. `sync` in the options is for power cuts.
  *
  * Waiting for one of several
  *
@@ -299,6 +322,8 @@
 #define IPCX_KIND_SEMAPHORE 4
 /** Kind of a segment: a topic. */
 #define IPCX_KIND_TOPIC 5
+/** Kind of a segment: a work queue. */
+#define IPCX_KIND_QUEUE 7
 
 /** State of a role: nobody has taken it yet. */
 #define IPCX_ROLE_NEVER 0
@@ -346,6 +371,8 @@
 #define IPCX_WAIT_FOR_PUBLISHER 7
 /** Kind of an ipcx_waitable: an ipcx_subscriber that has a record to receive. */
 #define IPCX_WAIT_FOR_SUBSCRIBER 8
+/** Kind of an ipcx_waitable: an ipcx_queue that has a message to take. */
+#define IPCX_WAIT_FOR_QUEUE 9
 
 /** State of a segment: somebody alive is attached. */
 #define IPCX_LISTED_IN_USE 1
@@ -388,6 +415,15 @@ typedef struct ipcx_producer ipcx_producer;
 
 /** An end of a topic that publishes. It belongs to one thread at a time. */
 typedef struct ipcx_publisher ipcx_publisher;
+
+/**
+ * A handle on a work queue: messages with priorities for whoever takes them first, which come back if that process
+ * dies.
+ *
+ * It may be shared between threads, and the messages that it has taken are the handle's, not a thread's. It is one
+ * participant of the segment and keeps it mapped.
+ */
+typedef struct ipcx_queue ipcx_queue;
 
 /**
  * A handle on a ring: a queue of variable-length records from one producer to one consumer.
@@ -464,13 +500,13 @@ typedef struct ipcx_ring_options {
 typedef struct ipcx_stats {
     /** Set by IPCX_STATS_INIT. */
     uint32_t struct_size;
-    /** IPCX_KIND_RING, IPCX_KIND_POOL or IPCX_KIND_TOPIC. */
+    /** IPCX_KIND_RING, IPCX_KIND_POOL, IPCX_KIND_TOPIC or IPCX_KIND_QUEUE. */
     uint32_t kind;
-    /** Bytes for records, or in blocks. */
+    /** Bytes for records, or in blocks, or for messages. */
     uint64_t capacity;
     /**
-     * Bytes taken by records not released, or by blocks that are not free. Of a reliable topic: by those that the slowest
-     * subscriber has not released.
+     * Bytes taken by records not released, or by blocks or messages that are not free. Of a reliable topic: by those that the
+     * slowest subscriber has not released.
      */
     uint64_t used;
     /** Records committed since the segment was made; of a ring, off by those in work at the death of a producer. */
@@ -510,6 +546,19 @@ typedef struct ipcx_stats {
      * another are not known.
      */
     uint64_t subscribers;
+    /**
+     * Of a queue: how many messages there can be. The next four, and those that are being pushed at this moment, add
+     * up to it.
+     */
+    uint64_t depth;
+    /** Of a queue: messages to take. */
+    uint64_t ready;
+    /** Of a queue: messages that participants have, dead ones among them until they are recovered. */
+    uint64_t taken;
+    /** Of a queue: dead letters. */
+    uint64_t dead;
+    /** Of a queue: messages for which there is room. */
+    uint64_t free;
 } ipcx_stats;
 
 /** A block that a pool's handle owns. */
@@ -687,6 +736,56 @@ typedef struct ipcx_topic_options {
     uint32_t history;
 } ipcx_topic_options;
 
+/**
+ * Options of a work queue. Start from IPCX_QUEUE_OPTIONS_INIT; every field that is 0 or NULL means its default.
+ *
+ * The strings are copied. The fields up to `schema` are as in ipcx_ring_options.
+ */
+typedef struct ipcx_queue_options {
+    /** Set by IPCX_QUEUE_OPTIONS_INIT. */
+    uint32_t struct_size;
+    /** As in ipcx_ring_options. */
+    uint32_t mode;
+    /** As in ipcx_ring_options. */
+    uint32_t max_participants;
+    /** As in ipcx_ring_options. */
+    uint32_t backing;
+    /** As in ipcx_ring_options. */
+    uint32_t wait;
+    /** As in ipcx_ring_options. */
+    uint32_t flags;
+    /** As in ipcx_ring_options. */
+    uint32_t group;
+    /** As in ipcx_ring_options. */
+    int32_t key;
+    /** As in ipcx_ring_options. */
+    const char *directory;
+    /** As in ipcx_ring_options. */
+    const char *schema;
+    /**
+     * Bytes of the largest message, up to 2^31 - 1; 0 means 1024. A queue that exists must have the same, unless 0
+     * is given.
+     */
+    uint64_t max_message;
+    /**
+     * How many messages there can be, up to 2^20, those that are taken and dead letters among them; 0 means 1024. A
+     * queue that exists must have the same, unless 0 is given.
+     */
+    uint64_t depth;
+    /**
+     * After how many deliveries a message that comes back becomes a dead letter, up to 254; 0 means never. A queue
+     * that exists must have the same, unless 0 is given.
+     */
+    uint32_t max_deliveries;
+    /**
+     * 1: in a directory on disk, a push returns once its message is on the disk, and an acknowledgement once that
+     * is, so that a power cut loses none of it. 0: a power cut, or a crash of the system, may lose messages, bring
+     * back some that were acknowledged, or leave some with bytes that were not written; the death of a process does
+     * none of that in either case. A queue that exists must have been made so if this is 1.
+     */
+    uint32_t sync;
+} ipcx_queue_options;
+
 /** One of the things that ipcx_wait_any() waits for. */
 typedef struct ipcx_waitable {
     /** What `object` is, and what of it is waited for: one of IPCX_WAIT_FOR_*. */
@@ -823,12 +922,13 @@ typedef struct ipcx_transport_options {
 
 /** Options with every default. */
 #define IPCX_TOPIC_OPTIONS_INIT { sizeof(ipcx_topic_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0 }
+#define IPCX_QUEUE_OPTIONS_INIT { sizeof(ipcx_queue_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0, 0 }
 
 /** Options with every default. */
 #define IPCX_TRANSPORT_OPTIONS_INIT { sizeof(ipcx_transport_options), 0, 0, 0, 0, NULL }
 
 /** Figures to be filled. */
-#define IPCX_STATS_INIT { sizeof(ipcx_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define IPCX_STATS_INIT { sizeof(ipcx_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 #ifdef __cplusplus
 extern "C" {
@@ -2325,6 +2425,265 @@ int ipcx_subscriber_signal(ipcx_subscriber *subscriber,
  */
 void ipcx_subscriber_close(ipcx_subscriber *subscriber);
 
+/* ---- Work queue: messages with priorities, acknowledged ---------------------------------------------- */
+
+/**
+ * Creates a queue that must be new, and gives a handle on it in `*queue`.
+ *
+ * `opts` may be NULL. The queue appears under its name complete or not at all. Its memory is taken now, so that
+ * using it never fails for lack of memory.
+ *
+ * Ownership: the handle is yours; give it back with ipcx_queue_close(), which does not remove the name.
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_EXISTS, IPCX_E_NO_SPACE, IPCX_E_PERMISSION, IPCX_E_NOT_FOUND (no such directory),
+ * IPCX_E_INVALID (name, options), IPCX_E_OS.
+ */
+int ipcx_queue_create(const char *name,
+                      const ipcx_queue_options *opts,
+                      ipcx_queue **queue);
+
+/**
+ * Attaches to a queue, or creates it if there is none, and gives a handle on it in `*queue`.
+ *
+ * `opts` may be NULL. If the queue exists, max_message, depth, max_deliveries, sync, the number of participants and
+ * the schema must be those of the options where these give any (a schema, where both have one); mode, group and wait
+ * are for a new one.
+ *
+ * Ownership: the handle is yours; give it back with ipcx_queue_close().
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: those of ipcx_queue_create() less IPCX_E_EXISTS, and those of ipcx_queue_attach_with().
+ */
+int ipcx_queue_open(const char *name,
+                    const ipcx_queue_options *opts,
+                    ipcx_queue **queue);
+
+/**
+ * Attaches to a queue that must exist, and gives a handle on it in `*queue`.
+ *
+ * Ownership: the handle is yours; give it back with ipcx_queue_close().
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_NOT_FOUND, IPCX_E_MISMATCH (of another kind), IPCX_E_VERSION, IPCX_E_CORRUPT,
+ * IPCX_E_PERMISSION, IPCX_E_NO_SPACE (all participant slots are taken), IPCX_E_INVALID (name), IPCX_E_OS.
+ */
+int ipcx_queue_attach(const char *name, ipcx_queue **queue);
+
+/**
+ * As ipcx_queue_attach(), in the directory that the options name, and only if the queue agrees with what else
+ * they give.
+ *
+ * Ownership: the handle is yours; give it back with ipcx_queue_close().
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: those of ipcx_queue_attach(), IPCX_E_MISMATCH (other options) and IPCX_E_INVALID (options).
+ */
+int ipcx_queue_attach_with(const char *name,
+                           const ipcx_queue_options *opts,
+                           ipcx_queue **queue);
+
+/**
+ * Creates a queue without a name, in a memfd sealed against resizing, and gives a handle on it in `*queue`.
+ *
+ * Hand ipcx_queue_share_fd() to another process, by inheritance or SCM_RIGHTS; it attaches with
+ * ipcx_queue_from_fd(). The options' directory, mode and group mean nothing here.
+ *
+ * Ownership: the handle is yours; give it back with ipcx_queue_close(). The memory goes with the last
+ * descriptor and handle.
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_NO_SPACE, IPCX_E_INVALID (options), IPCX_E_OS.
+ */
+int ipcx_queue_anonymous(const ipcx_queue_options *opts, ipcx_queue **queue);
+
+/**
+ * Attaches to the queue behind a descriptor, and gives a handle on it in `*queue`.
+ *
+ * Ownership: the descriptor stays yours and may be closed at once; the handle is yours, give it back with
+ * ipcx_queue_close().
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: those of ipcx_queue_attach(); IPCX_E_OS or IPCX_E_CORRUPT for a descriptor of something else.
+ */
+int ipcx_queue_from_fd(int fd, ipcx_queue **queue);
+
+/**
+ * A new descriptor of the queue to hand to another process; or a negative code.
+ *
+ * It is closed on exec until you say otherwise. It keeps the memory, but nothing that was taken, and no
+ * participant's slot.
+ *
+ * Ownership: the descriptor is yours; close it with close().
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
+ */
+int ipcx_queue_share_fd(ipcx_queue *queue);
+
+/**
+ * Pushes a copy of `len` bytes as one message of a priority, 0 to 31; waits for room up to `timeout_ns`.
+ *
+ * The message of the highest priority is taken first, and of these the one that was pushed first. Once this returned
+ * IPCX_OK, the message is there, whatever becomes of this process.
+ *
+ * Thread-safe. Blocks up to `timeout_ns`. With IPCX_NOWAIT it is async-signal-safe, unless the interrupted code is
+ * inside a call on this handle.
+ * Ownership: `data` stays yours. It may be NULL if `len` is 0.
+ * Errors: IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_TOO_BIG (longer than max_message), IPCX_E_FORKED,
+ * IPCX_E_CORRUPT, IPCX_E_INVALID (also another priority): nothing is pushed. IPCX_E_OS, if the queue has `sync` and
+ * the disk failed: it may have been pushed.
+ */
+int ipcx_queue_push(ipcx_queue *queue,
+                    const void *data,
+                    size_t len,
+                    unsigned int priority,
+                    int64_t timeout_ns);
+
+/**
+ * Copies the next message to `buf`, which has `cap` bytes, and it is gone; its length is in `*len`, and its priority
+ * in `*priority`, which may be NULL. Waits for one up to `timeout_ns`.
+ *
+ * If it does not fit, the code is IPCX_E_TOO_BIG, `*len` is its length, and it stays: call again with a larger buffer.
+ *
+ * A process killed inside the call may have removed the message without having done anything with it. Where each
+ * must be dealt with, call ipcx_queue_take(), and ipcx_queue_ack() when that is done.
+ *
+ * Thread-safe. Blocks up to `timeout_ns`. Async-signal-safe as ipcx_queue_push().
+ * Ownership: `buf` stays yours. `buf` may be NULL if `cap` is 0.
+ * Errors: IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_TOO_BIG, IPCX_E_FORKED, IPCX_E_CORRUPT, IPCX_E_INVALID;
+ * IPCX_E_OS as ipcx_queue_ack().
+ */
+int ipcx_queue_pop(ipcx_queue *queue,
+                   void *buf,
+                   size_t cap,
+                   size_t *len,
+                   unsigned int *priority,
+                   int64_t timeout_ns);
+
+/**
+ * Copies the next message to `buf`, which has `cap` bytes, and takes it: from now on this handle has it, and nobody
+ * else gets it. Its length is in `*len`, its priority in `*priority`, which may be NULL, and what names it in
+ * `*ticket`, never 0. Waits for one up to `timeout_ns`.
+ *
+ * When you are done with it, call ipcx_queue_ack(); to have it taken again, ipcx_queue_return(). If this process
+ * dies, or closes the handle, before either, it comes back. If it does not fit, the code is IPCX_E_TOO_BIG, `*len`
+ * is its length, and it is not taken: call again with a larger buffer. What dead processes had is found where
+ * nothing else is: a call that waits looks for it, one that does not wait at most every 50 ms.
+ *
+ * Thread-safe. Blocks up to `timeout_ns`. Async-signal-safe as ipcx_queue_push().
+ * Ownership: `buf` stays yours, and may be NULL if `cap` is 0. The message is the handle's until it is acknowledged
+ * or returned.
+ * Errors: those of ipcx_queue_pop() less IPCX_E_OS.
+ */
+int ipcx_queue_take(ipcx_queue *queue,
+                    void *buf,
+                    size_t cap,
+                    size_t *len,
+                    unsigned int *priority,
+                    uint64_t *ticket,
+                    int64_t timeout_ns);
+
+/**
+ * Takes the next dead letter, as ipcx_queue_take() takes a message: the one of the highest priority, and of these
+ * the one that was pushed first. Dead letters are the messages that came back after their last delivery (see
+ * max_deliveries).
+ *
+ * ipcx_queue_ack() discards it, and ipcx_queue_return() has it delivered again as if it were new. If this process
+ * dies, or closes the handle, before either, it is a dead letter as before.
+ *
+ * Thread-safe, does not block. Async-signal-safe as ipcx_queue_push().
+ * Ownership: as ipcx_queue_take().
+ * Errors: IPCX_E_AGAIN (there is none), IPCX_E_TOO_BIG, IPCX_E_FORKED, IPCX_E_CORRUPT, IPCX_E_INVALID.
+ */
+int ipcx_queue_take_dead(ipcx_queue *queue,
+                         void *buf,
+                         size_t cap,
+                         size_t *len,
+                         unsigned int *priority,
+                         uint64_t *ticket);
+
+/**
+ * The message with this ticket is done, and gone. Wakes one who waits for room.
+ *
+ * Thread-safe, does not block. Async-signal-safe as ipcx_queue_push(), unless it is refused with IPCX_E_INVALID.
+ * Errors: IPCX_E_INVALID (also if this handle has not taken it, or has acknowledged or returned it: nothing
+ * changes), IPCX_E_FORKED, IPCX_E_CORRUPT. IPCX_E_OS, if the queue has `sync` and the disk failed: it is gone, but a
+ * power cut may bring it back.
+ */
+int ipcx_queue_ack(ipcx_queue *queue,
+                   uint64_t ticket);
+
+/**
+ * The message with this ticket is not done: it is taken again, before those of its priority that were pushed later;
+ * or it becomes a dead letter, if that was its last delivery (see max_deliveries). Wakes one who waits for a
+ * message.
+ *
+ * Thread-safe, does not block. Async-signal-safe as ipcx_queue_ack().
+ * Errors: those of ipcx_queue_ack() less IPCX_E_OS.
+ */
+int ipcx_queue_return(ipcx_queue *queue,
+                      uint64_t ticket);
+
+/**
+ * How often the message with this ticket was delivered, this time counted, into `*deliveries`: 1 unless it came back
+ * before; 255 stands for that many and more.
+ *
+ * Thread-safe, does not block. Async-signal-safe as ipcx_queue_ack().
+ * Errors: IPCX_E_INVALID (also if this handle has not taken it, or has acknowledged or returned it), IPCX_E_FORKED.
+ */
+int ipcx_queue_deliveries(ipcx_queue *queue,
+                          uint64_t ticket,
+                          unsigned int *deliveries);
+
+/**
+ * Brings back what dead participants had taken.
+ *
+ * A take that finds nothing, and a push that finds no room, do this by themselves, but look for the dead at most
+ * every 50 ms where they do not wait. This call looks at once.
+ *
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
+ */
+int ipcx_queue_recover(ipcx_queue *queue);
+
+/**
+ * Figures of the queue into `*stats`, as of now: how many messages there are to take, taken, and dead, and for how
+ * many more there is room. Takes time in proportion to the depth.
+ *
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_FORKED, IPCX_E_INVALID (also if `stats` does not begin as IPCX_STATS_INIT), IPCX_E_OS.
+ */
+int ipcx_queue_stats(ipcx_queue *queue,
+                     ipcx_stats *stats);
+
+/**
+ * A descriptor for poll(), select() and epoll that is readable (POLLIN) while there is a message to take, as of this
+ * handle's last take; or a negative code.
+ *
+ * It is level-triggered: do not read it. Once it is readable, take with IPCX_NOWAIT; where others were faster, that is
+ * IPCX_E_AGAIN, and the descriptor waits again. The first call starts a thread that waits on the handle's behalf.
+ *
+ * Ownership: it stays ipcx's and lives as long as the handle; do not close it.
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
+ */
+int ipcx_queue_poll_fd(ipcx_queue *queue);
+
+/**
+ * Queues the real-time signal `signo` to this process each time the queue has a message to take, as with
+ * ipcx_queue_poll_fd(), and once now if it has; 0 ends that.
+ *
+ * Take, or pop, with IPCX_NOWAIT until IPCX_E_AGAIN: only then does the next message queue a signal. See "Signals"
+ * above.
+ *
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_INVALID (also for what is no real-time signal), IPCX_E_FORKED, IPCX_E_OS.
+ */
+int ipcx_queue_signal(ipcx_queue *queue,
+                      int signo);
+
+/**
+ * Gives a handle on a queue back; what it has taken comes back. NULL is allowed. The name stays, and the messages (see
+ * ipcx_unlink()).
+ *
+ * Not while another thread uses the handle. Does not block. Not async-signal-safe.
+ */
+void ipcx_queue_close(ipcx_queue *queue);
+
 /* ---- Waiting for one of several ---------------------------------------------------------------------- */
 
 /**
@@ -2333,7 +2692,7 @@ void ipcx_subscriber_close(ipcx_subscriber *subscriber);
  *
  * Ready is what a call with IPCX_NOWAIT would not answer with IPCX_E_AGAIN; so also an endpoint whose peer closed or
  * died, and the call then says so. Nothing is received or acquired by waiting: where others may be faster, try with
- * IPCX_NOWAIT. Kinds may be mixed. A pool, semaphore or buffer may be given several times, any other once.
+ * IPCX_NOWAIT. Kinds may be mixed. A pool, semaphore, buffer or queue may be given several times, any other once.
  *
  * It costs one system call to sleep on up to 128 things. On a kernel before Linux 5.16, and for more of them, their
  * descriptors are polled, for each of which a thread is started the first time, as by ipcx_consumer_poll_fd().

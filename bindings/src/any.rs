@@ -6,6 +6,7 @@ use crate::exclusive::Guard;
 use crate::pool::Pool;
 use crate::producer::Producer;
 use crate::publisher::Publisher;
+use crate::queue::Queue;
 use crate::receiver::Receiver;
 use crate::semaphore::Semaphore;
 use crate::sender::Sender;
@@ -30,6 +31,7 @@ enum Held<'a> {
     Receiver(Guard<'a, State<ipcx::Receiver>>),
     Publisher(Guard<'a, Sending<ipcx::Publisher>>),
     Subscriber(Guard<'a, Listening>),
+    Queue(Arc<ipcx::Queue>),
 }
 
 /// The same for the core, which may go without the interpreter.
@@ -43,6 +45,7 @@ enum Item<'a> {
     Receiver(&'a mut ipcx::Receiver),
     Publisher(&'a mut ipcx::Publisher),
     Subscriber(&'a mut ipcx::Subscriber),
+    Queue(&'a ipcx::Queue),
 }
 
 impl Held<'_> {
@@ -66,6 +69,8 @@ impl Held<'_> {
             Held::Publisher(publisher.get().end.sending(py)?)
         } else if let Ok(subscriber) = object.cast::<Subscriber>() {
             Held::Subscriber(subscriber.get().lock(py)?)
+        } else if let Ok(queue) = object.cast::<Queue>() {
+            Held::Queue(queue.get().open_queue()?)
         } else {
             return Err(not_waitable(object));
         })
@@ -82,6 +87,7 @@ impl Held<'_> {
             Held::Receiver(state) => Item::Receiver(&mut state.core),
             Held::Publisher(state) => Item::Publisher(&mut state.core),
             Held::Subscriber(state) => Item::Subscriber(&mut state.core),
+            Held::Queue(queue) => Item::Queue(queue),
         }
     }
 }
@@ -98,6 +104,7 @@ impl Item<'_> {
             Item::Receiver(receiver) => &mut **receiver,
             Item::Publisher(publisher) => &mut **publisher,
             Item::Subscriber(subscriber) => &mut **subscriber,
+            Item::Queue(queue) => queue,
         }
     }
 }
@@ -107,7 +114,7 @@ fn not_waitable(object: &Bound<'_, PyAny>) -> PyErr {
     let hint = if object.is_instance_of::<Buffer>() { "; give buffer.newer_than(version)" } else { "" };
     let class = object.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string());
     PyTypeError::new_err(format!(
-        "wait_any waits for a Consumer, Producer, Pool, Semaphore, NewerThan, Sender, Receiver, Publisher or \
+        "wait_any waits for a Consumer, Producer, Pool, Semaphore, Queue, NewerThan, Sender, Receiver, Publisher or \
          Subscriber, not for a '{class}'{hint}"
     ))
 }
@@ -143,7 +150,7 @@ fn attempt(py: Python<'_>, objects: &[Bound<'_, PyAny>], deadline: Deadline) -> 
 }
 
 /// Wait until at least one of the objects is ready, and return those that are: a Consumer or Subscriber with a record, a Producer or
-/// Publisher with room for the record that last did not fit, a Pool or Semaphore with something to acquire, a buffer.newer_than(version); a Receiver with
+/// Publisher with room for the record that last did not fit, a Pool or Semaphore with something to acquire, a Queue with a message, a buffer.newer_than(version); a Receiver with
 /// something to say, or a Sender with room, as their fileno() says.
 ///
 /// Ready is what a call with a timeout of 0 would not answer with WouldBlock, so also an endpoint whose peer closed or died: the

@@ -10,7 +10,7 @@
 //! | `views` | memory of a segment behind the buffer protocol |
 //! | `array` | NumPy arrays over it |
 //! | `segment` | what belongs to every kind |
-//! | `ring`, `producer`, `consumer`, `pool`, `block`, `buffer`, `locked`, `semaphore` | the classes |
+//! | `ring`, `producer`, `consumer`, `pool`, `block`, `buffer`, `locked`, `semaphore`, `queue`, `delivery` | the classes |
 //! | `topic`, `publisher`, `subscriber`, `topic_record` | the classes of topics |
 //! | `sending` | what a producer and a publisher have in common |
 //! | `transport`, `sender`, `receiver` | transports and their ends |
@@ -24,6 +24,7 @@ mod block;
 mod buffer;
 mod child;
 mod consumer;
+mod delivery;
 mod errors;
 mod exclusive;
 mod fork;
@@ -33,6 +34,7 @@ mod payload;
 mod pool;
 mod producer;
 mod publisher;
+mod queue;
 mod receiver;
 mod ring;
 mod segment;
@@ -60,11 +62,13 @@ mod _ipcx {
         buffer::{Buffer, BufferStats, NewerThan},
         child::ChildPipes,
         consumer::Consumer,
+        delivery::Delivery,
         list::{list, Listed, ListedParticipant, ListedRole},
         locked::LockedValue,
         pool::{Pool, PoolHolder, PoolStats},
         producer::Producer,
         publisher::Publisher,
+        queue::{Queue, QueueHolder, QueueStats},
         receiver::Receiver,
         ring::{Ring, RingStats},
         segment::{unlink, Participant},

@@ -48,7 +48,8 @@ macro_rules! core {
 }
 core!(
     Ring with RingOptions, Pool with PoolOptions, Buffer with BufferOptions, Semaphore with SemaphoreOptions,
-    Topic with TopicOptions
+    Topic with TopicOptions,
+    Queue with QueueOptions
 );
 
 /// A handle on a segment of any kind, which Python may close at any time, and what stays known of it then.

@@ -8,10 +8,13 @@ use crate::handles::{exclusive, shared};
 use crate::pool::ipcx_pool;
 use crate::producer::ipcx_producer;
 use crate::publisher::ipcx_publisher;
+use crate::queue::ipcx_queue;
 use crate::semaphore::ipcx_semaphore;
 use crate::subscriber::ipcx_subscriber;
 use crate::transport::{ipcx_transport, End};
-use ipcx_core::{wait_any, Consumer, NewerThan, Pool, Producer, Publisher, Semaphore, Subscriber, Waitable};
+use ipcx_core::{
+    wait_any, Consumer, NewerThan, Pool, Producer, Publisher, Queue, Semaphore, Subscriber, Waitable,
+};
 use std::ffi::{c_int, c_void};
 
 /// Kind of an ipcx_waitable: an ipcx_consumer that has a record to receive, or whose producer went.
@@ -36,6 +39,8 @@ pub const IPCX_WAIT_FOR_TRANSPORT: u32 = 6;
 pub const IPCX_WAIT_FOR_PUBLISHER: u32 = 7;
 /// Kind of an ipcx_waitable: an ipcx_subscriber that has a record to receive.
 pub const IPCX_WAIT_FOR_SUBSCRIBER: u32 = 8;
+/// Kind of an ipcx_waitable: an ipcx_queue that has a message to take.
+pub const IPCX_WAIT_FOR_QUEUE: u32 = 9;
 
 /// One of the things that ipcx_wait_any() waits for.
 #[repr(C)]
@@ -61,6 +66,7 @@ enum Item<'a> {
     Transport(&'a mut End),
     Publisher(&'a mut Publisher),
     Subscriber(&'a mut Subscriber),
+    Queue(&'a Queue),
 }
 
 impl<'a> Item<'a> {
@@ -80,6 +86,7 @@ impl<'a> Item<'a> {
                 IPCX_WAIT_FOR_TRANSPORT => Item::Transport(exclusive(object.cast::<ipcx_transport>())?),
                 IPCX_WAIT_FOR_PUBLISHER => Item::Publisher(exclusive(object.cast::<ipcx_publisher>())?),
                 IPCX_WAIT_FOR_SUBSCRIBER => Item::Subscriber(exclusive(object.cast::<ipcx_subscriber>())?),
+                IPCX_WAIT_FOR_QUEUE => Item::Queue(shared(object.cast::<ipcx_queue>())?),
                 _ => return Err(invalid("kind is not one of IPCX_WAIT_FOR_*")),
             })
         }
@@ -96,6 +103,7 @@ impl<'a> Item<'a> {
             Item::Transport(End::Receiver(receiver)) => receiver,
             Item::Publisher(publisher) => *publisher,
             Item::Subscriber(subscriber) => *subscriber,
+            Item::Queue(queue) => queue,
         }
     }
 }
@@ -103,7 +111,10 @@ impl<'a> Item<'a> {
 /// Endpoints are used by one at a time, also inside this call.
 fn check_none_twice(items: &[ipcx_waitable]) -> Result<()> {
     let is_endpoint = |item: &ipcx_waitable| {
-        !matches!(item.kind, IPCX_WAIT_FOR_POOL | IPCX_WAIT_FOR_SEMAPHORE | IPCX_WAIT_FOR_BUFFER)
+        !matches!(
+            item.kind,
+            IPCX_WAIT_FOR_POOL | IPCX_WAIT_FOR_SEMAPHORE | IPCX_WAIT_FOR_BUFFER | IPCX_WAIT_FOR_QUEUE
+        )
     };
     // They are few.
     let is_new =
@@ -119,7 +130,7 @@ fn check_none_twice(items: &[ipcx_waitable]) -> Result<()> {
 ///
 /// Ready is what a call with IPCX_NOWAIT would not answer with IPCX_E_AGAIN; so also an endpoint whose peer closed or
 /// died, and the call then says so. Nothing is received or acquired by waiting: where others may be faster, try with
-/// IPCX_NOWAIT. Kinds may be mixed. A pool, semaphore or buffer may be given several times, any other once.
+/// IPCX_NOWAIT. Kinds may be mixed. A pool, semaphore, buffer or queue may be given several times, any other once.
 ///
 /// It costs one system call to sleep on up to 128 things. On a kernel before Linux 5.16, and for more of them, their
 /// descriptors are polled, for each of which a thread is started the first time, as by ipcx_consumer_poll_fd().

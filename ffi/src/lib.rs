@@ -10,7 +10,7 @@
 //! | `options`, `stats` | those of them that there are |
 //! | `opening` | what the functions that open a segment share |
 //! | `common` | version, names |
-//! | `ring`, `producer`, `consumer`, `pool`, `buffer`, `semaphore`, `topic`, `publisher`, `subscriber` | one type each |
+//! | `ring`, `producer`, `consumer`, `pool`, `buffer`, `semaphore`, `queue`, `topic`, `publisher`, `subscriber` | one type each |
 //! | `any` | waiting for one of several |
 //! | `list` | which segments there are |
 //! | `transport`, `message` | ends of transports, and what goes through them |
@@ -42,6 +42,7 @@ pub mod options;
 pub mod pool;
 pub mod producer;
 pub mod publisher;
+pub mod queue;
 pub mod ring;
 pub mod semaphore;
 pub mod stats;

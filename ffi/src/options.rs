@@ -4,8 +4,8 @@ use crate::arguments::{invalid, path, text};
 use crate::boundary::Result;
 use crate::sized::{read, Sized32};
 use ipcx_core::{
-    Backing, BufferOptions, PoolOptions, RingOptions, SegmentOptions, SemaphoreOptions, TopicOptions,
-    TransportOptions, WaitStrategy,
+    Backing, BufferOptions, PoolOptions, QueueOptions, RingOptions, SegmentOptions, SemaphoreOptions,
+    TopicOptions, TransportOptions, WaitStrategy,
 };
 use std::ffi::c_char;
 use std::mem::offset_of;
@@ -204,6 +204,48 @@ pub struct ipcx_topic_options {
     pub history: u32,
 }
 
+/// Options of a work queue. Start from IPCX_QUEUE_OPTIONS_INIT; every field that is 0 or NULL means its default.
+///
+/// The strings are copied. The fields up to `schema` are as in ipcx_ring_options.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct ipcx_queue_options {
+    /// Set by IPCX_QUEUE_OPTIONS_INIT.
+    pub struct_size: u32,
+    /// As in ipcx_ring_options.
+    pub mode: u32,
+    /// As in ipcx_ring_options.
+    pub max_participants: u32,
+    /// As in ipcx_ring_options.
+    pub backing: u32,
+    /// As in ipcx_ring_options.
+    pub wait: u32,
+    /// As in ipcx_ring_options.
+    pub flags: u32,
+    /// As in ipcx_ring_options.
+    pub group: u32,
+    /// As in ipcx_ring_options.
+    pub key: i32,
+    /// As in ipcx_ring_options.
+    pub directory: *const c_char,
+    /// As in ipcx_ring_options.
+    pub schema: *const c_char,
+    /// Bytes of the largest message, up to 2^31 - 1; 0 means 1024. A queue that exists must have the same, unless 0
+    /// is given.
+    pub max_message: u64,
+    /// How many messages there can be, up to 2^20, those that are taken and dead letters among them; 0 means 1024. A
+    /// queue that exists must have the same, unless 0 is given.
+    pub depth: u64,
+    /// After how many deliveries a message that comes back becomes a dead letter, up to 254; 0 means never. A queue
+    /// that exists must have the same, unless 0 is given.
+    pub max_deliveries: u32,
+    /// 1: in a directory on disk, a push returns once its message is on the disk, and an acknowledgement once that
+    /// is, so that a power cut loses none of it. 0: a power cut, or a crash of the system, may lose messages, bring
+    /// back some that were acknowledged, or leave some with bytes that were not written; the death of a process does
+    /// none of that in either case. A queue that exists must have been made so if this is 1.
+    pub sync: u32,
+}
+
 /// Options of a transport. Start from IPCX_TRANSPORT_OPTIONS_INIT; every field that is 0 or NULL means its default.
 ///
 /// The string is copied.
@@ -319,6 +361,14 @@ options!(ipcx_topic_options, 16 => TopicOptions, |given, segment| TopicOptions {
     capacity: given.capacity,
     reliable: yes_or_no(given.reliable, "reliable is not 0 or 1")?,
     history: yes_or_no(given.history, "history is not 0 or 1")?,
+    segment,
+});
+
+options!(ipcx_queue_options, 24 => QueueOptions, |given, segment| QueueOptions {
+    max_message: given.max_message,
+    depth: given.depth,
+    max_deliveries: given.max_deliveries,
+    sync: yes_or_no(given.sync, "sync is not 0 or 1")?,
     segment,
 });
 

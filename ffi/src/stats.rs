@@ -3,7 +3,7 @@
 use crate::arguments::invalid;
 use crate::boundary::Result;
 use crate::sized::{claimed_size, Sized32};
-use ipcx_core::{PoolStats, RingStats, RoleState, TopicStats};
+use ipcx_core::{PoolStats, QueueStats, RingStats, RoleState, TopicStats};
 use std::ffi::c_char;
 use std::mem::offset_of;
 
@@ -17,6 +17,8 @@ pub const IPCX_KIND_BUFFER: u32 = 3;
 pub const IPCX_KIND_SEMAPHORE: u32 = 4;
 /// Kind of a segment: a topic.
 pub const IPCX_KIND_TOPIC: u32 = 5;
+/// Kind of a segment: a work queue.
+pub const IPCX_KIND_QUEUE: u32 = 7;
 
 /// State of a role: nobody has taken it yet.
 pub const IPCX_ROLE_NEVER: u32 = 0;
@@ -33,12 +35,12 @@ pub const IPCX_ROLE_DEAD: u32 = 3;
 pub struct ipcx_stats {
     /// Set by IPCX_STATS_INIT.
     pub struct_size: u32,
-    /// IPCX_KIND_RING, IPCX_KIND_POOL or IPCX_KIND_TOPIC.
+    /// IPCX_KIND_RING, IPCX_KIND_POOL, IPCX_KIND_TOPIC or IPCX_KIND_QUEUE.
     pub kind: u32,
-    /// Bytes for records, or in blocks.
+    /// Bytes for records, or in blocks, or for messages.
     pub capacity: u64,
-    /// Bytes taken by records not released, or by blocks that are not free. Of a reliable topic: by those that the slowest
-    /// subscriber has not released.
+    /// Bytes taken by records not released, or by blocks or messages that are not free. Of a reliable topic: by those that the
+    /// slowest subscriber has not released.
     pub used: u64,
     /// Records committed since the segment was made; of a ring, off by those in work at the death of a producer.
     pub sent: u64,
@@ -71,6 +73,17 @@ pub struct ipcx_stats {
     /// Of a reliable topic: its subscribers, dead ones among them until publishers that wait for them drop them. Those of
     /// another are not known.
     pub subscribers: u64,
+    /// Of a queue: how many messages there can be. The next four, and those that are being pushed at this moment, add
+    /// up to it.
+    pub depth: u64,
+    /// Of a queue: messages to take.
+    pub ready: u64,
+    /// Of a queue: messages that participants have, dead ones among them until they are recovered.
+    pub taken: u64,
+    /// Of a queue: dead letters.
+    pub dead: u64,
+    /// Of a queue: messages for which there is room.
+    pub free: u64,
 }
 
 // SAFETY: integers without padding, as the assertions below show.
@@ -80,7 +93,7 @@ unsafe impl Sized32 for ipcx_stats {
 
 const _: () = {
     assert!(offset_of!(ipcx_stats, struct_size) == 0);
-    assert!(offset_of!(ipcx_stats, block_size) == 72 && size_of::<ipcx_stats>() == 120);
+    assert!(offset_of!(ipcx_stats, block_size) == 72 && size_of::<ipcx_stats>() == 160);
 };
 
 /// Checks that a struct to be filled says its size.
@@ -130,6 +143,11 @@ const NO_FIGURES: ipcx_stats = ipcx_stats {
     blocks_owned: 0,
     blocks_in_flight: 0,
     subscribers: 0,
+    depth: 0,
+    ready: 0,
+    taken: 0,
+    dead: 0,
+    free: 0,
 };
 
 pub(crate) fn ring_figures(stats: &RingStats) -> ipcx_stats {
@@ -171,6 +189,20 @@ pub(crate) fn topic_figures(stats: &TopicStats) -> ipcx_stats {
         sent: stats.published,
         producer_pid: stats.publisher.as_ref().map_or(0, |process| process.pid),
         subscribers: stats.subscribers.len() as u64,
+        ..NO_FIGURES
+    }
+}
+
+pub(crate) fn queue_figures(stats: &QueueStats) -> ipcx_stats {
+    ipcx_stats {
+        kind: IPCX_KIND_QUEUE,
+        capacity: stats.depth * stats.max_message,
+        used: (stats.depth - stats.free) * stats.max_message,
+        depth: stats.depth,
+        ready: stats.ready.iter().sum(),
+        taken: stats.taken,
+        dead: stats.dead,
+        free: stats.free,
         ..NO_FIGURES
     }
 }

@@ -48,6 +48,15 @@ it missed; or, with reliable=True, publishers wait for the slowest, and topic.st
         for price in prices:
             print(price, prices.missed)
 
+A work queue has messages with priorities for whoever takes them first; one that is not acknowledged, because its taker failed or
+died, is taken again.
+
+    jobs = ipcx.Queue.open("jobs")
+    jobs.push(b"put the fire out", priority=9)
+
+    with jobs.take() as job:
+        print(job.data)
+
 Messages also go through what the kernel has: a transport is one word, of 'pipe', 'fifo', 'mqueue', 'unix', 'ring', 'buffer'.
 
     tx, rx = ipcx.Transport.pair("pipe")
@@ -59,19 +68,20 @@ Messages also go through what the kernel has: a transport is one word, of 'pipe'
 
 Calls that wait take `timeout`: seconds, 0 not to wait, None (the default) for ever. While they wait, other threads run, and
 Ctrl-C ends them. `wait_any` waits for one of several. In coroutines it is `await rx.arecv()` (also of a subscriber), `tx.asend(data)`,
-`pool.aacquire()`, `semaphore.aacquire()`, `buffer.await_newer(version)`; for other event loops there is `fileno()`, and
+`pool.aacquire()`, `semaphore.aacquire()`, `queue.atake()`, `buffer.await_newer(version)`; for other event loops there is `fileno()`, and
 `signal(signo)` has a real-time signal queued.
 
 If a process is killed, nothing is lost: a record whose send returned is delivered; one that was received but not
 released is delivered again, at the same position; and whoever attaches next takes the dead process's role over. A value that
-was being written stays as it was, and its lock and the permits go to the next.
+was being written stays as it was, and its lock and the permits go to the next. A message that was taken and not acknowledged is
+taken again.
 
 `ipcx.list()` says which segments there are, who is attached to each, and who has its roles.
 
 What goes wrong with a segment or a peer is an `ipcx.Error`, and also the built-in that fits (TimeoutError,
 FileNotFoundError, ...). A wrong argument, or the use of something closed, is a plain ValueError or TypeError.
 
-Handles (Ring, Pool, Buffer, Semaphore, Topic) may be used by several threads; endpoints (Producer, Consumer, Publisher,
+Handles (Ring, Pool, Buffer, Semaphore, Topic, Queue) may be used by several threads; endpoints (Producer, Consumer, Publisher,
 Subscriber, Sender, Receiver) belong to one thread at a time. Handles are arguments of a multiprocessing.Process under every start method: in the other process they attach anew, under
 fork when it uses them, and so are ends of transports that have no name. Another endpoint, a block or a locked value is its process's, and raises `Forked` in a forked child. Pass
 the ring and take the role there, or the topic and publish or subscribe there; or, under spawn and forkserver, pass an endpoint of
@@ -102,6 +112,7 @@ from ipcx._ipcx import (
     BufferStats,
     ChildPipes,
     Consumer,
+    Delivery,
     Listed,
     ListedParticipant,
     ListedRole,
@@ -113,6 +124,9 @@ from ipcx._ipcx import (
     PoolStats,
     Producer,
     Publisher,
+    Queue,
+    QueueHolder,
+    QueueStats,
     Receiver,
     Record,
     Reservation,
@@ -146,6 +160,7 @@ __all__ = [
     "Closed",
     "Consumer",
     "Corrupt",
+    "Delivery",
     "Error",
     "Exists",
     "Forked",
@@ -166,6 +181,9 @@ __all__ = [
     "PoolStats",
     "Producer",
     "Publisher",
+    "Queue",
+    "QueueHolder",
+    "QueueStats",
     "Receiver",
     "Record",
     "Reservation",

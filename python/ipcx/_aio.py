@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
 from ipcx._errors import Busy, Closed, WouldBlock
-from ipcx._ipcx import Block, Buffer, Consumer, Pool, Receiver, Semaphore, Sender, Subscriber
+from ipcx._ipcx import Block, Buffer, Consumer, Delivery, Pool, Queue, Receiver, Semaphore, Sender, Subscriber
 
 _T = TypeVar("_T")
-_Thing: TypeAlias = Buffer | Consumer | Pool | Receiver | Semaphore | Sender | Subscriber
+_Thing: TypeAlias = Buffer | Consumer | Pool | Queue | Receiver | Semaphore | Sender | Subscriber
 
 
 @dataclass(eq=False)
@@ -103,6 +103,25 @@ async def leave(semaphore: Semaphore) -> None:
     """End an `async with`; a handle that was closed inside has given everything back."""
     if not semaphore.closed:
         semaphore.release()
+
+
+async def pop(queue: Queue) -> bytes:
+    """Take the next message and acknowledge it. It is taken only when it is returned, so cancelling loses nothing."""
+    return await _until(lambda: queue.pop(0), queue)
+
+
+async def take(queue: Queue) -> Delivery:
+    """Take the next message. It is taken only when it is returned, so cancelling loses nothing."""
+    return await _until(lambda: queue.take(0), queue)
+
+
+async def push(queue: Queue, data: bytes, priority: int) -> None:
+    """Push a message."""
+    while True:
+        with suppress(WouldBlock):
+            return queue.push(data, priority, 0)
+        # The descriptor says whether there are messages, not whether there is room.
+        await asyncio.sleep(_LOOK_AGAIN)
 
 
 async def newer(buffer: Buffer, seen: int) -> int:

@@ -13,6 +13,7 @@ __all__ = [
     "BufferStats",
     "ChildPipes",
     "Consumer",
+    "Delivery",
     "Listed",
     "ListedParticipant",
     "ListedRole",
@@ -24,6 +25,9 @@ __all__ = [
     "PoolStats",
     "Producer",
     "Publisher",
+    "Queue",
+    "QueueHolder",
+    "QueueStats",
     "Receiver",
     "Record",
     "Reservation",
@@ -57,8 +61,8 @@ _Word: TypeAlias = Literal["pipe", "fifo", "mqueue", "unix", "ring", "buffer"]
 
 _Start: TypeAlias = Literal["next", "latest", "oldest"]
 
-_Waitable: TypeAlias = Consumer | Producer | Pool | Semaphore | NewerThan | Sender | Receiver | Publisher | Subscriber
-_OneKind = TypeVar("_OneKind", Consumer, Producer, Pool, Semaphore, NewerThan, Sender, Receiver, Publisher, Subscriber)
+_Waitable: TypeAlias = Consumer | Producer | Pool | Semaphore | Queue | NewerThan | Sender | Receiver | Publisher | Subscriber
+_OneKind = TypeVar("_OneKind", Consumer, Producer, Pool, Semaphore, Queue, NewerThan, Sender, Receiver, Publisher, Subscriber)
 
 class _HasFileno(Protocol):
     def fileno(self) -> int: ...
@@ -740,6 +744,150 @@ class TopicStats:
     def subscribers(self) -> list[TopicSubscriber]: ...
     @property
     def publisher(self) -> Participant | None: ...
+    def __eq__(self, other: object, /) -> bool: ...
+
+@final
+class Queue:
+    @staticmethod
+    def create(
+        name: str,
+        *,
+        max_message: int = 0,
+        depth: int = 0,
+        max_deliveries: int = 0,
+        sync: bool = False,
+        mode: int = 0,
+        max_participants: int = 0,
+        directory: _Path | None = None,
+        schema: str | None = None,
+        wait: _Wait = "balanced",
+        group: int | None = None,
+    ) -> Queue: ...
+    @staticmethod
+    def open(
+        name: str,
+        *,
+        max_message: int = 0,
+        depth: int = 0,
+        max_deliveries: int = 0,
+        sync: bool = False,
+        mode: int = 0,
+        max_participants: int = 0,
+        directory: _Path | None = None,
+        schema: str | None = None,
+        wait: _Wait = "balanced",
+        group: int | None = None,
+    ) -> Queue: ...
+    @staticmethod
+    def attach(
+        name: str,
+        *,
+        directory: _Path | None = None,
+        schema: str | None = None,
+        max_message: int = 0,
+        depth: int = 0,
+        max_deliveries: int = 0,
+        sync: bool = False,
+    ) -> Queue: ...
+    @staticmethod
+    def anonymous(
+        *,
+        max_message: int = 0,
+        depth: int = 0,
+        max_deliveries: int = 0,
+        sync: bool = False,
+        max_participants: int = 0,
+        schema: str | None = None,
+        wait: _Wait = "balanced",
+    ) -> Queue: ...
+    @staticmethod
+    def from_fd(fd: int | _HasFileno) -> Queue: ...
+    def share_fd(self) -> int: ...
+    def push(self, data: _Bytes, priority: int = 0, timeout: float | None = None) -> None: ...
+    def pop(self, timeout: float | None = None) -> bytes: ...
+    def take(self, timeout: float | None = None) -> Delivery: ...
+    def take_dead(self) -> Delivery | None: ...
+    def apush(self, data: _Bytes, priority: int = 0) -> Coroutine[Any, Any, None]: ...
+    def apop(self) -> Coroutine[Any, Any, bytes]: ...
+    def atake(self) -> Coroutine[Any, Any, Delivery]: ...
+    def recover(self) -> None: ...
+    def fileno(self) -> int: ...
+    def signal(self, signo: int | None) -> None: ...
+    def stats(self) -> QueueStats: ...
+    @property
+    def max_message(self) -> int: ...
+    @property
+    def depth(self) -> int: ...
+    @property
+    def max_deliveries(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def schema(self) -> str | None: ...
+    @property
+    def wait(self) -> _Wait: ...
+    @property
+    def directory(self) -> str | None: ...
+    @property
+    def closed(self) -> bool: ...
+    def close(self) -> None: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None: ...
+
+@final
+class Delivery:
+    @property
+    def data(self) -> bytes: ...
+    @property
+    def priority(self) -> int: ...
+    @property
+    def deliveries(self) -> int: ...
+    def ack(self) -> None: ...
+    def put_back(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None: ...
+
+@final
+class QueueHolder:
+    @property
+    def process(self) -> Participant | None: ...
+    @property
+    def alive(self) -> bool: ...
+    @property
+    def taken(self) -> int: ...
+    def __eq__(self, other: object, /) -> bool: ...
+
+@final
+class QueueStats:
+    @property
+    def max_message(self) -> int: ...
+    @property
+    def depth(self) -> int: ...
+    @property
+    def max_deliveries(self) -> int: ...
+    @property
+    def ready(self) -> list[int]: ...
+    @property
+    def being_pushed(self) -> int: ...
+    @property
+    def taken(self) -> int: ...
+    @property
+    def dead(self) -> int: ...
+    @property
+    def free(self) -> int: ...
+    @property
+    def holders(self) -> list[QueueHolder]: ...
     def __eq__(self, other: object, /) -> bool: ...
 
 @final

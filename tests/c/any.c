@@ -242,7 +242,7 @@ static void bad_items_are_invalid(void)
     GIVES(IPCX_E_INVALID, ipcx_wait_any(items, THINGS, -2, &ready));
     make_ready(&things, BUFFER); /* so that a wait for a good pair is over at once */
     bad[1] = items[BUFFER];
-    for (uint32_t kind = 0; kind <= 8; kind++) {
+    for (uint32_t kind = 0; kind <= 9; kind++) {
         bad[0] = (ipcx_waitable){ kind, 0, NULL, 0 };
         GIVES(IPCX_E_INVALID, ipcx_wait_any(bad, 2, IPCX_FOREVER, &ready));
         for (int i = 0; i < THINGS; i++) { /* right for one kind, wrong for the others */

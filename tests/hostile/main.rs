@@ -6,7 +6,7 @@
 //! | `bits` | every bit of a segment, flipped |
 //! | `images` | random images of a segment |
 //! | `live` | a peer that writes without pause, while ends in C, Python and Rust work |
-//! | `pool`, `buffer`, `semaphore`, `topic` | the same three of a pool, of a buffer, of a semaphore, and of a topic |
+//! | `pool`, `buffer`, `semaphore`, `topic`, `queue` | the same three of each of these kinds |
 //! | `refused` | a role that cannot be taken over |
 //! | `segment`, `mix`, `words` | the hostile side: the segment as mapped words, and what is written there |
 //! | `calls`, `exposed`, `endpoints.c`, `endpoints.py` | the exposed side: every call, in three languages |
@@ -24,6 +24,7 @@ mod images;
 mod live;
 mod mix;
 mod pool;
+mod queue;
 mod refused;
 mod segment;
 mod semaphore;

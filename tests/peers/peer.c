@@ -405,6 +405,89 @@ __attribute__((noreturn)) static void create_for_ever(void)
     }
 }
 
+/* A message is its number and up to 49 bytes that depend on it. */
+static size_t make_message(uint64_t number, unsigned char *message)
+{
+    size_t len = sizeof number + number % 50;
+
+    memset(message, (int)(number & 255), len);
+    memcpy(message, &number, sizeof number);
+    return len;
+}
+
+/* What is known of a number, in its two bytes of the ledger: the first is of who pushes it, the second of who works on it. */
+static void mark(int ledger, uint64_t number, int second, char state)
+{
+    if (pwrite(ledger, &state, 1, (off_t)(2 * number + (unsigned)second)) != 1)
+        fail("the ledger cannot be written");
+}
+
+__attribute__((noreturn)) static void push_for_ever(ipcx_queue *queue, int ledger, uint64_t first)
+{
+    unsigned char message[64];
+
+    for (uint64_t number = first;; number++) {
+        size_t len = make_message(number, message);
+        mark(ledger, number, 0, 'b');
+        while (again(ipcx_queue_push(queue, message, len, (unsigned)(number % 4), IPCX_FOREVER)))
+            ;
+        mark(ledger, number, 0, 'p');
+        if (number == first) {
+            puts("at work");
+            fflush(stdout);
+        }
+    }
+}
+
+static int work(ipcx_queue *queue, int ledger)
+{
+    unsigned char message[64], expected[64];
+
+    for (int said = 0;;) {
+        uint64_t number, ticket;
+        size_t len;
+        unsigned deliveries;
+        char before = 0;
+        while (again(ipcx_queue_take(queue, message, sizeof message, &len, NULL, &ticket, IPCX_FOREVER)))
+            ;
+        must(ipcx_queue_deliveries(queue, ticket, &deliveries));
+        memcpy(&number, message, sizeof number);
+        if (number != UINT64_MAX) {
+            if (len != make_message(number, expected) || memcmp(message, expected, len) != 0)
+                fail("message %llu is torn", (unsigned long long)number);
+            if (pread(ledger, &before, 1, (off_t)(2 * number + 1)) == 1 && before == 'A')
+                fail("message %llu was acknowledged before", (unsigned long long)number);
+            if (number % 11 == 0 && deliveries == 1) {
+                must(ipcx_queue_return(queue, ticket));
+                continue;
+            }
+            mark(ledger, number, 1, 't');
+        }
+        must(ipcx_queue_ack(queue, ticket));
+        if (number == UINT64_MAX)
+            return 0;
+        mark(ledger, number, 1, 'A');
+        if (!said) {
+            puts("at work");
+            fflush(stdout);
+            said = 1;
+        }
+    }
+}
+
+static int use_queue(int argc, char **argv)
+{
+    int ledger = open(argv[3], O_RDWR);
+    ipcx_queue *queue;
+
+    if (ledger < 0)
+        fail("no ledger");
+    must(ipcx_queue_attach(argv[2], &queue));
+    if (argc == 5)
+        push_for_ever(queue, ledger, strtoull(argv[4], NULL, 10));
+    return work(queue, ledger);
+}
+
 int main(int argc, char **argv)
 {
     const char *verb = argc > 1 ? argv[1] : "";
@@ -425,9 +508,12 @@ int main(int argc, char **argv)
         must(ipcx_topic_attach(argv[2], &topic));
         return publish_between_marks(topic, strtoull(argv[3], NULL, 10));
     }
+    if ((strcmp(verb, "push") == 0 && argc == 5) || (strcmp(verb, "work") == 0 && argc == 4))
+        return use_queue(argc, argv);
     if (argc < 7) {
         fprintf(stderr, "usage: peer send|recv|publish|subscribe MODE NAME COUNT SEED LARGEST [LOG] | fork RING | "
-                        "quiet RING COUNT | quiet-topic TOPIC COUNT | create\n");
+                        "quiet RING COUNT | quiet-topic TOPIC COUNT | create | "
+                        "push QUEUE LEDGER FIRST | work QUEUE LEDGER\n");
         return 2;
     }
     mode = argv[2];

@@ -246,9 +246,48 @@ def create() -> None:
             print("created", flush=True)
 
 
+def message_of(number: int) -> bytes:
+    """Its number and up to 49 bytes that depend on it."""
+    return number.to_bytes(8, sys.byteorder) + bytes([number & 255]) * (number % 50)
+
+
+def push(name: str, path: str, first: str) -> None:
+    """Pushes numbers for ever. The first of a number's two bytes in the ledger says what is known of its push."""
+    queue, ledger = ipcx.Queue.attach(name), os.open(path, os.O_RDWR)
+    for number in itertools.count(int(first)):
+        os.pwrite(ledger, b"b", 2 * number)
+        queue.push(message_of(number), number % 4)
+        os.pwrite(ledger, b"p", 2 * number)
+        if number == int(first):
+            print("at work", flush=True)
+
+
+def work(name: str, path: str) -> None:
+    """Works on what was pushed, up to the last. The second of a number's bytes says what is known of that."""
+    queue, ledger, said = ipcx.Queue.attach(name), os.open(path, os.O_RDWR), False
+    number = 0
+    while number != MASK:
+        with queue.take() as message:
+            number = int.from_bytes(message.data[:8], sys.byteorder)
+            if number == MASK:
+                continue  # which acknowledges it
+            if message.data != message_of(number):
+                raise fail(f"message {number} is torn")
+            if os.pread(ledger, 1, 2 * number + 1) == b"A":
+                raise fail(f"message {number} was acknowledged before")
+            if number % 11 == 0 and message.deliveries == 1:
+                message.put_back()
+                continue
+            os.pwrite(ledger, b"t", 2 * number + 1)
+        os.pwrite(ledger, b"A", 2 * number + 1)
+        if not said:
+            print("at work", flush=True)
+            said = True
+
+
 def main() -> None:
     """Does what the arguments say."""
-    verbs: dict[str, Callable[..., None]] = {"fork": fork, "quiet": quiet, "create": create}
+    verbs: dict[str, Callable[..., None]] = {"fork": fork, "quiet": quiet, "create": create, "push": push, "work": work}
     verb, *arguments = sys.argv[1:]
     if verb in verbs:
         verbs[verb](*arguments)

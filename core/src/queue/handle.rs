@@ -399,6 +399,17 @@ impl Queue {
         }
     }
 
+    /// How often the message with this ticket was delivered, this time counted; 255 stands for that many and more.
+    ///
+    /// Makes no allocation and does not wait. Async-signal-safe.
+    ///
+    /// # Errors
+    /// `Invalid` if this handle has not taken it, or has acknowledged it or put it back; `Forked`.
+    pub fn deliveries(&self, ticket: u64) -> Result<u32> {
+        self.depot.segment.check_not_inherited()?;
+        self.depot.store.deliveries(ticket).ok_or_else(|| self.not_taken(ticket))
+    }
+
     /// Brings back what dead participants had taken. A take that finds nothing and a push that finds no room do this by
     /// themselves, but look for the dead at most every 50 ms where they do not wait. This call looks at once.
     ///

@@ -351,6 +351,11 @@ impl<M: Memory> Store<M> {
         self.taken(ticket).is_some()
     }
 
+    /// How often the message with a ticket was delivered, if this participant has taken it.
+    pub(crate) fn deliveries(&self, ticket: u64) -> Option<u32> {
+        self.taken(ticket).map(|(_, word)| word.deliveries())
+    }
+
     /// Copies the first bytes of a message that was taken; what it copies is of another one if that is not so any more.
     #[inline(always)]
     pub(crate) fn read(&self, ticket: u64, to: &mut [u8]) -> Result<(), Corruption> {

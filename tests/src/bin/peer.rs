@@ -7,14 +7,18 @@
 //! peer quiet RING COUNT     sends and receives between calls of getppid, for a tracer that counts system calls
 //! peer quiet-topic TOPIC COUNT   the same of a topic
 //! peer create               creates rings for ever, and unlinks the one before
+//! peer push QUEUE LEDGER FIRST    pushes numbers for ever, and says in the ledger what is known of each
+//! peer work QUEUE LEDGER          works on them, up to the last
 //! ```
 //!
 //! It sends or checks a stream of COUNT records (0: without end), going on where the ring stands. With a log it says
 //! there what it is about, and waits when the other side dies; without, it prints when that happened and exits with 5. One that
 //! subscribes begins with the first record that has a number. `publish`, `subscribe` and `quiet-topic` are in C and Rust.
 
-use ipcx::{Consumer, Error, Producer, Publisher, Result, Ring, Subscriber, Topic};
+use ipcx::{Consumer, Deadline, Error, Producer, Publisher, Queue, Result, Ring, Subscriber, Topic};
 use ipcx_tests::{now, Log, Stream, Word};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -344,10 +348,69 @@ fn create() -> Result<()> {
     Ok(())
 }
 
+/// A message is its number and up to 49 bytes that depend on it.
+fn message_of(number: u64) -> Vec<u8> {
+    let mut message = number.to_ne_bytes().to_vec();
+    message.resize(8 + number as usize % 50, number as u8);
+    message
+}
+
+/// What is known of the numbers, in two bytes of each: the first is of who pushes it, the second of who works on it.
+fn open_ledger(path: &str) -> File {
+    File::options().read(true).write(true).open(path).unwrap_or_else(|error| fail(error))
+}
+
+fn push(queue: &str, ledger: &str, first: u64) -> Result<()> {
+    let (queue, ledger) = (Queue::attach(queue)?, open_ledger(ledger));
+    let mark = |number: u64, state| ledger.write_all_at(state, 2 * number).expect("the ledger");
+    for number in first.. {
+        mark(number, b"b");
+        queue.push(&message_of(number), (number % 4) as u32)?;
+        mark(number, b"p");
+        if number == first {
+            println!("at work");
+        }
+    }
+    Ok(())
+}
+
+fn work(queue: &str, ledger: &str) -> Result<()> {
+    let (queue, ledger) = (Queue::attach(queue)?, open_ledger(ledger));
+    let mark = |number: u64, state| ledger.write_all_at(state, 2 * number + 1).expect("the ledger");
+    let (mut buffer, mut said) = ([0; 64], false);
+    loop {
+        let taken = queue.take_into(&mut buffer, Deadline::NEVER)?;
+        let message = &buffer[..taken.len];
+        let number = u64::from_ne_bytes(message[..8].try_into().expect("8 bytes"));
+        if number == u64::MAX {
+            return queue.ack(taken.ticket);
+        }
+        if message != message_of(number) {
+            fail(format!("message {number} is torn"));
+        }
+        let mut before = [0];
+        if ledger.read_at(&mut before, 2 * number + 1).is_ok_and(|read| read == 1) && before == *b"A" {
+            fail(format!("message {number} was acknowledged before"));
+        }
+        if number % 11 == 0 && taken.deliveries == 1 {
+            queue.put_back(taken.ticket)?;
+            continue;
+        }
+        mark(number, b"t");
+        queue.ack(taken.ticket)?;
+        mark(number, b"A");
+        if !said {
+            println!("at work");
+            said = true;
+        }
+    }
+}
+
 fn usage() -> ! {
     eprintln!(
         "usage: peer send|recv|publish|subscribe MODE NAME COUNT SEED LARGEST [LOG] | fork RING | \
-         quiet RING COUNT | quiet-topic TOPIC COUNT | create"
+         quiet RING COUNT | quiet-topic TOPIC COUNT | create | \
+         push QUEUE LEDGER FIRST | work QUEUE LEDGER"
     );
     std::process::exit(2)
 }
@@ -361,6 +424,8 @@ fn main() {
         ["fork", ring] => fork(ring),
         ["quiet", ring, count] => quiet(ring, count.parse().unwrap_or_else(|_| usage())),
         ["create"] => create(),
+        ["push", queue, ledger, first] => push(queue, ledger, first.parse().unwrap_or_else(|_| usage())),
+        ["work", queue, ledger] => work(queue, ledger),
         _ => usage(),
     };
     if let Err(error) = done {

@@ -15,8 +15,8 @@
  * - A ring has one producer and one consumer at a time, over all processes. A second one gets
  *   IPCX_E_BUSY.
  *
- * - Segment handles (ipcx_ring, ipcx_pool, ipcx_buffer, ipcx_semaphore, ipcx_topic) may be shared
- *   between threads. Endpoints (ipcx_producer, ipcx_consumer, ipcx_publisher, ipcx_subscriber)
+ * - Segment handles (ipcx_ring, ipcx_pool, ipcx_buffer, ipcx_semaphore, ipcx_topic, ipcx_queue) may be
+ *   shared between threads. Endpoints (ipcx_producer, ipcx_consumer, ipcx_publisher, ipcx_subscriber)
  *   belong to one thread at a time: pass them on as you like, but do not use one in two threads at
  *   once. A signal handler counts as another thread;
  *   what "async-signal-safe" allows it is said with each function.
@@ -47,9 +47,9 @@
  * is delivered; one that was received but not released is delivered again, at the same position.
  * Whoever attaches next takes the dead process's role over. A call that waits for it returns
  * IPCX_E_PEER_DEAD within 250 ms, once nothing is left to do; calling again after the successor
- * came goes on. The blocks of a pool and the permits of a semaphore that it had come back. A
- * buffer's lock goes to the next one who takes it, and the value is the one that was committed
- * last. Liveness is a lock that the kernel holds for each process, never a PID and never a timeout:
+ * came goes on. The blocks of a pool, the permits of a semaphore and the messages of a queue that it
+ * had come back. A buffer's lock goes to the next one who takes it, and the value is the one that
+ * was committed last. Liveness is a lock that the kernel holds for each process, never a PID and never a timeout:
  * a process that is stopped, or under a debugger, is alive.
  *
  * Names
@@ -122,6 +122,29 @@
  * that was made with options.reliable = 1, publishers wait for the slowest subscriber; one that died
  * is dropped, one that is stopped is not. With options.history = 1, subscribers that come get first
  * what is still there.
+ *
+ * Work queues
+ *
+ * A queue has messages for whoever takes them first: any number of processes push, any number take.
+ * The highest priority (0 to 31) comes first, and of these the message that was pushed first.
+ *
+ *     ipcx_queue_push(jobs, "tidy up", 7, 0, IPCX_FOREVER);
+ *     ipcx_queue_push(jobs, "put the fire out", 16, 9, IPCX_FOREVER);
+ *
+ *     while (ipcx_queue_take(jobs, job, sizeof job, &len, NULL, &ticket, IPCX_FOREVER) == IPCX_OK) {
+ *         if (do_it(job, len))
+ *             ipcx_queue_ack(jobs, ticket);           done: the message is gone
+ *         else
+ *             ipcx_queue_return(jobs, ticket);        not done: somebody takes it again
+ *     }
+ *
+ * A message is taken by one at a time. If that process dies, or closes its handle, before it
+ * acknowledges, the message comes back, before those of its priority that were pushed later: so
+ * each is done at least once. With max_deliveries in the options, one that comes back for the nth
+ * time becomes a dead letter, which only ipcx_queue_take_dead() takes. ipcx_queue_pop() takes and
+ * acknowledges in one call.
+ *
+ * A queue in a directory on disk is there after a reboot. `sync` in the options is for power cuts.
  *
  * Waiting for one of several
  *
