@@ -3,13 +3,15 @@
 use crate::arguments::{buffer, deadline, invalid, Out};
 use crate::boundary::{self, Result};
 use crate::buffer::ipcx_buffer;
+use crate::client::ipcx_client;
 use crate::consumer::ipcx_consumer;
 use crate::handles::{exclusive, shared};
 use crate::pool::ipcx_pool;
 use crate::producer::ipcx_producer;
 use crate::semaphore::ipcx_semaphore;
+use crate::server::ipcx_server;
 use crate::transport::{ipcx_transport, End};
-use ipcx_core::{wait_any, Consumer, NewerThan, Pool, Producer, Semaphore, Waitable};
+use ipcx_core::{wait_any, Client, Consumer, NewerThan, Pool, Producer, Semaphore, Server, Waitable};
 use std::ffi::{c_int, c_void};
 
 /// Kind of an ipcx_waitable: an ipcx_consumer that has a record to receive, or whose producer went.
@@ -29,6 +31,10 @@ pub const IPCX_WAIT_FOR_BUFFER: u32 = 5;
 /// has told of the end of its sender waits for the next sender. Where such a one is among
 /// them, all are waited for through their descriptors.
 pub const IPCX_WAIT_FOR_TRANSPORT: u32 = 6;
+/// Kind of an ipcx_waitable: an ipcx_client that has a reply to receive, or a request that ended without one.
+pub const IPCX_WAIT_FOR_CLIENT: u32 = 10;
+/// Kind of an ipcx_waitable: an ipcx_server that has a request to receive.
+pub const IPCX_WAIT_FOR_SERVER: u32 = 11;
 
 /// One of the things that ipcx_wait_any() waits for.
 #[repr(C)]
@@ -52,6 +58,8 @@ enum Item<'a> {
     Semaphore(&'a Semaphore),
     Buffer(NewerThan<'a>),
     Transport(&'a mut End),
+    Client(&'a mut Client),
+    Server(&'a mut Server),
 }
 
 impl<'a> Item<'a> {
@@ -69,6 +77,8 @@ impl<'a> Item<'a> {
                     Item::Buffer(shared(object.cast::<ipcx_buffer>())?.newer_than(given.seen))
                 }
                 IPCX_WAIT_FOR_TRANSPORT => Item::Transport(exclusive(object.cast::<ipcx_transport>())?),
+                IPCX_WAIT_FOR_CLIENT => Item::Client(exclusive(object.cast::<ipcx_client>())?),
+                IPCX_WAIT_FOR_SERVER => Item::Server(exclusive(object.cast::<ipcx_server>())?),
                 _ => return Err(invalid("kind is not one of IPCX_WAIT_FOR_*")),
             })
         }
@@ -83,6 +93,8 @@ impl<'a> Item<'a> {
             Item::Buffer(newer) => newer,
             Item::Transport(End::Sender(sender)) => sender,
             Item::Transport(End::Receiver(receiver)) => receiver,
+            Item::Client(client) => *client,
+            Item::Server(server) => *server,
         }
     }
 }
@@ -90,14 +102,21 @@ impl<'a> Item<'a> {
 /// Endpoints are used by one at a time, also inside this call.
 fn check_none_twice(items: &[ipcx_waitable]) -> Result<()> {
     let is_endpoint = |item: &ipcx_waitable| {
-        matches!(item.kind, IPCX_WAIT_FOR_CONSUMER | IPCX_WAIT_FOR_PRODUCER | IPCX_WAIT_FOR_TRANSPORT)
+        matches!(
+            item.kind,
+            IPCX_WAIT_FOR_CONSUMER
+                | IPCX_WAIT_FOR_PRODUCER
+                | IPCX_WAIT_FOR_TRANSPORT
+                | IPCX_WAIT_FOR_CLIENT
+                | IPCX_WAIT_FOR_SERVER
+        )
     };
     // They are few.
     let is_new =
         |at: usize, item: &ipcx_waitable| items[..at].iter().all(|other| other.object != item.object);
     match items.iter().enumerate().all(|(at, item)| !is_endpoint(item) || is_new(at, item)) {
         true => Ok(()),
-        false => Err(invalid("a consumer, producer or transport is given twice")),
+        false => Err(invalid("an endpoint (consumer, producer, transport, client, server) is given twice")),
     }
 }
 

@@ -10,7 +10,7 @@
 //! | `options`, `stats` | those of them that there are |
 //! | `opening` | what the functions that open a segment share |
 //! | `common` | version, names |
-//! | `ring`, `producer`, `consumer`, `pool`, `buffer`, `semaphore` | one type each |
+//! | `ring`, `producer`, `consumer`, `pool`, `buffer`, `semaphore`, `service`, `client`, `server` | one type each |
 //! | `any` | waiting for one of several |
 //! | `transport`, `message` | ends of transports, and what goes through them |
 //! | `child` | pipes to a child process |
@@ -32,6 +32,7 @@ mod sized;
 pub mod any;
 pub mod buffer;
 pub mod child;
+pub mod client;
 pub mod common;
 pub mod consumer;
 pub mod error;
@@ -41,5 +42,7 @@ pub mod pool;
 pub mod producer;
 pub mod ring;
 pub mod semaphore;
+pub mod server;
+pub mod service;
 pub mod stats;
 pub mod transport;

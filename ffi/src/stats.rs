@@ -3,13 +3,15 @@
 use crate::arguments::invalid;
 use crate::boundary::Result;
 use crate::sized::{claimed_size, Sized32};
-use ipcx_core::{PoolStats, RingStats, RoleState};
+use ipcx_core::{PoolStats, RingStats, RoleState, ServiceStats};
 use std::mem::offset_of;
 
 /// Kind of a segment: a ring.
 pub const IPCX_KIND_RING: u32 = 1;
 /// Kind of a segment: a pool.
 pub const IPCX_KIND_POOL: u32 = 2;
+/// Kind of a segment: a service.
+pub const IPCX_KIND_SERVICE: u32 = 6;
 
 /// State of a role: nobody has taken it yet.
 pub const IPCX_ROLE_NEVER: u32 = 0;
@@ -26,9 +28,9 @@ pub const IPCX_ROLE_DEAD: u32 = 3;
 pub struct ipcx_stats {
     /// Set by IPCX_STATS_INIT.
     pub struct_size: u32,
-    /// IPCX_KIND_RING or IPCX_KIND_POOL.
+    /// IPCX_KIND_RING, IPCX_KIND_POOL or IPCX_KIND_SERVICE.
     pub kind: u32,
-    /// Bytes for records, or in blocks.
+    /// Bytes for records, or in blocks; of a service 0.
     pub capacity: u64,
     /// Bytes taken by records not released, or by blocks that are not free.
     pub used: u64,
@@ -60,6 +62,14 @@ pub struct ipcx_stats {
     pub blocks_owned: u64,
     /// Of a pool: blocks that were sent and not yet received.
     pub blocks_in_flight: u64,
+    /// Of a service: servers that live.
+    pub servers: u64,
+    /// Of a service: clients that live.
+    pub clients: u64,
+    /// Of a service: requests of these that no server has taken.
+    pub requests_waiting: u64,
+    /// Of a service: requests of these that a server has taken, and those whose reply is not received yet.
+    pub requests_taken: u64,
 }
 
 // SAFETY: integers without padding, as the assertions below show.
@@ -69,7 +79,7 @@ unsafe impl Sized32 for ipcx_stats {
 
 const _: () = {
     assert!(offset_of!(ipcx_stats, struct_size) == 0);
-    assert!(offset_of!(ipcx_stats, block_size) == 72 && size_of::<ipcx_stats>() == 112);
+    assert!(offset_of!(ipcx_stats, block_size) == 72 && size_of::<ipcx_stats>() == 144);
 };
 
 /// Checks that a struct to be filled says its size.
@@ -118,6 +128,10 @@ const NO_FIGURES: ipcx_stats = ipcx_stats {
     blocks_free: 0,
     blocks_owned: 0,
     blocks_in_flight: 0,
+    servers: 0,
+    clients: 0,
+    requests_waiting: 0,
+    requests_taken: 0,
 };
 
 pub(crate) fn ring_figures(stats: &RingStats) -> ipcx_stats {
@@ -147,6 +161,18 @@ pub(crate) fn pool_figures(stats: &PoolStats) -> ipcx_stats {
         blocks_free: stats.free,
         blocks_owned: stats.owned,
         blocks_in_flight: stats.in_flight,
+        ..NO_FIGURES
+    }
+}
+
+pub(crate) fn service_figures(stats: &ServiceStats) -> ipcx_stats {
+    let clients = || stats.clients.iter().filter(|client| client.alive);
+    ipcx_stats {
+        kind: IPCX_KIND_SERVICE,
+        servers: stats.servers.iter().filter(|server| server.alive).count() as u64,
+        clients: clients().count() as u64,
+        requests_waiting: clients().map(|client| client.waiting).sum(),
+        requests_taken: clients().map(|client| client.taken).sum(),
         ..NO_FIGURES
     }
 }

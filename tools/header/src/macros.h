@@ -11,7 +11,10 @@
 #define IPCX_SEMAPHORE_OPTIONS_INIT { sizeof(ipcx_semaphore_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0 }
 
 /** Options with every default. */
+#define IPCX_SERVICE_OPTIONS_INIT { sizeof(ipcx_service_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0, 0 }
+
+/** Options with every default. */
 #define IPCX_TRANSPORT_OPTIONS_INIT { sizeof(ipcx_transport_options), 0, 0, 0, 0, NULL }
 
 /** Figures to be filled. */
-#define IPCX_STATS_INIT { sizeof(ipcx_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define IPCX_STATS_INIT { sizeof(ipcx_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }

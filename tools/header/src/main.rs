@@ -16,7 +16,7 @@ const INTRODUCTION: &str = include_str!("introduction.h");
 /// Initialisers, which C macros do better than constants.
 const MACROS: &str = include_str!("macros.h");
 /// Sources in the order of the manual, each with the heading of its functions.
-const SOURCES: [(&str, &str); 14] = [
+const SOURCES: [(&str, &str); 17] = [
     ("error", "Errors"),
     ("common", "Version and names"),
     ("options", ""),
@@ -27,6 +27,9 @@ const SOURCES: [(&str, &str); 14] = [
     ("pool", "Pool: blocks without copies"),
     ("buffer", "Buffer: a value, its lock and its condition"),
     ("semaphore", "Semaphore: permits"),
+    ("service", "Service: opening, ends, figures"),
+    ("client", "Client: asking"),
+    ("server", "Server: answering"),
     ("any", "Waiting for one of several"),
     ("transport", "Transport: opening, handing over, closing"),
     ("message", "Transport: sending and receiving"),
