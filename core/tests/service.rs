@@ -629,6 +629,60 @@ fn what_cannot_be_is_refused() {
     }
 }
 
+/// Words that others write anywhere, of the kinds that are there and of none: calls return, and what they return is data or an error.
+#[test]
+fn whatever_others_write_no_call_panics_or_hangs() {
+    use std::os::unix::fs::FileExt;
+    let service = service();
+    let file = std::fs::File::from(service.share_fd().unwrap());
+    let field = |at| {
+        let mut bytes = [0; 8];
+        file.read_exact_at(&mut bytes, at).unwrap();
+        u64::from_ne_bytes(bytes)
+    };
+    let (total, body) = (field(32), field(64));
+    let mut seed = 0x9e37_79b9_7f4a_7c15u64;
+    let mut random = move |below: u64| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed % below
+    };
+    for _ in 0..60 {
+        // What a client and a server know of it before is no longer true.
+        let (mut server, mut other) = (service.server().unwrap(), service.server().unwrap());
+        let Ok(mut client) = service.client() else {
+            file.write_all_at(&vec![0; (total - body) as usize], body).unwrap();
+            continue;
+        };
+        for _ in 0..100 {
+            // Half of them where the words of the first cells are.
+            let offset = match random(4) {
+                0 => body + 8 * random(200),
+                1 => body + 4096 + 128 * random(12) + 8 * random(3),
+                2 => body + 8192 + 256 * random(12) + 8 * random(2),
+                _ => body + 8 * random((total - body) / 8),
+            };
+            let value = match random(5) {
+                0 => random(u64::MAX),
+                1 => u64::MAX,
+                2 => random(8),
+                3 => random(40) << 14 | random(16),
+                _ => random(40) << 2 | random(4),
+            };
+            file.write_all_at(&value.to_ne_bytes(), offset).unwrap();
+            let _ = client.try_send(b"a");
+            let taken = server.try_recv().map(|request| request.into_id()).unwrap_or(1 << 10);
+            let _ = other.try_recv().map(|request| request.reply(b"o"));
+            let _ = (server.remaining(taken), server.reply(taken, b"r"));
+            let _ = client.call_timeout(b"b", Duration::from_micros(20));
+            let _ = (client.try_recv(), client.recv_timeout(Duration::from_micros(20)));
+            let _ = wait_any(&mut [&mut client, &mut server], Deadline::NOW);
+            service.stats().unwrap();
+        }
+    }
+}
+
 /// What a child does: it says "ready" when it has done it, and stays until it is killed.
 fn act(what: &str, directory: &str) {
     let segment = SegmentOptions { directory: Some(directory.into()), ..Default::default() };

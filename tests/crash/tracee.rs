@@ -35,7 +35,7 @@ fn peek(pid: Pid, offset: usize) -> u64 {
 }
 
 /// Begins the names of the operations of the program in Rust. All others are in C.
-const IN_RUST: [&str; 3] = ["buffer_", "semaphore_", "topic_"];
+const IN_RUST: [&str; 4] = ["buffer_", "semaphore_", "topic_", "service_"];
 
 /// The programs from which victims are forked. ptrace binds them to the thread that made them.
 #[derive(Debug)]

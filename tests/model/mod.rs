@@ -18,6 +18,7 @@
 //! | `event` | any number of sleepers, stale bits |
 //! | `pool` | magazines, sleeping, handing blocks over, reclaiming them |
 //! | `roles` | who is told to live, to have closed, or to be dead, and what of its records was seen by then |
+//! | `service` | asking, taking, answering, giving up, closing, servers and clients that die |
 //! | `topic` | publishing, being overtaken, joining, publishers that die, sleeping |
 //! | `words`, `kernel` | the memory and the system beneath them |
 
@@ -31,6 +32,7 @@ mod mutex;
 mod pool;
 mod ring;
 mod roles;
+mod service;
 mod sleepers;
 mod topic;
 mod words;

@@ -1,11 +1,11 @@
-//! The process that is stepped and killed by `crash/buffer.rs`, `crash/semaphore.rs` and `crash/topic.rs`. It keeps to the
+//! The process that is stepped and killed by `crash/buffer.rs`, `crash/semaphore.rs`, `crash/topic.rs` and `crash/service.rs`. It keeps to the
 //! protocol of `crash/victim.c`: for each line of its input, `OPERATION NAME`, it forks; the child prepares the operation on the
-//! buffer, semaphore or topic NAME, and runs it between two marks. The first mark says the child's process number, the second what the
+//! buffer, semaphore, topic or service NAME, and runs it between two marks. The first mark says the child's process number, the second what the
 //! operation returned: a version or 0, or an error's number below 0.
 
 use ipcx::{
-    Buffer, BufferOptions, Deadline, Error, Publisher, Result, SegmentOptions, Semaphore, SemaphoreOptions,
-    Subscriber, Topic, TopicOptions,
+    Buffer, BufferOptions, Client, Deadline, Error, Publisher, Result, SegmentOptions, Semaphore,
+    SemaphoreOptions, Server, Service, ServiceOptions, Subscriber, Topic, TopicOptions,
 };
 use ipcx_tests::Stream;
 use std::time::Duration;
@@ -51,6 +51,11 @@ struct Victim {
     subscriber: Option<Subscriber>,
     publisher: Option<Publisher>,
     topic: Option<Topic>,
+    client: Option<Client>,
+    server: Option<Server>,
+    service: Option<Service>,
+    /// Of the request that it sent or took.
+    id: u64,
     /// What it writes.
     value: Vec<u8>,
     /// Where it reads to.
@@ -96,6 +101,23 @@ impl Victim {
 
     fn topic(&self) -> &Topic {
         self.topic.as_ref().unwrap_or_else(|| fail("not attached"))
+    }
+
+    fn open_service(&self) -> Result<Service> {
+        let segment = SegmentOptions { max_participants: 6, ..Default::default() };
+        Service::attach_with(&self.name, &ServiceOptions { segment, ..Default::default() })
+    }
+
+    fn service(&self) -> &Service {
+        self.service.as_ref().unwrap_or_else(|| fail("not attached"))
+    }
+
+    fn client(&mut self) -> &mut Client {
+        self.client.as_mut().unwrap_or_else(|| fail("no client"))
+    }
+
+    fn server(&mut self) -> &mut Server {
+        self.server.as_mut().unwrap_or_else(|| fail("no server"))
     }
 
     // ---- Before the first mark ----
@@ -161,6 +183,30 @@ impl Victim {
     fn prepare_subscribed(&mut self) {
         self.prepare_topic();
         self.subscriber = Some(must(self.topic().subscriber()));
+    }
+
+    fn prepare_service(&mut self) {
+        self.service = Some(must(self.open_service()));
+    }
+
+    fn prepare_asking(&mut self) {
+        self.prepare_service();
+        self.client = Some(must(self.service().client()));
+    }
+
+    fn prepare_asked(&mut self) {
+        self.prepare_asking();
+        must(self.ask());
+    }
+
+    fn prepare_serving(&mut self) {
+        self.prepare_service();
+        self.server = Some(must(self.service().server()));
+    }
+
+    fn prepare_taken(&mut self) {
+        self.prepare_serving();
+        must(self.take_request());
     }
 
     // ---- Between the marks ----
@@ -354,6 +400,84 @@ impl Victim {
     }
 }
 
+/// The same of a service.
+impl Victim {
+    fn attach_service(&mut self) -> Result<u64> {
+        self.service = Some(self.open_service()?);
+        Ok(0)
+    }
+
+    fn become_client(&mut self) -> Result<u64> {
+        self.client = Some(self.service().client()?);
+        Ok(0)
+    }
+
+    fn leave_service(&mut self) -> Result<u64> {
+        self.client = None;
+        Ok(0)
+    }
+
+    fn ask(&mut self) -> Result<u64> {
+        let value = std::mem::take(&mut self.value);
+        let sent = self.client().try_send(&value);
+        self.value = value;
+        self.id = sent?;
+        Ok(0)
+    }
+
+    fn receive_reply(&mut self) -> Result<u64> {
+        let (mut id, mut room) = (0, std::mem::take(&mut self.room));
+        let received = self.client().recv_into(&mut id, &mut room, Deadline::NOW);
+        self.room = room;
+        received.map(|_| 0)
+    }
+
+    /// Looks for a reply, which has not come unless others have gone on meanwhile.
+    fn look_for_reply(&mut self) -> Result<u64> {
+        match self.receive_reply() {
+            Err(Error::WouldBlock) => Ok(0),
+            other => other,
+        }
+    }
+
+    fn forget(&mut self) -> Result<u64> {
+        let id = self.id;
+        self.client().forget(id).map(|()| 0)
+    }
+
+    fn become_server(&mut self) -> Result<u64> {
+        self.server = Some(self.service().server()?);
+        Ok(0)
+    }
+
+    fn take_request(&mut self) -> Result<u64> {
+        let (mut id, mut room) = (0, std::mem::take(&mut self.room));
+        let taken = self.server().recv_into(&mut id, &mut room, Deadline::NOW);
+        room.truncate(*taken.as_ref().unwrap_or(&0));
+        (self.id, self.room) = (id, room);
+        taken.map(|_| 0)
+    }
+
+    fn reply(&mut self) -> Result<u64> {
+        let (id, data) = (self.id, self.room.iter().map(|byte| byte ^ 2).collect::<Vec<_>>());
+        self.server().reply(id, &data).map(|()| 0)
+    }
+
+    fn stop_serving(&mut self) -> Result<u64> {
+        self.server = None;
+        Ok(0)
+    }
+
+    /// As whoever finds the dead does it: attaches, serves and asks, in whatever place is to be had.
+    fn recover_service(&mut self) -> Result<u64> {
+        let service = self.open_service()?;
+        drop(service.server()?);
+        drop(service.client()?);
+        self.service = Some(service);
+        Ok(0)
+    }
+}
+
 type Operation = (&'static str, fn(&mut Victim), fn(&mut Victim) -> Result<u64>);
 
 const OPERATIONS: &[Operation] = &[
@@ -390,6 +514,18 @@ const OPERATIONS: &[Operation] = &[
     ("topic_recv", Victim::prepare_subscribed, Victim::receive_record),
     ("topic_leave", Victim::prepare_subscribed, Victim::leave),
     ("topic_recover", Victim::nothing, Victim::recover_topic),
+    ("service_attach", Victim::nothing, Victim::attach_service),
+    ("service_client", Victim::prepare_service, Victim::become_client),
+    ("service_leave", Victim::prepare_asked, Victim::leave_service),
+    ("service_send", Victim::prepare_asking, Victim::ask),
+    ("service_recv", Victim::prepare_asked, Victim::receive_reply),
+    ("service_look", Victim::prepare_asked, Victim::look_for_reply),
+    ("service_forget", Victim::prepare_asked, Victim::forget),
+    ("service_serve", Victim::prepare_service, Victim::become_server),
+    ("service_take", Victim::prepare_serving, Victim::take_request),
+    ("service_reply", Victim::prepare_taken, Victim::reply),
+    ("service_close", Victim::prepare_taken, Victim::stop_serving),
+    ("service_recover", Victim::nothing, Victim::recover_service),
 ];
 
 /// In the child: everything between the marks is what the tracer steps through.
@@ -406,6 +542,10 @@ fn be_the_victim(operation: &str, name: &str) -> ! {
         subscriber: None,
         publisher: None,
         topic: None,
+        client: None,
+        server: None,
+        service: None,
+        id: 0,
         value,
         room: vec![0; LARGEST],
         seen: 0,
