@@ -1,6 +1,7 @@
 //! Waiting for one of several things.
 
 use crate::buffer::{Buffer, NewerThan};
+use crate::client::{Asking, Client};
 use crate::consumer::{Consumer, Receiving};
 use crate::exclusive::Guard;
 use crate::pool::Pool;
@@ -8,6 +9,7 @@ use crate::producer::{Producer, Sending};
 use crate::receiver::Receiver;
 use crate::semaphore::Semaphore;
 use crate::sender::Sender;
+use crate::server::{Answering, Server};
 use crate::transport::State;
 use crate::wait::{deadline, slices, Ended};
 use ipcx::{Deadline, Error, Waitable};
@@ -25,6 +27,8 @@ enum Held<'a> {
     NewerThan(Arc<ipcx::Buffer>, u64),
     Sender(Guard<'a, State<ipcx::Sender>>),
     Receiver(Guard<'a, State<ipcx::Receiver>>),
+    Client(Guard<'a, Asking>),
+    Server(Guard<'a, Answering>),
 }
 
 /// The same for the core, which may go without the interpreter.
@@ -36,6 +40,8 @@ enum Item<'a> {
     NewerThan(ipcx::NewerThan<'a>),
     Sender(&'a mut ipcx::Sender),
     Receiver(&'a mut ipcx::Receiver),
+    Client(&'a mut ipcx::Client),
+    Server(&'a mut ipcx::Server),
 }
 
 impl Held<'_> {
@@ -55,6 +61,10 @@ impl Held<'_> {
             Held::Sender(sender.get().lock(py)?)
         } else if let Ok(receiver) = object.cast::<Receiver>() {
             Held::Receiver(receiver.get().lock(py)?)
+        } else if let Ok(client) = object.cast::<Client>() {
+            Held::Client(client.get().lock(py)?)
+        } else if let Ok(server) = object.cast::<Server>() {
+            Held::Server(server.get().lock(py)?)
         } else {
             return Err(not_waitable(object));
         })
@@ -69,6 +79,8 @@ impl Held<'_> {
             Held::NewerThan(buffer, seen) => Item::NewerThan(buffer.newer_than(*seen)),
             Held::Sender(state) => Item::Sender(&mut state.core),
             Held::Receiver(state) => Item::Receiver(&mut state.core),
+            Held::Client(state) => Item::Client(&mut state.core),
+            Held::Server(state) => Item::Server(&mut state.core),
         }
     }
 }
@@ -83,6 +95,8 @@ impl Item<'_> {
             Item::NewerThan(newer) => newer,
             Item::Sender(sender) => &mut **sender,
             Item::Receiver(receiver) => &mut **receiver,
+            Item::Client(client) => &mut **client,
+            Item::Server(server) => &mut **server,
         }
     }
 }
@@ -92,8 +106,8 @@ fn not_waitable(object: &Bound<'_, PyAny>) -> PyErr {
     let hint = if object.is_instance_of::<Buffer>() { "; give buffer.newer_than(version)" } else { "" };
     let class = object.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string());
     PyTypeError::new_err(format!(
-        "wait_any waits for a Consumer, Producer, Pool, Semaphore, NewerThan, Sender or Receiver, not for a \
-         '{class}'{hint}"
+        "wait_any waits for a Consumer, Producer, Pool, Semaphore, NewerThan, Sender, Receiver, Client or \
+         Server, not for a '{class}'{hint}"
     ))
 }
 
@@ -104,6 +118,8 @@ fn check_endpoints(objects: &[Bound<'_, PyAny>]) -> PyResult<()> {
             || object.is_instance_of::<Producer>()
             || object.is_instance_of::<Sender>()
             || object.is_instance_of::<Receiver>()
+            || object.is_instance_of::<Client>()
+            || object.is_instance_of::<Server>()
     };
     let mut endpoints: Vec<_> = objects.iter().filter(is_endpoint).map(|object| object.as_ptr()).collect();
     endpoints.sort_unstable();
@@ -127,7 +143,7 @@ fn attempt(py: Python<'_>, objects: &[Bound<'_, PyAny>], deadline: Deadline) -> 
 
 /// Wait until at least one of the objects is ready, and return those that are: a Consumer with a record, a Producer with room for
 /// the record that last did not fit, a Pool or Semaphore with something to acquire, a buffer.newer_than(version); a Receiver with
-/// something to say, or a Sender with room, as their fileno() says.
+/// something to say, or a Sender with room, as their fileno() says; a Client with something to receive, a Server with a request.
 ///
 /// Ready is what a call with a timeout of 0 would not answer with WouldBlock, so also an endpoint whose peer closed or died: the
 /// call then says so. Nothing is received or acquired by waiting; where others may be faster, try again.

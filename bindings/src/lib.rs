@@ -10,7 +10,7 @@
 //! | `views` | memory of a segment behind the buffer protocol |
 //! | `array` | NumPy arrays over it |
 //! | `segment` | what belongs to every kind |
-//! | `ring`, `producer`, `consumer`, `pool`, `block`, `buffer`, `locked`, `semaphore` | the classes |
+//! | `ring`, `producer`, `consumer`, `pool`, `block`, `buffer`, `locked`, `semaphore`, `service`, `client`, `server` | the classes |
 //! | `transport`, `sender`, `receiver` | transports and their ends |
 //! | `child` | pipes to a child process |
 //! | `any` | waiting for one of several things |
@@ -20,6 +20,7 @@ mod array;
 mod block;
 mod buffer;
 mod child;
+mod client;
 mod consumer;
 mod errors;
 mod exclusive;
@@ -33,6 +34,8 @@ mod ring;
 mod segment;
 mod semaphore;
 mod sender;
+mod server;
+mod service;
 mod transport;
 mod views;
 mod wait;
@@ -50,6 +53,7 @@ mod _ipcx {
         block::Block,
         buffer::{Buffer, BufferStats, NewerThan},
         child::ChildPipes,
+        client::Client,
         consumer::Consumer,
         locked::LockedValue,
         pool::{Pool, PoolHolder, PoolStats},
@@ -59,6 +63,8 @@ mod _ipcx {
         segment::{unlink, Participant},
         semaphore::{Semaphore, SemaphoreHolder, SemaphoreStats},
         sender::Sender,
+        server::{Request, Server},
+        service::{Service, ServiceClient, ServiceServer, ServiceStats},
         transport::Transport,
         views::{Record, Reservation},
     };

@@ -47,7 +47,8 @@ macro_rules! core {
     )*};
 }
 core!(
-    Ring with RingOptions, Pool with PoolOptions, Buffer with BufferOptions, Semaphore with SemaphoreOptions
+    Ring with RingOptions, Pool with PoolOptions, Buffer with BufferOptions, Semaphore with SemaphoreOptions,
+    Service with ServiceOptions
 );
 
 /// A handle on a segment of any kind, which Python may close at any time, and what stays known of it then.

@@ -39,6 +39,18 @@ when their holder dies.
     with ipcx.Semaphore.open("licences", limit=4):
         ...
 
+A service answers requests: any number of processes serve, each request is carried out at most once, and a client is told if the
+server that had it died.
+
+    @ipcx.serve("shout")
+    def answer(request):
+        return request.upper()
+
+    answer.run()
+
+    client = ipcx.Service.open("shout").client()
+    print(client.call(b"hello", timeout=0.5))
+
 Messages also go through what the kernel has: a transport is one word, of 'pipe', 'fifo', 'mqueue', 'unix', 'ring', 'buffer'.
 
     tx, rx = ipcx.Transport.pair("pipe")
@@ -50,18 +62,19 @@ Messages also go through what the kernel has: a transport is one word, of 'pipe'
 
 Calls that wait take `timeout`: seconds, 0 not to wait, None (the default) for ever. While they wait, other threads run, and
 Ctrl-C ends them. `wait_any` waits for one of several. In coroutines it is `await rx.arecv()`, `tx.asend(data)`,
-`pool.aacquire()`, `semaphore.aacquire()`, `buffer.await_newer(version)`; for other event loops there is `fileno()`, and
+`pool.aacquire()`, `semaphore.aacquire()`, `client.acall(data)`, `buffer.await_newer(version)`; for other event loops there is `fileno()`, and
 `signal(signo)` has a real-time signal queued.
 
 If a process is killed, nothing is lost: a record whose send returned is delivered; one that was received but not
 released is delivered again, at the same position; and whoever attaches next takes the dead process's role over. A value that
-was being written stays as it was, and its lock and the permits go to the next.
+was being written stays as it was, and its lock and the permits go to the next. A request that a server had taken ends with
+`PeerDead`.
 
 What goes wrong with a segment or a peer is an `ipcx.Error`, and also the built-in that fits (TimeoutError,
 FileNotFoundError, ...). A wrong argument, or the use of something closed, is a plain ValueError or TypeError.
 
-Handles (Ring, Pool, Buffer, Semaphore) may be used by several threads; endpoints (Producer, Consumer, Sender, Receiver) belong to
-one thread at a time. Handles are arguments of a multiprocessing.Process under every start method: in the other process they attach anew, under
+Handles (Ring, Pool, Buffer, Semaphore, Service) may be used by several threads; endpoints (Producer, Consumer, Client, Server,
+Sender, Receiver) belong to one thread at a time. Handles are arguments of a multiprocessing.Process under every start method: in the other process they attach anew, under
 fork when it uses them, and so are ends of transports that have no name. Another endpoint, a block or a locked value is its process's, and raises `Forked` in a forked child. Pass
 the ring and take the role there; or, under spawn and forkserver, pass an endpoint that you have closed, whose role the other
 process takes.
@@ -80,6 +93,7 @@ from ipcx._errors import (
     NotFound,
     PeerDead,
     PermissionDenied,
+    RemoteError,
     Timeout,
     TooBig,
     WouldBlock,
@@ -90,6 +104,7 @@ from ipcx._ipcx import (
     Buffer,
     BufferStats,
     ChildPipes,
+    Client,
     Consumer,
     LockedValue,
     NewerThan,
@@ -100,6 +115,7 @@ from ipcx._ipcx import (
     Producer,
     Receiver,
     Record,
+    Request,
     Reservation,
     Ring,
     RingStats,
@@ -107,11 +123,17 @@ from ipcx._ipcx import (
     SemaphoreHolder,
     SemaphoreStats,
     Sender,
+    Server,
+    Service,
+    ServiceClient,
+    ServiceServer,
+    ServiceStats,
     Transport,
     __version__,
     unlink,
     wait_any,
 )
+from ipcx._serving import Handler, serve
 
 __all__ = [
     "LAYOUT_VERSION",
@@ -120,12 +142,14 @@ __all__ = [
     "BufferStats",
     "Busy",
     "ChildPipes",
+    "Client",
     "Closed",
     "Consumer",
     "Corrupt",
     "Error",
     "Exists",
     "Forked",
+    "Handler",
     "Invalid",
     "LockedValue",
     "Mismatch",
@@ -141,6 +165,8 @@ __all__ = [
     "Producer",
     "Receiver",
     "Record",
+    "RemoteError",
+    "Request",
     "Reservation",
     "Ring",
     "RingStats",
@@ -148,11 +174,17 @@ __all__ = [
     "SemaphoreHolder",
     "SemaphoreStats",
     "Sender",
+    "Server",
+    "Service",
+    "ServiceClient",
+    "ServiceServer",
+    "ServiceStats",
     "Timeout",
     "TooBig",
     "Transport",
     "WouldBlock",
     "__version__",
+    "serve",
     "unlink",
     "wait_any",
 ]

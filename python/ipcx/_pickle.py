@@ -10,9 +10,9 @@ from contextlib import suppress
 from typing import Any, Literal, TypeAlias
 from weakref import WeakValueDictionary
 
-from ipcx._ipcx import Buffer, Consumer, Pool, Producer, Receiver, Ring, Semaphore, Sender, Transport
+from ipcx._ipcx import Buffer, Consumer, Pool, Producer, Receiver, Ring, Semaphore, Sender, Service, Transport
 
-_Handle: TypeAlias = Buffer | Pool | Ring | Semaphore
+_Handle: TypeAlias = Buffer | Pool | Ring | Semaphore | Service
 _End: TypeAlias = Sender | Receiver
 
 
