@@ -45,6 +45,10 @@ demo: build python ## C producer -> Rust stage, killed half-way -> Python consum
 frames: build python ## video frames through a pool, without a copy: C -> Rust, killed each second -> Python (FRAMES= options)
 	scripts/frames $(FRAMES)
 
+.PHONY: fraud
+fraud: build python ## card payments checked by two Python servers that are killed in turn, for C clients with deadlines (FRAUD= options)
+	scripts/fraud $(FRAUD)
+
 TESTS := test-rust test-cli test-c test-python test-cross test-demo loom
 
 .PHONY: test
@@ -68,7 +72,7 @@ test-cli: ## the ipcx command, and the benchmarks behind it
 test-c: build ## the C library, against the header, shared and static
 	tests/c/run
 
-test-python: build python ## the Python package, and the frames example
+test-python: build python ## the Python package, and the examples of frames and of payments
 	cargo build --quiet --release --locked -p ipcx --example frames_filter
 	$(VPY) -m pytest -q python/tests
 
