@@ -45,7 +45,9 @@ fn receive(state: &mut Asking, id: &mut u64, one: bool, until: Deadline) -> ipcx
         };
         match received {
             // It stays meanwhile.
-            Err(Error::TooBig { needed, .. }) if needed > state.buffer.len() => state.buffer.resize(needed, 0),
+            Err(Error::TooBig { needed, .. }) if needed > state.buffer.len() => {
+                state.buffer.resize(needed, 0)
+            }
             done => return done,
         }
     }

@@ -77,7 +77,8 @@ pub(crate) fn raise(py: Python<'_>, error: &Error, segment: &str) -> PyErr {
     };
     let raised = exception(py, class_name(error), error.errno(), text);
     if let Error::Remote(refusal) = error {
-        let _ = raised.value(py).setattr(pyo3::intern!(py, "text"), refusal.detail()); // It is in the message too.
+        let _ = raised.value(py).setattr(pyo3::intern!(py, "text"), refusal.detail());
+        // It is in the message too.
     }
     raised
 }

@@ -41,11 +41,7 @@ impl<T> Exclusive<T> {
     }
 
     /// The state of a client or server of this service.
-    pub(crate) fn of_service(
-        state: T,
-        role: &'static str,
-        service: &Handle<ipcx::Service>,
-    ) -> Exclusive<T> {
+    pub(crate) fn of_service(state: T, role: &'static str, service: &Handle<ipcx::Service>) -> Exclusive<T> {
         let directory = service.directory().map(ToOwned::to_owned);
         Exclusive::new(state, Label { role, kind: "segment", name: service.name.clone(), directory })
     }

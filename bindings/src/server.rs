@@ -42,7 +42,9 @@ fn take(state: &mut Answering, until: Deadline) -> ipcx::Result<(u64, usize)> {
     loop {
         match state.core.recv_into(&mut id, &mut state.buffer, until) {
             // It stays meanwhile.
-            Err(Error::TooBig { needed, .. }) if needed > state.buffer.len() => state.buffer.resize(needed, 0),
+            Err(Error::TooBig { needed, .. }) if needed > state.buffer.len() => {
+                state.buffer.resize(needed, 0)
+            }
             done => return done.map(|len| (id, len)),
         }
     }

@@ -6,7 +6,7 @@
 //! | `bits` | every bit of a segment, flipped |
 //! | `images` | random images of a segment |
 //! | `live` | a peer that writes without pause, while ends in C, Python and Rust work |
-//! | `pool`, `buffer`, `semaphore` | the same three of a pool, of a buffer, and of a semaphore |
+//! | `pool`, `buffer`, `semaphore`, `service` | the same three of a pool, of a buffer, of a semaphore, and of a service |
 //! | `refused` | a role that cannot be taken over |
 //! | `segment`, `mix`, `words` | the hostile side: the segment as mapped words, and what is written there |
 //! | `calls`, `exposed`, `endpoints.c`, `endpoints.py` | the exposed side: every call, in three languages |
@@ -27,6 +27,7 @@ mod pool;
 mod refused;
 mod segment;
 mod semaphore;
+mod service;
 mod tally;
 mod words;
 mod worker;
