@@ -5,10 +5,10 @@
 //! answer, and how it ended for its client. So a request that was answered was carried out once; one that ended otherwise, at most
 //! once. What is in requests and replies is checked by whoever receives them.
 //!
-//! `IPCX_KILLS` is the number of kills for each of the three languages (200), `IPCX_SEED` repeats a run.
+//! `IPCX_KILLS` is a third of the number of kills (200), as there are three languages; `IPCX_SEED` repeats a run.
 
 use ipcx::{SegmentOptions, Service, ServiceOptions};
-use ipcx_tests::{Language, Peer, Place, Random};
+use ipcx_tests::{Ending, Language, Peer, Place, Random};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
@@ -91,7 +91,8 @@ fn kills_of_clients_and_servers_in_every_language() {
         .flat_map(|role| Language::ALL.map(|language| (*role, language)))
         .map(|(role, language)| Victim { language, role, peer: all.start(language, role) })
         .collect();
-    for _ in 0..3 * kills() {
+    let mut killed = [0_u64; 2];
+    while killed.iter().sum::<u64>() < 3 * kills() {
         std::thread::sleep(Duration::from_micros(random.below(20_000)));
         let victim = random.below(victims.len() as u64) as usize;
         let Victim { language, role, ref mut peer } = victims[victim];
@@ -99,14 +100,18 @@ fn kills_of_clients_and_servers_in_every_language() {
         if language == Language::Python && random.below(4) > 0 {
             continue;
         }
-        if !(role == "ask" && peer.is_over()) {
-            peer.kill_and_reap();
-        } else {
-            peer.succeed(); // Its turn was over.
+        peer.kill();
+        match peer.wait() {
+            Ending::Exited(0) if role == "ask" => {} // Its turn was over before.
+            ending => {
+                assert_eq!(ending, Ending::Killed(libc::SIGKILL), "{language:?} {role} ended by itself");
+                killed[usize::from(role == "ask")] += 1;
+            }
         }
         victims[victim].peer = all.start(language, role);
     }
     drop(victims);
+    println!("killed: {} servers, {} clients", killed[0], killed[1]);
     check(&all);
     check_that_all_places_are_free(&all.service);
 }
