@@ -57,6 +57,10 @@ ticker: build python ## recorded prices to 50 subscribers in three languages, on
 jobs: build python ## seats booked through a work queue: C, Python, Rust -> Python and Rust, killed again and again (JOBS= options)
 	scripts/jobs $(JOBS)
 
+.PHONY: fraud
+fraud: build python ## card payments checked by two Python servers that are killed in turn, for C clients with deadlines (FRAUD= options)
+	scripts/fraud $(FRAUD)
+
 TESTS := test-rust test-cli test-c test-python test-cross test-demo loom
 
 .PHONY: test
@@ -80,7 +84,7 @@ test-cli: ## the ipcx command, and the benchmarks behind it
 test-c: build ## the C library, against the header, shared and static
 	tests/c/run
 
-test-python: build python ## the Python package, and the frames, ticker and jobs examples
+test-python: build python ## the Python package, and the examples of frames, prices, bookings and payments
 	cargo build --quiet --release --locked -p ipcx --example frames_filter --example ticker_watch --example jobs_push --example jobs_work
 	$(VPY) -m pytest -q python/tests
 

@@ -15,10 +15,10 @@
  * - A ring has one producer and one consumer at a time, over all processes. A second one gets
  *   IPCX_E_BUSY.
  *
- * - Segment handles (ipcx_ring, ipcx_pool, ipcx_buffer, ipcx_semaphore, ipcx_topic, ipcx_queue) may be
- *   shared between threads. Endpoints (ipcx_producer, ipcx_consumer, ipcx_publisher, ipcx_subscriber)
- *   belong to one thread at a time: pass them on as you like, but do not use one in two threads at
- *   once. A signal handler counts as another thread;
+ * - Segment handles (ipcx_ring, ipcx_pool, ipcx_buffer, ipcx_semaphore, ipcx_topic, ipcx_service,
+ *   ipcx_queue) may be shared between threads. Endpoints (ipcx_producer, ipcx_consumer,
+ *   ipcx_publisher, ipcx_subscriber, ipcx_client, ipcx_server) belong to one thread at a time: pass
+ *   them on as you like, but do not use one in two threads at once. A signal handler counts as another thread;
  *   what "async-signal-safe" allows it is said with each function.
  *
  * - A handle is a pointer to memory of this library. NULL, a handle of another type, and most other
@@ -48,8 +48,10 @@
  * Whoever attaches next takes the dead process's role over. A call that waits for it returns
  * IPCX_E_PEER_DEAD within 250 ms, once nothing is left to do; calling again after the successor
  * came goes on. The blocks of a pool, the permits of a semaphore and the messages of a queue that it
- * had come back. A buffer's lock goes to the next one who takes it, and the value is the one that
- * was committed last. Liveness is a lock that the kernel holds for each process, never a PID and never a timeout:
+ * had come back. A request that a server had taken ends for its client with IPCX_E_PEER_DEAD, those
+ * not taken go to other servers, so that none is carried out twice; replies wait for their client. A
+ * buffer's lock goes to the next one who takes it, and the value is the one that was committed
+ * last. Liveness is a lock that the kernel holds for each process, never a PID and never a timeout:
  * a process that is stopped, or under a debugger, is alive.
  *
  * Names
@@ -122,6 +124,25 @@
  * that was made with options.reliable = 1, publishers wait for the slowest subscriber; one that died
  * is dropped, one that is stopped is not. With options.history = 1, subscribers that come get first
  * what is still there.
+ *
+ * Services
+ *
+ * Clients call, and whichever server has time answers. There may be many of both.
+ *
+ *     ipcx_service *service;                             ipcx_service *service;
+ *     ipcx_server *server;                               ipcx_client *client;
+ *     ipcx_service_open("sum", NULL, &service);          ipcx_service_open("sum", NULL, &service);
+ *     ipcx_service_server(service, &server);             ipcx_service_client(service, &client);
+ *
+ *     while (ipcx_server_recv(server, &id, in, sizeof in, &len, IPCX_FOREVER) == IPCX_OK)
+ *         ipcx_server_reply(server, id, out, sum(in, len, out));
+ *
+ *     code = ipcx_client_call(client, "1 2 3", 5, out, sizeof out, &len, 50000000);
+ *
+ * A request is carried out at most once. The call ends with the reply, IPCX_E_REMOTE (the server
+ * refused it and says why), IPCX_E_TIMEDOUT (after 50 ms here), or IPCX_E_PEER_DEAD (the server
+ * that had it died). After the last two it may have been carried out, at most once: call again if it
+ * does no harm twice. ipcx_client_send() and ipcx_client_recv() keep several requests open.
  *
  * Work queues
  *
@@ -199,7 +220,8 @@
  * or a negative code. A number is never reused. ipcx_strerror() has words for a code,
  * ipcx_last_error() for what went wrong in this thread: on which segment, and what to do. errno is
  * set to the code's nearest relative (and is undefined after success). Outputs are written only on
- * success; the exception is the size needed, which comes with IPCX_E_TOO_BIG. Any output pointer
+ * success; the exceptions are the size needed, which comes with IPCX_E_TOO_BIG, and what a client is
+ * told of a request that ended without a reply. Any output pointer
  * that is NULL is IPCX_E_INVALID, and then nothing was done. Every function that takes a handle may
  * return IPCX_E_INVALID for a wrong one and IPCX_E_PANIC for a bug in this library, which is
  * caught; a handle that gave IPCX_E_PANIC can only be closed.
@@ -281,6 +303,8 @@
 #define IPCX_E_OS (-17)
 /** A bug in ipcx, caught. Close the handle, which is good for nothing else. */
 #define IPCX_E_PANIC (-18)
+/** The server of a service answered with an error, whose text is in ipcx_last_error(). */
+#define IPCX_E_REMOTE (-19)
 
 /** Timeout: do not wait. */
 #define IPCX_NOWAIT 0
@@ -322,6 +346,8 @@
 #define IPCX_KIND_SEMAPHORE 4
 /** Kind of a segment: a topic. */
 #define IPCX_KIND_TOPIC 5
+/** Kind of a segment: a service. */
+#define IPCX_KIND_SERVICE 6
 /** Kind of a segment: a work queue. */
 #define IPCX_KIND_QUEUE 7
 
@@ -373,6 +399,10 @@
 #define IPCX_WAIT_FOR_SUBSCRIBER 8
 /** Kind of an ipcx_waitable: an ipcx_queue that has a message to take. */
 #define IPCX_WAIT_FOR_QUEUE 9
+/** Kind of an ipcx_waitable: an ipcx_client that has a reply to receive, or a request that ended without one. */
+#define IPCX_WAIT_FOR_CLIENT 10
+/** Kind of an ipcx_waitable: an ipcx_server that has a request to receive. */
+#define IPCX_WAIT_FOR_SERVER 11
 
 /** State of a segment: somebody alive is attached. */
 #define IPCX_LISTED_IN_USE 1
@@ -398,6 +428,20 @@ typedef struct ipcx_buffer ipcx_buffer;
 
 /** A child process, and the pipes that are its standard input and output. It belongs to one thread at a time. */
 typedef struct ipcx_child ipcx_child;
+
+/**
+ * The asking end of a service. It belongs to one thread at a time.
+ *
+ * Each request that was sent ends once: by a reply, or by one of
+ *
+ * - IPCX_E_REMOTE: the server refused it. Its text is in ipcx_last_error(), and, cut to its size, in the reply's buffer.
+ * - IPCX_E_PEER_DEAD: the server that had taken it died, and it may have been carried out in part; or no server had taken
+ *   it, there is none, and the last one died.
+ * - IPCX_E_CLOSED: no server had taken it, there is none, and the last one closed.
+ *
+ * Before the first server came, clients wait for it.
+ */
+typedef struct ipcx_client ipcx_client;
 
 /** The receiving end of a ring. It belongs to one thread at a time. */
 typedef struct ipcx_consumer ipcx_consumer;
@@ -439,6 +483,21 @@ typedef struct ipcx_ring ipcx_ring;
  * participant of the segment and keeps it mapped.
  */
 typedef struct ipcx_semaphore ipcx_semaphore;
+
+/**
+ * The answering end of a service. It belongs to one thread at a time.
+ *
+ * It may have several requests at once, and answer them in any order. It answers each, by ipcx_server_reply() or
+ * ipcx_server_refuse(): a client that gave no timeout waits for it as long as the server lives.
+ */
+typedef struct ipcx_server ipcx_server;
+
+/**
+ * A handle on a service: clients call, any number of servers answer, and a request is executed at most once.
+ *
+ * It may be shared between threads. It is one participant of the segment and keeps it mapped.
+ */
+typedef struct ipcx_service ipcx_service;
 
 /** An end of a topic that receives what is published. It belongs to one thread at a time. */
 typedef struct ipcx_subscriber ipcx_subscriber;
@@ -500,9 +559,9 @@ typedef struct ipcx_ring_options {
 typedef struct ipcx_stats {
     /** Set by IPCX_STATS_INIT. */
     uint32_t struct_size;
-    /** IPCX_KIND_RING, IPCX_KIND_POOL, IPCX_KIND_TOPIC or IPCX_KIND_QUEUE. */
+    /** IPCX_KIND_RING, IPCX_KIND_POOL, IPCX_KIND_TOPIC, IPCX_KIND_SERVICE or IPCX_KIND_QUEUE. */
     uint32_t kind;
-    /** Bytes for records, or in blocks, or for messages. */
+    /** Bytes for records, or in blocks, or for messages; of a service 0. */
     uint64_t capacity;
     /**
      * Bytes taken by records not released, or by blocks or messages that are not free. Of a reliable topic: by those that the
@@ -551,14 +610,21 @@ typedef struct ipcx_stats {
      * up to it.
      */
     uint64_t depth;
-    /** Of a queue: messages to take. */
+    /** Of a queue: messages to take. Of a service: requests of living clients that no server has taken. */
     uint64_t ready;
-    /** Of a queue: messages that participants have, dead ones among them until they are recovered. */
+    /**
+     * Of a queue: messages that participants have, dead ones among them until they are recovered. Of a service: requests of living
+     * clients that a server has taken, and those whose reply is not received yet.
+     */
     uint64_t taken;
     /** Of a queue: dead letters. */
     uint64_t dead;
     /** Of a queue: messages for which there is room. */
     uint64_t free;
+    /** Of a service: servers that live. */
+    uint64_t servers;
+    /** Of a service: clients that live. */
+    uint64_t clients;
 } ipcx_stats;
 
 /** A block that a pool's handle owns. */
@@ -735,6 +801,46 @@ typedef struct ipcx_topic_options {
      */
     uint32_t history;
 } ipcx_topic_options;
+
+/**
+ * Options of a service. Start from IPCX_SERVICE_OPTIONS_INIT; every field that is 0 or NULL means its default.
+ *
+ * The strings are copied. The fields up to `schema` are as in ipcx_ring_options; each server is one participant, and so is
+ * each handle, whatever the number of its clients.
+ */
+typedef struct ipcx_service_options {
+    /** Set by IPCX_SERVICE_OPTIONS_INIT. */
+    uint32_t struct_size;
+    /** As in ipcx_ring_options. */
+    uint32_t mode;
+    /** As in ipcx_ring_options. */
+    uint32_t max_participants;
+    /** As in ipcx_ring_options. */
+    uint32_t backing;
+    /** As in ipcx_ring_options. */
+    uint32_t wait;
+    /** As in ipcx_ring_options. */
+    uint32_t flags;
+    /** As in ipcx_ring_options. */
+    uint32_t group;
+    /** As in ipcx_ring_options. */
+    int32_t key;
+    /** As in ipcx_ring_options. */
+    const char *directory;
+    /** As in ipcx_ring_options. */
+    const char *schema;
+    /**
+     * Bytes of the largest request, at most 1 GiB; 0 means 1024. A service that exists must have the same, unless 0 is given;
+     * so it is with the next three.
+     */
+    uint64_t max_request;
+    /** Bytes of the largest reply, at most 1 GiB; 0 means 1024. */
+    uint64_t max_reply;
+    /** Most clients at once, at most 1024; 0 means 32. */
+    uint64_t max_clients;
+    /** Most requests that a client can have open, at most 1024, rounded up to a power of two; 0 means 16. */
+    uint64_t depth;
+} ipcx_service_options;
 
 /**
  * Options of a work queue. Start from IPCX_QUEUE_OPTIONS_INIT; every field that is 0 or NULL means its default.
@@ -922,13 +1028,14 @@ typedef struct ipcx_transport_options {
 
 /** Options with every default. */
 #define IPCX_TOPIC_OPTIONS_INIT { sizeof(ipcx_topic_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0 }
+#define IPCX_SERVICE_OPTIONS_INIT { sizeof(ipcx_service_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0, 0 }
 #define IPCX_QUEUE_OPTIONS_INIT { sizeof(ipcx_queue_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0, 0 }
 
 /** Options with every default. */
 #define IPCX_TRANSPORT_OPTIONS_INIT { sizeof(ipcx_transport_options), 0, 0, 0, 0, NULL }
 
 /** Figures to be filled. */
-#define IPCX_STATS_INIT { sizeof(ipcx_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define IPCX_STATS_INIT { sizeof(ipcx_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 #ifdef __cplusplus
 extern "C" {
@@ -2424,6 +2531,364 @@ int ipcx_subscriber_signal(ipcx_subscriber *subscriber,
  * One thread at a time. Does not block. Not async-signal-safe.
  */
 void ipcx_subscriber_close(ipcx_subscriber *subscriber);
+
+/* ---- Service: opening, ends, figures ----------------------------------------------------------------- */
+
+/**
+ * Creates a service that must be new, and gives a handle on it in `*service`.
+ *
+ * `opts` may be NULL. The service appears under its name complete or not at all. Its memory is taken now, so
+ * that using it never fails for lack of memory.
+ *
+ * Ownership: the handle is yours; give it back with ipcx_service_close(), which does not remove the name.
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_EXISTS, IPCX_E_NO_SPACE, IPCX_E_PERMISSION, IPCX_E_NOT_FOUND (no such directory),
+ * IPCX_E_INVALID (name, options), IPCX_E_OS.
+ */
+int ipcx_service_create(const char *name,
+                        const ipcx_service_options *opts,
+                        ipcx_service **service);
+
+/**
+ * Attaches to a service, or creates it if there is none, and gives a handle on it in `*service`.
+ *
+ * `opts` may be NULL. If the service exists, its sizes, number of clients, depth, number of participants and schema must be those
+ * of the options where these give any (a schema, where both have one); mode, group and wait are only for a new one.
+ *
+ * Ownership: the handle is yours; give it back with ipcx_service_close().
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: those of ipcx_service_create() less IPCX_E_EXISTS, and those of ipcx_service_attach_with().
+ */
+int ipcx_service_open(const char *name,
+                      const ipcx_service_options *opts,
+                      ipcx_service **service);
+
+/**
+ * Attaches to a service that must exist, and gives a handle on it in `*service`.
+ *
+ * Ownership: the handle is yours; give it back with ipcx_service_close().
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_NOT_FOUND, IPCX_E_MISMATCH (of another kind), IPCX_E_VERSION, IPCX_E_CORRUPT,
+ * IPCX_E_PERMISSION, IPCX_E_NO_SPACE (all participant slots are taken), IPCX_E_INVALID (name), IPCX_E_OS.
+ */
+int ipcx_service_attach(const char *name, ipcx_service **service);
+
+/**
+ * As ipcx_service_attach(), in the directory that the options name, and only if the service agrees with the
+ * capacity, the number of participants and the schema that they give.
+ *
+ * Ownership: the handle is yours; give it back with ipcx_service_close().
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: those of ipcx_service_attach(), IPCX_E_MISMATCH (other options) and IPCX_E_INVALID (options).
+ */
+int ipcx_service_attach_with(const char *name,
+                             const ipcx_service_options *opts,
+                             ipcx_service **service);
+
+/**
+ * Creates a service without a name, in a memfd sealed against resizing, and gives a handle on it in `*service`.
+ *
+ * Hand ipcx_service_share_fd() to another process, by inheritance or SCM_RIGHTS; it attaches with
+ * ipcx_service_from_fd(). The options' directory, mode and group mean nothing here.
+ *
+ * Ownership: the handle is yours; give it back with ipcx_service_close(). The memory goes with the last
+ * descriptor and handle.
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_NO_SPACE, IPCX_E_INVALID (options), IPCX_E_OS.
+ */
+int ipcx_service_anonymous(const ipcx_service_options *opts,
+                           ipcx_service **service);
+
+/**
+ * Attaches to the service behind a descriptor, and gives a handle on it in `*service`.
+ *
+ * Ownership: the descriptor stays yours and may be closed at once; the handle is yours, give it back with
+ * ipcx_service_close().
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: those of ipcx_service_attach(); IPCX_E_OS or IPCX_E_CORRUPT for a descriptor of something else.
+ */
+int ipcx_service_from_fd(int fd, ipcx_service **service);
+
+/**
+ * A new descriptor of the service to hand to another process; or a negative code.
+ *
+ * It is closed on exec until you say otherwise. It keeps the memory, but no role and no participant's slot.
+ *
+ * Ownership: the descriptor is yours; close it with close().
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
+ */
+int ipcx_service_share_fd(ipcx_service *service);
+
+/**
+ * A server of the service, in `*server`. There may be any number at once, over all processes, which take requests as they
+ * come. Each is one more participant.
+ *
+ * Ownership: the server is yours; give it back with ipcx_server_close(). It outlives `service`.
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_NO_SPACE (all participant slots are taken), IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
+ */
+int ipcx_service_server(ipcx_service *service,
+                        ipcx_server **server);
+
+/**
+ * A client of the service, in `*client`. There may be as many as the service's max_clients, over all processes, and several
+ * of one handle.
+ *
+ * Ownership: the client is yours; give it back with ipcx_client_close(). It outlives `service`.
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_NO_SPACE (there are as many as there can be, all alive), IPCX_E_FORKED, IPCX_E_CORRUPT, IPCX_E_INVALID,
+ * IPCX_E_OS.
+ */
+int ipcx_service_client(ipcx_service *service,
+                        ipcx_client **client);
+
+/**
+ * Bytes of the largest request, for which a server's buffer has room; 0 for what is not an open service.
+ *
+ * Thread-safe, does not block, async-signal-safe.
+ */
+size_t ipcx_service_max_request(ipcx_service *service);
+
+/**
+ * Bytes of the largest reply, for which a client's buffer has room; 0 for what is not an open service.
+ *
+ * Thread-safe, does not block, async-signal-safe.
+ */
+size_t ipcx_service_max_reply(ipcx_service *service);
+
+/**
+ * What can be seen of the service from outside, into `*stats`, which IPCX_STATS_INIT has prepared.
+ *
+ * Nobody is stopped for it, so the figures may be apart by what was in work.
+ *
+ * Thread-safe, does not block. Not async-signal-safe.
+ * Errors: IPCX_E_FORKED, IPCX_E_INVALID (also for a struct_size that cannot be), IPCX_E_OS.
+ */
+int ipcx_service_stats(ipcx_service *service, ipcx_stats *stats);
+
+/**
+ * Gives a handle on a service back. NULL is allowed. The name stays (see ipcx_unlink()), and clients and servers taken
+ * from it go on working.
+ *
+ * Not while another thread uses the handle. Does not block. Not async-signal-safe.
+ */
+void ipcx_service_close(ipcx_service *service);
+
+/* ---- Client: asking ---------------------------------------------------------------------------------- */
+
+/**
+ * Sends a request of `len` bytes at `req`, waits for its reply up to `timeout_ns`, and copies that to `reply`, which has
+ * `cap` bytes; its length is in `*reply_len`.
+ *
+ * The server knows until when the call waits. One that comes to the request later leaves it out; where one has taken it
+ * already, the call ends all the same when the time is over, and the late reply is dropped. So after IPCX_E_TIMEDOUT, and
+ * after IPCX_E_PEER_DEAD, the request may have been carried out: it is for you to know whether it may be asked again.
+ *
+ * With IPCX_E_REMOTE, `reply` has as much of the server's text as fits and `*reply_len` says how much. If the reply does not
+ * fit, the code is IPCX_E_TOO_BIG, `*reply_len` is its length, and it stays: ipcx_client_recv() receives it.
+ *
+ * One thread at a time. Blocks up to `timeout_ns`. Not async-signal-safe.
+ * Ownership: both buffers stay yours. `req` may be NULL if `len` is 0, `reply` if `cap` is 0.
+ * Errors: IPCX_E_REMOTE, IPCX_E_PEER_DEAD and IPCX_E_CLOSED, as ipcx_client says; IPCX_E_TIMEDOUT; IPCX_E_INTR (no server had
+ * taken the request, and it is withdrawn); IPCX_E_AGAIN (`timeout_ns` is IPCX_NOWAIT, with which no reply can come; or as many
+ * requests are open as can be, whose replies are to be received first), IPCX_E_TOO_BIG (also a request of more than
+ * ipcx_service_max_request(): nothing was sent, and `*reply_len` is not written), IPCX_E_FORKED, IPCX_E_CORRUPT,
+ * IPCX_E_INVALID.
+ */
+int ipcx_client_call(ipcx_client *client,
+                     const void *req,
+                     size_t len,
+                     void *reply,
+                     size_t cap,
+                     size_t *reply_len,
+                     int64_t timeout_ns);
+
+/**
+ * Sends a request of `len` bytes at `req`, whose reply ipcx_client_recv() will receive, and gives its number in `*id`.
+ *
+ * A client may have as many requests open as the service's depth says. It waits, up to `timeout_ns`, only for one that was
+ * given up to make room. The time is for this call: the request itself has no end.
+ *
+ * One thread at a time. Blocks up to `timeout_ns`. With IPCX_NOWAIT it is async-signal-safe, unless the interrupted code is
+ * inside a call on this client.
+ * Ownership: `req` stays yours, and may be NULL if `len` is 0.
+ * Errors: IPCX_E_AGAIN (also with a timeout, where all that can be open are, and their replies are to be received first),
+ * IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_TOO_BIG (more than ipcx_service_max_request()), IPCX_E_FORKED, IPCX_E_INVALID. Nothing
+ * was sent then.
+ */
+int ipcx_client_send(ipcx_client *client,
+                     const void *req,
+                     size_t len,
+                     uint64_t *id,
+                     int64_t timeout_ns);
+
+/**
+ * Receives a reply, of whichever request that was sent has one: the request's number in `*id`, the reply in `reply`, which has
+ * `cap` bytes, its length in `*len`. Waits for one up to `timeout_ns`.
+ *
+ * With IPCX_E_REMOTE, IPCX_E_PEER_DEAD, IPCX_E_CLOSED and IPCX_E_CORRUPT a request has ended without a reply, and `*id` says
+ * which; it is 0 with other errors. With IPCX_E_REMOTE, `reply` and `*len` have the text, as in ipcx_client_call(). With IPCX_E_TOO_BIG,
+ * `*id` and `*len` say which reply it is and how long, and it stays, and is the next to be received.
+ *
+ * One thread at a time. Blocks up to `timeout_ns`. With IPCX_NOWAIT it is async-signal-safe, unless the interrupted code is
+ * inside a call on this client, or a server may refuse a request.
+ * Ownership: `reply` stays yours, and may be NULL if `cap` is 0.
+ * Errors: IPCX_E_REMOTE, IPCX_E_PEER_DEAD and IPCX_E_CLOSED, as ipcx_client says; IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR,
+ * IPCX_E_TOO_BIG, IPCX_E_FORKED, IPCX_E_CORRUPT, IPCX_E_INVALID (also where it would wait and no request is open).
+ */
+int ipcx_client_recv(ipcx_client *client,
+                     uint64_t *id,
+                     void *reply,
+                     size_t cap,
+                     size_t *len,
+                     int64_t timeout_ns);
+
+/**
+ * Gives up on a request that was sent: it is withdrawn if no server has taken it, and otherwise its reply will be dropped.
+ *
+ * One thread at a time. Does not block. Async-signal-safe as ipcx_client_send().
+ * Errors: IPCX_E_INVALID (no request with this number is open), IPCX_E_FORKED.
+ */
+int ipcx_client_forget(ipcx_client *client,
+                       uint64_t id);
+
+/**
+ * A descriptor for poll(), select() and epoll that is readable (POLLIN) while ipcx_client_recv() has something to say: a
+ * reply, or that a request ended without one; or a negative code.
+ *
+ * It is level-triggered: do not read it. Once it is readable, receive with IPCX_NOWAIT until IPCX_E_AGAIN. The first call
+ * starts a thread that waits on the client's behalf.
+ *
+ * Ownership: it stays ipcx's and lives as long as the client; do not close it.
+ * One thread at a time. Does not block. Not async-signal-safe.
+ * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
+ */
+int ipcx_client_poll_fd(ipcx_client *client);
+
+/**
+ * Queues the real-time signal `signo` to this process each time ipcx_client_recv() has something to say, as with
+ * ipcx_client_poll_fd(), and once now if it has; 0 ends that.
+ *
+ * Receive with IPCX_NOWAIT until IPCX_E_AGAIN: only then is the next signal queued. See "Signals" above.
+ *
+ * One thread at a time. Does not block. Not async-signal-safe.
+ * Errors: IPCX_E_INVALID (also for what is no real-time signal), IPCX_E_FORKED, IPCX_E_OS.
+ */
+int ipcx_client_signal(ipcx_client *client,
+                       int signo);
+
+/**
+ * Closes the client in good order. NULL is allowed. Its requests that no server has taken are not carried out any more, and
+ * the replies to the others are dropped.
+ *
+ * One thread at a time. Does not block. Not async-signal-safe.
+ */
+void ipcx_client_close(ipcx_client *client);
+
+/* ---- Server: answering ------------------------------------------------------------------------------- */
+
+/**
+ * Takes the next request and copies it to `buf`, which has `cap` bytes; its length is in `*len`, and its number, by which it is
+ * answered, in `*id`. Waits for one up to `timeout_ns`.
+ *
+ * From then on the request is this server's: nobody else carries it out, and if the process dies its client is told so. Each
+ * client has its turn; of one client's requests the first comes first. Those whose client waits no longer are left out (see
+ * ipcx_server_skipped()). If the request does not fit, the code is IPCX_E_TOO_BIG, `*len` is its length, and it stays, for this
+ * server or another; a buffer of ipcx_service_max_request() bytes has room for any.
+ *
+ * One thread at a time. Blocks up to `timeout_ns`. With IPCX_NOWAIT it is async-signal-safe, unless the interrupted code is
+ * inside a call on this server.
+ * Ownership: `buf` stays yours, and may be NULL if `cap` is 0.
+ * Errors: IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_TOO_BIG, IPCX_E_CORRUPT (a request that ipcx does not write, which
+ * is left out), IPCX_E_FORKED, IPCX_E_INVALID.
+ */
+int ipcx_server_recv(ipcx_server *server,
+                     uint64_t *id,
+                     void *buf,
+                     size_t cap,
+                     size_t *len,
+                     int64_t timeout_ns);
+
+/**
+ * Answers a request that this server has with `len` bytes at `data`. It never waits: the room for the reply is there since the
+ * request is.
+ *
+ * Once this has returned IPCX_OK the reply outlives this process.
+ *
+ * One thread at a time. Does not block. Async-signal-safe as ipcx_server_recv().
+ * Ownership: `data` stays yours, and may be NULL if `len` is 0.
+ * Errors: IPCX_E_INVALID (it has no request with this number: it was answered, or is another server's), IPCX_E_TOO_BIG (more
+ * than ipcx_service_max_reply(): the request stays, to be answered otherwise), IPCX_E_FORKED.
+ */
+int ipcx_server_reply(ipcx_server *server,
+                      uint64_t id,
+                      const void *data,
+                      size_t len);
+
+/**
+ * Refuses a request that this server has: its client gets IPCX_E_REMOTE and the text of `len` bytes at `message`, cut to
+ * ipcx_service_max_reply().
+ *
+ * One thread at a time. Does not block. Async-signal-safe as ipcx_server_recv().
+ * Ownership: `message` stays yours, and may be NULL if `len` is 0.
+ * Errors: IPCX_E_INVALID (as ipcx_server_reply()), IPCX_E_FORKED.
+ */
+int ipcx_server_refuse(ipcx_server *server,
+                       uint64_t id,
+                       const void *message,
+                       size_t len);
+
+/**
+ * How long the client of a request that this server has will wait for its reply, in nanoseconds, in `*ns`: 0 if it waits no
+ * longer, IPCX_FOREVER if it gave no timeout. Work that takes longer need not begin.
+ *
+ * One thread at a time. Does not block. Async-signal-safe as ipcx_server_recv().
+ * Errors: IPCX_E_INVALID (as ipcx_server_reply()), IPCX_E_FORKED.
+ */
+int ipcx_server_remaining(ipcx_server *server,
+                          uint64_t id,
+                          int64_t *ns);
+
+/**
+ * How many requests this server has left out because their client waited no longer. 0 for what is not an open server.
+ *
+ * One thread at a time. Does not block. Async-signal-safe.
+ */
+uint64_t ipcx_server_skipped(ipcx_server *server);
+
+/**
+ * A descriptor for poll(), select() and epoll that is readable (POLLIN) while there is a request, as of this server's last
+ * receive; or a negative code.
+ *
+ * It is level-triggered: do not read it. Where there are other servers, a request may be gone when you come: receive with
+ * IPCX_NOWAIT until IPCX_E_AGAIN, which arms it again. The first call starts a thread that waits on the server's behalf.
+ *
+ * Ownership: it stays ipcx's and lives as long as the server; do not close it.
+ * One thread at a time. Does not block. Not async-signal-safe.
+ * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
+ */
+int ipcx_server_poll_fd(ipcx_server *server);
+
+/**
+ * Queues the real-time signal `signo` to this process each time there is a request, as with ipcx_server_poll_fd(), and once
+ * now if there is one; 0 ends that.
+ *
+ * Receive with IPCX_NOWAIT until IPCX_E_AGAIN: only then is the next signal queued. See "Signals" above.
+ *
+ * One thread at a time. Does not block. Not async-signal-safe.
+ * Errors: IPCX_E_INVALID (also for what is no real-time signal), IPCX_E_FORKED, IPCX_E_OS.
+ */
+int ipcx_server_signal(ipcx_server *server,
+                       int signo);
+
+/**
+ * Closes the server in good order. NULL is allowed. Requests that it has and did not answer are refused; those that no server has
+ * taken stay for the others, and where there is none their clients get IPCX_E_CLOSED.
+ *
+ * One thread at a time. Does not block. Not async-signal-safe.
+ */
+void ipcx_server_close(ipcx_server *server);
 
 /* ---- Work queue: messages with priorities, acknowledged ---------------------------------------------- */
 

@@ -1,6 +1,7 @@
 //! Waiting for one of several things.
 
 use crate::buffer::{Buffer, NewerThan};
+use crate::client::{Asking, Client};
 use crate::consumer::{Consumer, Receiving};
 use crate::exclusive::Guard;
 use crate::pool::Pool;
@@ -11,6 +12,7 @@ use crate::receiver::Receiver;
 use crate::semaphore::Semaphore;
 use crate::sender::Sender;
 use crate::sending::Sending;
+use crate::server::{Answering, Server};
 use crate::subscriber::{Listening, Subscriber};
 use crate::transport::State;
 use crate::wait::{deadline, slices, Ended};
@@ -32,6 +34,8 @@ enum Held<'a> {
     Publisher(Guard<'a, Sending<ipcx::Publisher>>),
     Subscriber(Guard<'a, Listening>),
     Queue(Arc<ipcx::Queue>),
+    Client(Guard<'a, Asking>),
+    Server(Guard<'a, Answering>),
 }
 
 /// The same for the core, which may go without the interpreter.
@@ -46,6 +50,8 @@ enum Item<'a> {
     Publisher(&'a mut ipcx::Publisher),
     Subscriber(&'a mut ipcx::Subscriber),
     Queue(&'a ipcx::Queue),
+    Client(&'a mut ipcx::Client),
+    Server(&'a mut ipcx::Server),
 }
 
 impl Held<'_> {
@@ -71,6 +77,10 @@ impl Held<'_> {
             Held::Subscriber(subscriber.get().lock(py)?)
         } else if let Ok(queue) = object.cast::<Queue>() {
             Held::Queue(queue.get().open_queue()?)
+        } else if let Ok(client) = object.cast::<Client>() {
+            Held::Client(client.get().lock(py)?)
+        } else if let Ok(server) = object.cast::<Server>() {
+            Held::Server(server.get().lock(py)?)
         } else {
             return Err(not_waitable(object));
         })
@@ -88,6 +98,8 @@ impl Held<'_> {
             Held::Publisher(state) => Item::Publisher(&mut state.core),
             Held::Subscriber(state) => Item::Subscriber(&mut state.core),
             Held::Queue(queue) => Item::Queue(queue),
+            Held::Client(state) => Item::Client(&mut state.core),
+            Held::Server(state) => Item::Server(&mut state.core),
         }
     }
 }
@@ -105,6 +117,8 @@ impl Item<'_> {
             Item::Publisher(publisher) => &mut **publisher,
             Item::Subscriber(subscriber) => &mut **subscriber,
             Item::Queue(queue) => queue,
+            Item::Client(client) => &mut **client,
+            Item::Server(server) => &mut **server,
         }
     }
 }
@@ -114,8 +128,8 @@ fn not_waitable(object: &Bound<'_, PyAny>) -> PyErr {
     let hint = if object.is_instance_of::<Buffer>() { "; give buffer.newer_than(version)" } else { "" };
     let class = object.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string());
     PyTypeError::new_err(format!(
-        "wait_any waits for a Consumer, Producer, Pool, Semaphore, Queue, NewerThan, Sender, Receiver, Publisher or \
-         Subscriber, not for a '{class}'{hint}"
+        "wait_any waits for a Consumer, Producer, Pool, Semaphore, Queue, NewerThan, Sender, Receiver, Publisher, Subscriber, \
+         Client or Server, not for a '{class}'{hint}"
     ))
 }
 
@@ -128,6 +142,8 @@ fn check_endpoints(objects: &[Bound<'_, PyAny>]) -> PyResult<()> {
             || object.is_instance_of::<Receiver>()
             || object.is_instance_of::<Publisher>()
             || object.is_instance_of::<Subscriber>()
+            || object.is_instance_of::<Client>()
+            || object.is_instance_of::<Server>()
     };
     let mut endpoints: Vec<_> = objects.iter().filter(is_endpoint).map(|object| object.as_ptr()).collect();
     endpoints.sort_unstable();
@@ -151,7 +167,8 @@ fn attempt(py: Python<'_>, objects: &[Bound<'_, PyAny>], deadline: Deadline) -> 
 
 /// Wait until at least one of the objects is ready, and return those that are: a Consumer or Subscriber with a record, a Producer or
 /// Publisher with room for the record that last did not fit, a Pool or Semaphore with something to acquire, a Queue with a message, a buffer.newer_than(version); a Receiver with
-/// something to say, or a Sender with room, as their fileno() says.
+/// something to say, or a Sender with room, as their fileno() says; a
+/// Client with something to receive, a Server with a request.
 ///
 /// Ready is what a call with a timeout of 0 would not answer with WouldBlock, so also an endpoint whose peer closed or died: the
 /// call then says so. Nothing is received or acquired by waiting; where others may be faster, try again.

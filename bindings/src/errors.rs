@@ -9,7 +9,7 @@ use pyo3::types::PyType;
 /// The classes, in the order of [`NAMES`].
 static CLASSES: PyOnceLock<Vec<Py<PyType>>> = PyOnceLock::new();
 
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 16] = [
     "Error",
     "WouldBlock",
     "Timeout",
@@ -25,6 +25,7 @@ const NAMES: [&str; 15] = [
     "PermissionDenied",
     "Forked",
     "Invalid",
+    "RemoteError",
 ];
 
 /// Index of `Closed`.
@@ -55,6 +56,7 @@ fn class_name(error: &Error) -> &'static str {
         Error::Permission(_) => "PermissionDenied",
         Error::Forked => "Forked",
         Error::Invalid(_) => "Invalid",
+        Error::Remote(_) => "RemoteError",
         _ => "Error",
     }
 }
@@ -73,7 +75,12 @@ pub(crate) fn raise(py: Python<'_>, error: &Error, segment: &str) -> PyErr {
     } else {
         error.to_string()
     };
-    exception(py, class_name(error), error.errno(), text)
+    let raised = exception(py, class_name(error), error.errno(), text);
+    if let Error::Remote(refusal) = error {
+        let _ = raised.value(py).setattr(pyo3::intern!(py, "text"), refusal.detail());
+        // It is in the message too.
+    }
+    raised
 }
 
 /// True for the exception that says that the peer closed in good order.

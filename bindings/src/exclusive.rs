@@ -40,6 +40,12 @@ impl<T> Exclusive<T> {
         Exclusive::new(state, Label { role, kind: "segment", name: of.name.clone(), directory })
     }
 
+    /// The state of a client or server of this service.
+    pub(crate) fn of_service(state: T, role: &'static str, service: &Handle<ipcx::Service>) -> Exclusive<T> {
+        let directory = service.directory().map(ToOwned::to_owned);
+        Exclusive::new(state, Label { role, kind: "segment", name: service.name.clone(), directory })
+    }
+
     /// Name of the segment.
     pub(crate) fn segment(&self) -> &str {
         &self.label.name

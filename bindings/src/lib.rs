@@ -10,7 +10,7 @@
 //! | `views` | memory of a segment behind the buffer protocol |
 //! | `array` | NumPy arrays over it |
 //! | `segment` | what belongs to every kind |
-//! | `ring`, `producer`, `consumer`, `pool`, `block`, `buffer`, `locked`, `semaphore`, `queue`, `delivery` | the classes |
+//! | `ring`, `producer`, `consumer`, `pool`, `block`, `buffer`, `locked`, `semaphore`, `queue`, `delivery`, `service`, `client`, `server` | the classes |
 //! | `topic`, `publisher`, `subscriber`, `topic_record` | the classes of topics |
 //! | `sending` | what a producer and a publisher have in common |
 //! | `transport`, `sender`, `receiver` | transports and their ends |
@@ -23,6 +23,7 @@ mod array;
 mod block;
 mod buffer;
 mod child;
+mod client;
 mod consumer;
 mod delivery;
 mod errors;
@@ -41,6 +42,8 @@ mod segment;
 mod semaphore;
 mod sender;
 mod sending;
+mod server;
+mod service;
 mod subscriber;
 mod topic;
 mod topic_record;
@@ -61,6 +64,7 @@ mod _ipcx {
         block::Block,
         buffer::{Buffer, BufferStats, NewerThan},
         child::ChildPipes,
+        client::Client,
         consumer::Consumer,
         delivery::Delivery,
         list::{list, Listed, ListedParticipant, ListedRole},
@@ -74,6 +78,8 @@ mod _ipcx {
         segment::{unlink, Participant},
         semaphore::{Semaphore, SemaphoreHolder, SemaphoreStats},
         sender::Sender,
+        server::{Request, Server},
+        service::{Service, ServiceClient, ServiceServer, ServiceStats},
         subscriber::Subscriber,
         topic::{Topic, TopicStats, TopicSubscriber},
         topic_record::TopicRecord,

@@ -49,7 +49,8 @@ macro_rules! core {
 core!(
     Ring with RingOptions, Pool with PoolOptions, Buffer with BufferOptions, Semaphore with SemaphoreOptions,
     Topic with TopicOptions,
-    Queue with QueueOptions
+    Queue with QueueOptions,
+    Service with ServiceOptions
 );
 
 /// A handle on a segment of any kind, which Python may close at any time, and what stays known of it then.

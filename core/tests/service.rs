@@ -394,8 +394,8 @@ fn a_server_that_comes_late_or_was_away_for_long_finds_every_request() {
 fn a_request_whose_time_has_passed_is_left_out() {
     let service = service();
     let (mut server, mut client) = (service.server().unwrap(), service.client().unwrap());
-    let late = client.begin_call(b"late", Deadline::after(Duration::from_millis(1))).unwrap();
-    let good = client.begin_call(b"good", Deadline::after(LONG)).unwrap();
+    let late = client.begin_call(b"late", Deadline::after(Duration::from_millis(1)), Deadline::NOW).unwrap();
+    let good = client.begin_call(b"good", Deadline::after(LONG), Deadline::NOW).unwrap();
     std::thread::sleep(Duration::from_millis(2));
     let (id, data) = take(&mut server);
     assert_eq!((id, &data[..]), (good, &b"good"[..]));

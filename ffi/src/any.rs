@@ -3,6 +3,7 @@
 use crate::arguments::{buffer, deadline, invalid, Out};
 use crate::boundary::{self, Result};
 use crate::buffer::ipcx_buffer;
+use crate::client::ipcx_client;
 use crate::consumer::ipcx_consumer;
 use crate::handles::{exclusive, shared};
 use crate::pool::ipcx_pool;
@@ -10,10 +11,12 @@ use crate::producer::ipcx_producer;
 use crate::publisher::ipcx_publisher;
 use crate::queue::ipcx_queue;
 use crate::semaphore::ipcx_semaphore;
+use crate::server::ipcx_server;
 use crate::subscriber::ipcx_subscriber;
 use crate::transport::{ipcx_transport, End};
 use ipcx_core::{
-    wait_any, Consumer, NewerThan, Pool, Producer, Publisher, Queue, Semaphore, Subscriber, Waitable,
+    wait_any, Client, Consumer, NewerThan, Pool, Producer, Publisher, Queue, Semaphore, Server, Subscriber,
+    Waitable,
 };
 use std::ffi::{c_int, c_void};
 
@@ -41,6 +44,10 @@ pub const IPCX_WAIT_FOR_PUBLISHER: u32 = 7;
 pub const IPCX_WAIT_FOR_SUBSCRIBER: u32 = 8;
 /// Kind of an ipcx_waitable: an ipcx_queue that has a message to take.
 pub const IPCX_WAIT_FOR_QUEUE: u32 = 9;
+/// Kind of an ipcx_waitable: an ipcx_client that has a reply to receive, or a request that ended without one.
+pub const IPCX_WAIT_FOR_CLIENT: u32 = 10;
+/// Kind of an ipcx_waitable: an ipcx_server that has a request to receive.
+pub const IPCX_WAIT_FOR_SERVER: u32 = 11;
 
 /// One of the things that ipcx_wait_any() waits for.
 #[repr(C)]
@@ -67,6 +74,8 @@ enum Item<'a> {
     Publisher(&'a mut Publisher),
     Subscriber(&'a mut Subscriber),
     Queue(&'a Queue),
+    Client(&'a mut Client),
+    Server(&'a mut Server),
 }
 
 impl<'a> Item<'a> {
@@ -87,6 +96,8 @@ impl<'a> Item<'a> {
                 IPCX_WAIT_FOR_PUBLISHER => Item::Publisher(exclusive(object.cast::<ipcx_publisher>())?),
                 IPCX_WAIT_FOR_SUBSCRIBER => Item::Subscriber(exclusive(object.cast::<ipcx_subscriber>())?),
                 IPCX_WAIT_FOR_QUEUE => Item::Queue(shared(object.cast::<ipcx_queue>())?),
+                IPCX_WAIT_FOR_CLIENT => Item::Client(exclusive(object.cast::<ipcx_client>())?),
+                IPCX_WAIT_FOR_SERVER => Item::Server(exclusive(object.cast::<ipcx_server>())?),
                 _ => return Err(invalid("kind is not one of IPCX_WAIT_FOR_*")),
             })
         }
@@ -104,6 +115,8 @@ impl<'a> Item<'a> {
             Item::Publisher(publisher) => *publisher,
             Item::Subscriber(subscriber) => *subscriber,
             Item::Queue(queue) => queue,
+            Item::Client(client) => *client,
+            Item::Server(server) => *server,
         }
     }
 }

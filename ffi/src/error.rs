@@ -48,6 +48,8 @@ pub const IPCX_E_INVALID: c_int = -16;
 pub const IPCX_E_OS: c_int = -17;
 /// A bug in ipcx, caught. Close the handle, which is good for nothing else.
 pub const IPCX_E_PANIC: c_int = -18;
+/// The server of a service answered with an error, whose text is in ipcx_last_error().
+pub const IPCX_E_REMOTE: c_int = -19;
 
 /// Bytes for the words of the last error, with the zero behind them.
 const LONGEST: usize = 512;
@@ -135,6 +137,7 @@ pub(crate) fn code_of(error: &Error) -> c_int {
         Error::Permission(_) => IPCX_E_PERMISSION,
         Error::Forked => IPCX_E_FORKED,
         Error::Invalid(_) => IPCX_E_INVALID,
+        Error::Remote(_) => IPCX_E_REMOTE,
         // `Os`, and whatever a later core adds before it has a code here.
         _ => IPCX_E_OS,
     }
@@ -196,6 +199,7 @@ fn describe(code: c_int) -> &'static CStr {
         IPCX_E_INVALID => c"invalid argument",
         IPCX_E_OS => c"a system call failed",
         IPCX_E_PANIC => c"a bug in ipcx",
+        IPCX_E_REMOTE => c"refused by the server",
         _ => c"not a code of ipcx",
     }
 }

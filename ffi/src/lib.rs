@@ -10,7 +10,7 @@
 //! | `options`, `stats` | those of them that there are |
 //! | `opening` | what the functions that open a segment share |
 //! | `common` | version, names |
-//! | `ring`, `producer`, `consumer`, `pool`, `buffer`, `semaphore`, `queue`, `topic`, `publisher`, `subscriber` | one type each |
+//! | `ring`, `producer`, `consumer`, `pool`, `buffer`, `semaphore`, `service`, `client`, `server`, `queue`, `topic`, `publisher`, `subscriber` | one type each |
 //! | `any` | waiting for one of several |
 //! | `list` | which segments there are |
 //! | `transport`, `message` | ends of transports, and what goes through them |
@@ -33,6 +33,7 @@ mod sized;
 pub mod any;
 pub mod buffer;
 pub mod child;
+pub mod client;
 pub mod common;
 pub mod consumer;
 pub mod error;
@@ -45,6 +46,8 @@ pub mod publisher;
 pub mod queue;
 pub mod ring;
 pub mod semaphore;
+pub mod server;
+pub mod service;
 pub mod stats;
 pub mod subscriber;
 pub mod topic;

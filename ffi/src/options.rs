@@ -5,7 +5,7 @@ use crate::boundary::Result;
 use crate::sized::{read, Sized32};
 use ipcx_core::{
     Backing, BufferOptions, PoolOptions, QueueOptions, RingOptions, SegmentOptions, SemaphoreOptions,
-    TopicOptions, TransportOptions, WaitStrategy,
+    ServiceOptions, TopicOptions, TransportOptions, WaitStrategy,
 };
 use std::ffi::c_char;
 use std::mem::offset_of;
@@ -246,6 +246,44 @@ pub struct ipcx_queue_options {
     pub sync: u32,
 }
 
+/// Options of a service. Start from IPCX_SERVICE_OPTIONS_INIT; every field that is 0 or NULL means its default.
+///
+/// The strings are copied. The fields up to `schema` are as in ipcx_ring_options; each server is one participant, and so is
+/// each handle, whatever the number of its clients.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct ipcx_service_options {
+    /// Set by IPCX_SERVICE_OPTIONS_INIT.
+    pub struct_size: u32,
+    /// As in ipcx_ring_options.
+    pub mode: u32,
+    /// As in ipcx_ring_options.
+    pub max_participants: u32,
+    /// As in ipcx_ring_options.
+    pub backing: u32,
+    /// As in ipcx_ring_options.
+    pub wait: u32,
+    /// As in ipcx_ring_options.
+    pub flags: u32,
+    /// As in ipcx_ring_options.
+    pub group: u32,
+    /// As in ipcx_ring_options.
+    pub key: i32,
+    /// As in ipcx_ring_options.
+    pub directory: *const c_char,
+    /// As in ipcx_ring_options.
+    pub schema: *const c_char,
+    /// Bytes of the largest request, at most 1 GiB; 0 means 1024. A service that exists must have the same, unless 0 is given;
+    /// so it is with the next three.
+    pub max_request: u64,
+    /// Bytes of the largest reply, at most 1 GiB; 0 means 1024.
+    pub max_reply: u64,
+    /// Most clients at once, at most 1024; 0 means 32.
+    pub max_clients: u64,
+    /// Most requests that a client can have open, at most 1024, rounded up to a power of two; 0 means 16.
+    pub depth: u64,
+}
+
 /// Options of a transport. Start from IPCX_TRANSPORT_OPTIONS_INIT; every field that is 0 or NULL means its default.
 ///
 /// The string is copied.
@@ -354,6 +392,14 @@ options!(ipcx_semaphore_options, 8 => SemaphoreOptions, |given, segment| Semapho
         IPCX_SEMAPHORE_EMPTY => Some(0),
         permits => Some(permits.into()),
     },
+    segment,
+});
+
+options!(ipcx_service_options, 32 => ServiceOptions, |given, segment| ServiceOptions {
+    max_request: given.max_request,
+    max_reply: given.max_reply,
+    max_clients: given.max_clients,
+    depth: given.depth,
     segment,
 });
 

@@ -3,7 +3,7 @@
 use crate::arguments::invalid;
 use crate::boundary::Result;
 use crate::sized::{claimed_size, Sized32};
-use ipcx_core::{PoolStats, QueueStats, RingStats, RoleState, TopicStats};
+use ipcx_core::{PoolStats, QueueStats, RingStats, RoleState, ServiceStats, TopicStats};
 use std::ffi::c_char;
 use std::mem::offset_of;
 
@@ -17,6 +17,8 @@ pub const IPCX_KIND_BUFFER: u32 = 3;
 pub const IPCX_KIND_SEMAPHORE: u32 = 4;
 /// Kind of a segment: a topic.
 pub const IPCX_KIND_TOPIC: u32 = 5;
+/// Kind of a segment: a service.
+pub const IPCX_KIND_SERVICE: u32 = 6;
 /// Kind of a segment: a work queue.
 pub const IPCX_KIND_QUEUE: u32 = 7;
 
@@ -35,9 +37,9 @@ pub const IPCX_ROLE_DEAD: u32 = 3;
 pub struct ipcx_stats {
     /// Set by IPCX_STATS_INIT.
     pub struct_size: u32,
-    /// IPCX_KIND_RING, IPCX_KIND_POOL, IPCX_KIND_TOPIC or IPCX_KIND_QUEUE.
+    /// IPCX_KIND_RING, IPCX_KIND_POOL, IPCX_KIND_TOPIC, IPCX_KIND_SERVICE or IPCX_KIND_QUEUE.
     pub kind: u32,
-    /// Bytes for records, or in blocks, or for messages.
+    /// Bytes for records, or in blocks, or for messages; of a service 0.
     pub capacity: u64,
     /// Bytes taken by records not released, or by blocks or messages that are not free. Of a reliable topic: by those that the
     /// slowest subscriber has not released.
@@ -76,14 +78,19 @@ pub struct ipcx_stats {
     /// Of a queue: how many messages there can be. The next four, and those that are being pushed at this moment, add
     /// up to it.
     pub depth: u64,
-    /// Of a queue: messages to take.
+    /// Of a queue: messages to take. Of a service: requests of living clients that no server has taken.
     pub ready: u64,
-    /// Of a queue: messages that participants have, dead ones among them until they are recovered.
+    /// Of a queue: messages that participants have, dead ones among them until they are recovered. Of a service: requests of living
+    /// clients that a server has taken, and those whose reply is not received yet.
     pub taken: u64,
     /// Of a queue: dead letters.
     pub dead: u64,
     /// Of a queue: messages for which there is room.
     pub free: u64,
+    /// Of a service: servers that live.
+    pub servers: u64,
+    /// Of a service: clients that live.
+    pub clients: u64,
 }
 
 // SAFETY: integers without padding, as the assertions below show.
@@ -93,7 +100,7 @@ unsafe impl Sized32 for ipcx_stats {
 
 const _: () = {
     assert!(offset_of!(ipcx_stats, struct_size) == 0);
-    assert!(offset_of!(ipcx_stats, block_size) == 72 && size_of::<ipcx_stats>() == 160);
+    assert!(offset_of!(ipcx_stats, block_size) == 72 && size_of::<ipcx_stats>() == 176);
 };
 
 /// Checks that a struct to be filled says its size.
@@ -148,6 +155,8 @@ const NO_FIGURES: ipcx_stats = ipcx_stats {
     taken: 0,
     dead: 0,
     free: 0,
+    servers: 0,
+    clients: 0,
 };
 
 pub(crate) fn ring_figures(stats: &RingStats) -> ipcx_stats {
@@ -189,6 +198,18 @@ pub(crate) fn topic_figures(stats: &TopicStats) -> ipcx_stats {
         sent: stats.published,
         producer_pid: stats.publisher.as_ref().map_or(0, |process| process.pid),
         subscribers: stats.subscribers.len() as u64,
+        ..NO_FIGURES
+    }
+}
+
+pub(crate) fn service_figures(stats: &ServiceStats) -> ipcx_stats {
+    let clients = || stats.clients.iter().filter(|client| client.alive);
+    ipcx_stats {
+        kind: IPCX_KIND_SERVICE,
+        servers: stats.servers.iter().filter(|server| server.alive).count() as u64,
+        clients: clients().count() as u64,
+        ready: clients().map(|client| client.waiting).sum(),
+        taken: clients().map(|client| client.taken).sum(),
         ..NO_FIGURES
     }
 }

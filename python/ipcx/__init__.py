@@ -57,6 +57,18 @@ died, is taken again.
     with jobs.take() as job:
         print(job.data)
 
+A service answers requests: any number of processes serve, each request is carried out at most once, and a client is told if the
+server that had it died.
+
+    @ipcx.serve("shout")
+    def answer(request):
+        return request.upper()
+
+    answer.run()
+
+    client = ipcx.Service.open("shout").client()
+    print(client.call(b"hello", timeout=0.5))
+
 Messages also go through what the kernel has: a transport is one word, of 'pipe', 'fifo', 'mqueue', 'unix', 'ring', 'buffer'.
 
     tx, rx = ipcx.Transport.pair("pipe")
@@ -68,12 +80,13 @@ Messages also go through what the kernel has: a transport is one word, of 'pipe'
 
 Calls that wait take `timeout`: seconds, 0 not to wait, None (the default) for ever. While they wait, other threads run, and
 Ctrl-C ends them. `wait_any` waits for one of several. In coroutines it is `await rx.arecv()` (also of a subscriber), `tx.asend(data)`,
-`pool.aacquire()`, `semaphore.aacquire()`, `queue.atake()`, `buffer.await_newer(version)`; for other event loops there is `fileno()`, and
+`pool.aacquire()`, `semaphore.aacquire()`, `queue.atake()`, `client.acall(data)`, `buffer.await_newer(version)`; for other event loops there is `fileno()`, and
 `signal(signo)` has a real-time signal queued.
 
 If a process is killed, nothing is lost: a record whose send returned is delivered; one that was received but not
 released is delivered again, at the same position; and whoever attaches next takes the dead process's role over. A value that
-was being written stays as it was, and its lock and the permits go to the next. A message that was taken and not acknowledged is
+was being written stays as it was, and its lock and the permits go to the next. A request that a server had taken ends with
+`PeerDead`. A message that was taken and not acknowledged is
 taken again.
 
 `ipcx.list()` says which segments there are, who is attached to each, and who has its roles.
@@ -81,8 +94,8 @@ taken again.
 What goes wrong with a segment or a peer is an `ipcx.Error`, and also the built-in that fits (TimeoutError,
 FileNotFoundError, ...). A wrong argument, or the use of something closed, is a plain ValueError or TypeError.
 
-Handles (Ring, Pool, Buffer, Semaphore, Topic, Queue) may be used by several threads; endpoints (Producer, Consumer, Publisher,
-Subscriber, Sender, Receiver) belong to one thread at a time. Handles are arguments of a multiprocessing.Process under every start method: in the other process they attach anew, under
+Handles (Ring, Pool, Buffer, Semaphore, Topic, Service, Queue) may be used by several threads; endpoints (Producer, Consumer, Publisher,
+Subscriber, Client, Server, Sender, Receiver) belong to one thread at a time. Handles are arguments of a multiprocessing.Process under every start method: in the other process they attach anew, under
 fork when it uses them, and so are ends of transports that have no name. Another endpoint, a block or a locked value is its process's, and raises `Forked` in a forked child. Pass
 the ring and take the role there, or the topic and publish or subscribe there; or, under spawn and forkserver, pass an endpoint of
 a ring that you have closed, whose role the other process takes.
@@ -101,6 +114,7 @@ from ipcx._errors import (
     NotFound,
     PeerDead,
     PermissionDenied,
+    RemoteError,
     Timeout,
     TooBig,
     WouldBlock,
@@ -111,6 +125,7 @@ from ipcx._ipcx import (
     Buffer,
     BufferStats,
     ChildPipes,
+    Client,
     Consumer,
     Delivery,
     Listed,
@@ -129,6 +144,7 @@ from ipcx._ipcx import (
     QueueStats,
     Receiver,
     Record,
+    Request,
     Reservation,
     Ring,
     RingStats,
@@ -136,6 +152,11 @@ from ipcx._ipcx import (
     SemaphoreHolder,
     SemaphoreStats,
     Sender,
+    Server,
+    Service,
+    ServiceClient,
+    ServiceServer,
+    ServiceStats,
     Subscriber,
     Topic,
     TopicRecord,
@@ -146,6 +167,7 @@ from ipcx._ipcx import (
     unlink,
     wait_any,
 )
+from ipcx._serving import Handler, serve
 
 # Not in `__all__`: `import *` would hide the built-in.
 from ipcx._ipcx import list as list
@@ -157,6 +179,7 @@ __all__ = [
     "BufferStats",
     "Busy",
     "ChildPipes",
+    "Client",
     "Closed",
     "Consumer",
     "Corrupt",
@@ -164,6 +187,7 @@ __all__ = [
     "Error",
     "Exists",
     "Forked",
+    "Handler",
     "Invalid",
     "Listed",
     "ListedParticipant",
@@ -186,6 +210,8 @@ __all__ = [
     "QueueStats",
     "Receiver",
     "Record",
+    "RemoteError",
+    "Request",
     "Reservation",
     "Ring",
     "RingStats",
@@ -194,6 +220,11 @@ __all__ = [
     "SemaphoreStats",
     "Sender",
     "Subscriber",
+    "Server",
+    "Service",
+    "ServiceClient",
+    "ServiceServer",
+    "ServiceStats",
     "Timeout",
     "TooBig",
     "Topic",
@@ -203,6 +234,7 @@ __all__ = [
     "Transport",
     "WouldBlock",
     "__version__",
+    "serve",
     "unlink",
     "wait_any",
 ]

@@ -1,18 +1,34 @@
 """Waiting in coroutines, by the descriptor that an endpoint or a handle gives to event loops."""
 
 import asyncio
+import errno
 import os
 import select
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
-from ipcx._errors import Busy, Closed, WouldBlock
-from ipcx._ipcx import Block, Buffer, Consumer, Delivery, Pool, Queue, Receiver, Semaphore, Sender, Subscriber
+from ipcx._errors import Busy, Closed, Timeout, WouldBlock
+from ipcx._ipcx import (
+    Block,
+    Buffer,
+    Client,
+    Consumer,
+    Delivery,
+    Pool,
+    Queue,
+    Receiver,
+    Request,
+    Semaphore,
+    Sender,
+    Server,
+    Subscriber,
+)
 
 _T = TypeVar("_T")
-_Thing: TypeAlias = Buffer | Consumer | Pool | Queue | Receiver | Semaphore | Sender | Subscriber
+_Thing: TypeAlias = Buffer | Client | Consumer | Pool | Queue | Receiver | Semaphore | Sender | Server | Subscriber
 
 
 @dataclass(eq=False)
@@ -23,6 +39,8 @@ class _Watch:
     loop: asyncio.AbstractEventLoop
     # What the descriptor is polled for: to be written, or to be read.
     writing: bool
+    # Whose replies are received as soon as the descriptor tells of them.
+    client: Client | None
     # Who waits, in this order, and for a buffer which version it has seen.
     tasks: "dict[asyncio.Future[None], int | None]" = field(default_factory=dict)
 
@@ -78,6 +96,49 @@ async def records(end: Consumer | Receiver | Subscriber) -> AsyncIterator[bytes]
         except Closed:
             return
         yield record
+        taken += 1
+        if taken % _TURN == 0:
+            await asyncio.sleep(0)
+
+
+async def call(client: Client, data: bytes, timeout: float | None) -> bytes:
+    """Send a request and wait for its reply."""
+    end = None if timeout is None else time.monotonic() + timeout
+    try:
+        async with asyncio.timeout(timeout):
+            request = await _begin(client, data, end)
+            try:
+                return await _until(lambda: client._end(request), client)
+            finally:
+                client._give_up(request)  # nothing, once it has ended
+    except TimeoutError:
+        raise Timeout(errno.ETIMEDOUT, "the reply did not come in time; the request may be carried out all the same") from None
+
+
+async def _begin(client: Client, data: bytes, end: float | None) -> int:
+    while True:
+        with suppress(WouldBlock):
+            return client._begin(data, None if end is None else max(end - time.monotonic(), 0))
+        # As a rule another task's reply makes room. There is no descriptor for one that nobody waits for any more.
+        with _waiting(client, None) as ready:
+            await asyncio.wait([ready], timeout=_LOOK_AGAIN)
+
+
+async def reply(client: Client) -> tuple[int, bytes]:
+    """Receive the next reply. It is taken only when it is returned, so cancelling loses nothing."""
+    return await _until(lambda: client.recv(0), client)
+
+
+async def request(server: Server) -> Request:
+    """Take the next request. It is taken only when it is returned, so cancelling loses nothing."""
+    return await _until(lambda: server.recv(0), server)
+
+
+async def requests(server: Server) -> AsyncIterator[Request]:
+    """Yield requests for ever."""
+    taken = 0
+    while True:
+        yield await request(server)
         taken += 1
         if taken % _TURN == 0:
             await asyncio.sleep(0)
@@ -147,9 +208,9 @@ def _waiting(thing: _Thing, seen: int | None) -> Iterator["asyncio.Future[None]"
     watch = _watches.get(fd)
     if watch is None:
         writing = isinstance(thing, Sender) and thing.poll_events == select.POLLOUT
-        watch = _watches[fd] = _Watch(fd, loop, writing)
+        watch = _watches[fd] = _Watch(fd, loop, writing, thing if isinstance(thing, Client) else None)
         watch.begin()
-    elif isinstance(thing, Consumer | Receiver | Subscriber):
+    elif isinstance(thing, Consumer | Receiver | Server | Subscriber):
         raise Busy(16, f"another task already waits for what this {type(thing).__name__} receives")
     elif watch.loop is not loop:
         raise Busy(16, "a task of another event loop waits with this handle; each loop needs one of its own")
@@ -166,7 +227,14 @@ def _waiting(thing: _Thing, seen: int | None) -> Iterator["asyncio.Future[None]"
 
 
 def _ready(watch: _Watch) -> None:
-    """Let one task look. If there is more, or it is gone, the descriptor is still readable, and the next one is asked."""
+    """Let one task look. If there is more, or it is gone, the descriptor is still readable, and the next one is asked.
+
+    Of a client, each waits for something else: all look at what has come.
+    """
+    if watch.client is not None:
+        watch.client._gather()
+        _look(watch)
+        return
     for ready in watch.tasks:
         if not ready.done():
             ready.set_result(None)

@@ -13,6 +13,7 @@ __all__ = [
     "NotFound",
     "PeerDead",
     "PermissionDenied",
+    "RemoteError",
     "Timeout",
     "TooBig",
     "WouldBlock",
@@ -21,6 +22,9 @@ __all__ = [
 
 class Error(OSError):
     """Any error of ipcx. `errno` is that of the system call it resembles; the text says what to do."""
+
+    request: int | None = None
+    """Of an error with which a request of a client ended: the id of that request."""
 
 
 class WouldBlock(Error, BlockingIOError):
@@ -70,6 +74,13 @@ class NoSpace(Error):
 
 class PermissionDenied(Error, PermissionError):
     """Access denied, or a segment owned by somebody who is not trusted."""
+
+
+class RemoteError(Error):
+    """The server refused the request."""
+
+    text: str = ""
+    """What it said."""
 
 
 class Forked(Error):

@@ -10,9 +10,9 @@ from contextlib import suppress
 from typing import Any, Literal, TypeAlias
 from weakref import WeakValueDictionary
 
-from ipcx._ipcx import Buffer, Consumer, Pool, Producer, Queue, Receiver, Ring, Semaphore, Sender, Topic, Transport
+from ipcx._ipcx import Buffer, Consumer, Pool, Producer, Queue, Receiver, Ring, Semaphore, Sender, Service, Topic, Transport
 
-_Handle: TypeAlias = Buffer | Pool | Queue | Ring | Semaphore | Topic
+_Handle: TypeAlias = Buffer | Pool | Queue | Ring | Semaphore | Service | Topic
 _End: TypeAlias = Sender | Receiver
 
 

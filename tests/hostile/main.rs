@@ -6,7 +6,7 @@
 //! | `bits` | every bit of a segment, flipped |
 //! | `images` | random images of a segment |
 //! | `live` | a peer that writes without pause, while ends in C, Python and Rust work |
-//! | `pool`, `buffer`, `semaphore`, `topic`, `queue` | the same three of each of these kinds |
+//! | `pool`, `buffer`, `semaphore`, `topic`, `service`, `queue` | the same three of each of these kinds |
 //! | `refused` | a role that cannot be taken over |
 //! | `segment`, `mix`, `words` | the hostile side: the segment as mapped words, and what is written there |
 //! | `calls`, `exposed`, `endpoints.c`, `endpoints.py` | the exposed side: every call, in three languages |
@@ -28,6 +28,7 @@ mod queue;
 mod refused;
 mod segment;
 mod semaphore;
+mod service;
 mod tally;
 mod topic;
 mod words;

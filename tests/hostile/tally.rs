@@ -95,10 +95,12 @@ pub(crate) enum Call {
     WaitLocked,
     Notify,
     PollFd,
+    Ask,
+    Answer,
 }
 
 impl Call {
-    const ALL: [Call; 33] = [
+    const ALL: [Call; 35] = [
         Call::None,
         Call::Attach,
         Call::Stats,
@@ -132,6 +134,8 @@ impl Call {
         Call::WaitLocked,
         Call::Notify,
         Call::PollFd,
+        Call::Ask,
+        Call::Answer,
     ];
 
     /// The call that this process is in the middle of or has just made, by its number.

@@ -1,12 +1,13 @@
 //! Peers as processes. Every wait for one has a limit, and one that is dropped is killed and reaped.
 
 use crate::Place;
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Longer than anything here may take on a busy machine: what is not over by then hangs.
@@ -128,13 +129,22 @@ impl Language {
 
     /// The peer program, with everything made that it needs.
     pub(crate) fn peer(self) -> Command {
-        static C: OnceLock<PathBuf> = OnceLock::new();
+        self.program("peer")
+    }
+
+    /// A program of `peers`, such as `peer`, with everything made that it needs.
+    pub fn program(self, name: &'static str) -> Command {
+        static C: Mutex<BTreeMap<&str, PathBuf>> = Mutex::new(BTreeMap::new());
         match self {
-            Language::C => Command::new(C.get_or_init(|| compile("tests/peers/peer.c"))),
-            Language::Rust => Command::new(build_directory().join("peer")),
+            Language::C => {
+                let mut compiled = C.lock().unwrap_or_else(PoisonError::into_inner);
+                let source = || compile(&format!("tests/peers/{name}.c"));
+                Command::new(compiled.entry(name).or_insert_with(source))
+            }
+            Language::Rust => Command::new(build_directory().join(name)),
             Language::Python => {
                 let mut command = Command::new(interpreter());
-                command.arg(root().join("tests/peers/peer.py"));
+                command.arg(root().join(format!("tests/peers/{name}.py")));
                 command
             }
         }

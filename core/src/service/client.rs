@@ -104,7 +104,7 @@ impl Client {
 
     #[inline(always)]
     fn call_to_end(&mut self, request: &[u8], deadline: Deadline) -> Result<(u64, Outcome)> {
-        let id = self.begin_call(request, deadline)?;
+        let id = self.begin_call(request, deadline, deadline)?;
         loop {
             match self.await_outcome(Which::One(id), deadline) {
                 Err(error) => {
@@ -121,17 +121,17 @@ impl Client {
     }
 
     /// The first half of [`Client::call_until`], for bindings to other languages: sends a request that no server takes after
-    /// `deadline`. [`Client::end_call`] is the second, or [`Client::forget`].
+    /// `deadline`, waiting until `room` where it must for one that was given up. [`Client::end_call`] is the second, or
+    /// [`Client::forget`].
     ///
     /// # Errors
     /// As there.
     #[inline(always)]
-    pub fn begin_call(&mut self, request: &[u8], deadline: Deadline) -> Result<u64> {
+    pub fn begin_call(&mut self, request: &[u8], deadline: Deadline, room: Deadline) -> Result<u64> {
         if deadline.is_now() {
             return Err(Error::WouldBlock);
         }
-        let deadline = deadline.started();
-        self.ask(request, deadline.at_most(u64::MAX), deadline)
+        self.ask(request, deadline.started().at_most(u64::MAX), room)
     }
 
     /// The second half of [`Client::call_until`], for bindings to other languages: waits for the reply to the request with this id,

@@ -15,10 +15,10 @@
  * - A ring has one producer and one consumer at a time, over all processes. A second one gets
  *   IPCX_E_BUSY.
  *
- * - Segment handles (ipcx_ring, ipcx_pool, ipcx_buffer, ipcx_semaphore, ipcx_topic, ipcx_queue) may be
- *   shared between threads. Endpoints (ipcx_producer, ipcx_consumer, ipcx_publisher, ipcx_subscriber)
- *   belong to one thread at a time: pass them on as you like, but do not use one in two threads at
- *   once. A signal handler counts as another thread;
+ * - Segment handles (ipcx_ring, ipcx_pool, ipcx_buffer, ipcx_semaphore, ipcx_topic, ipcx_service,
+ *   ipcx_queue) may be shared between threads. Endpoints (ipcx_producer, ipcx_consumer,
+ *   ipcx_publisher, ipcx_subscriber, ipcx_client, ipcx_server) belong to one thread at a time: pass
+ *   them on as you like, but do not use one in two threads at once. A signal handler counts as another thread;
  *   what "async-signal-safe" allows it is said with each function.
  *
  * - A handle is a pointer to memory of this library. NULL, a handle of another type, and most other
@@ -48,8 +48,10 @@
  * Whoever attaches next takes the dead process's role over. A call that waits for it returns
  * IPCX_E_PEER_DEAD within 250 ms, once nothing is left to do; calling again after the successor
  * came goes on. The blocks of a pool, the permits of a semaphore and the messages of a queue that it
- * had come back. A buffer's lock goes to the next one who takes it, and the value is the one that
- * was committed last. Liveness is a lock that the kernel holds for each process, never a PID and never a timeout:
+ * had come back. A request that a server had taken ends for its client with IPCX_E_PEER_DEAD, those
+ * not taken go to other servers, so that none is carried out twice; replies wait for their client. A
+ * buffer's lock goes to the next one who takes it, and the value is the one that was committed
+ * last. Liveness is a lock that the kernel holds for each process, never a PID and never a timeout:
  * a process that is stopped, or under a debugger, is alive.
  *
  * Names
@@ -122,6 +124,25 @@
  * that was made with options.reliable = 1, publishers wait for the slowest subscriber; one that died
  * is dropped, one that is stopped is not. With options.history = 1, subscribers that come get first
  * what is still there.
+ *
+ * Services
+ *
+ * Clients call, and whichever server has time answers. There may be many of both.
+ *
+ *     ipcx_service *service;                             ipcx_service *service;
+ *     ipcx_server *server;                               ipcx_client *client;
+ *     ipcx_service_open("sum", NULL, &service);          ipcx_service_open("sum", NULL, &service);
+ *     ipcx_service_server(service, &server);             ipcx_service_client(service, &client);
+ *
+ *     while (ipcx_server_recv(server, &id, in, sizeof in, &len, IPCX_FOREVER) == IPCX_OK)
+ *         ipcx_server_reply(server, id, out, sum(in, len, out));
+ *
+ *     code = ipcx_client_call(client, "1 2 3", 5, out, sizeof out, &len, 50000000);
+ *
+ * A request is carried out at most once. The call ends with the reply, IPCX_E_REMOTE (the server
+ * refused it and says why), IPCX_E_TIMEDOUT (after 50 ms here), or IPCX_E_PEER_DEAD (the server
+ * that had it died). After the last two it may have been carried out, at most once: call again if it
+ * does no harm twice. ipcx_client_send() and ipcx_client_recv() keep several requests open.
  *
  * Work queues
  *
@@ -199,7 +220,8 @@
  * or a negative code. A number is never reused. ipcx_strerror() has words for a code,
  * ipcx_last_error() for what went wrong in this thread: on which segment, and what to do. errno is
  * set to the code's nearest relative (and is undefined after success). Outputs are written only on
- * success; the exception is the size needed, which comes with IPCX_E_TOO_BIG. Any output pointer
+ * success; the exceptions are the size needed, which comes with IPCX_E_TOO_BIG, and what a client is
+ * told of a request that ended without a reply. Any output pointer
  * that is NULL is IPCX_E_INVALID, and then nothing was done. Every function that takes a handle may
  * return IPCX_E_INVALID for a wrong one and IPCX_E_PANIC for a bug in this library, which is
  * caught; a handle that gave IPCX_E_PANIC can only be closed.

@@ -16,7 +16,7 @@ const INTRODUCTION: &str = include_str!("introduction.h");
 /// Initialisers, which C macros do better than constants.
 const MACROS: &str = include_str!("macros.h");
 /// Sources in the order of the manual, each with the heading of its functions.
-const SOURCES: [(&str, &str); 19] = [
+const SOURCES: [(&str, &str); 22] = [
     ("error", "Errors"),
     ("common", "Version and names"),
     ("options", ""),
@@ -30,6 +30,9 @@ const SOURCES: [(&str, &str); 19] = [
     ("topic", "Topic: opening, publishers and subscribers, figures"),
     ("publisher", "Publisher: publishing"),
     ("subscriber", "Subscriber: receiving"),
+    ("service", "Service: opening, ends, figures"),
+    ("client", "Client: asking"),
+    ("server", "Server: answering"),
     ("queue", "Work queue: messages with priorities, acknowledged"),
     ("any", "Waiting for one of several"),
     ("list", "Which segments there are"),
