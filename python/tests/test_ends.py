@@ -171,6 +171,7 @@ BASES: dict[type[ipcx.Error], tuple[type[BaseException], ...]] = {
     ipcx.TooBig: (ValueError,),
     ipcx.NoSpace: (),
     ipcx.PermissionDenied: (PermissionError,),
+    ipcx.RemoteError: (),
     ipcx.Forked: (),
     ipcx.Invalid: (ValueError,),
 }

@@ -339,19 +339,28 @@ def test_an_end_is_one_threads_at_a_time(client: ipcx.Client, server: ipcx.Serve
     assert calling.value() == b"y"
 
 
-def test_descriptors_and_signals(client: ipcx.Client, server: ipcx.Server) -> None:
-    numbers: dict[ipcx.Client | ipcx.Server, int] = {server: signal.SIGRTMIN + 3, client: signal.SIGRTMIN + 4}
-    signal.pthread_sigmask(signal.SIG_BLOCK, numbers.values())
+@pytest.fixture
+def numbers() -> Iterator[tuple[int, int]]:
+    """Two signals that wait to be asked for, and are gone afterwards."""
+    numbers = (signal.SIGRTMIN + 3, signal.SIGRTMIN + 4)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    yield numbers
+    for number in numbers:
+        signal.signal(number, signal.SIG_IGN)  # one that is still queued would end the process
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def test_descriptors_and_signals(client: ipcx.Client, server: ipcx.Server, numbers: tuple[int, int]) -> None:
     poll = select.poll()
-    for end, number in numbers.items():
+    for end, number in zip((server, client), numbers, strict=True):
         poll.register(end, select.POLLIN)
         with pytest.raises(ipcx.Invalid):
             end.signal(signal.SIGUSR1)
         end.signal(number)
 
     def is_told(end: ipcx.Client | ipcx.Server) -> bool:
-        told = signal.sigtimedwait(numbers.values(), SOON)
-        return told is not None and told.si_signo == numbers[end] and poll.poll(2000) == [(end.fileno(), select.POLLIN)]
+        told = signal.sigtimedwait(numbers, SOON)
+        return told is not None and told.si_signo == numbers[end is client] and poll.poll(2000) == [(end.fileno(), select.POLLIN)]
 
     for _ in range(10):
         assert poll.poll(0) == []
