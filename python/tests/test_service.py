@@ -352,7 +352,8 @@ def numbers() -> Iterator[tuple[int, int]]:
 
 def test_descriptors_and_signals(client: ipcx.Client, server: ipcx.Server, numbers: tuple[int, int]) -> None:
     poll = select.poll()
-    for end, number in zip((server, client), numbers, strict=True):
+    ends: list[ipcx.Client | ipcx.Server] = [server, client]
+    for end, number in zip(ends, numbers, strict=True):
         poll.register(end, select.POLLIN)
         with pytest.raises(ipcx.Invalid):
             end.signal(signal.SIGUSR1)
