@@ -44,7 +44,7 @@ impl Endpoint for ServiceEnd {
         match self {
             ServiceEnd::Client(client, id, size) => {
                 *id = client
-                    .begin_call(&payload[..*size], Deadline::NEVER)
+                    .begin_call(&payload[..*size], Deadline::NEVER, Deadline::NEVER)
                     .map_err(while_doing("begin_call"))?;
                 Ok(())
             }
