@@ -125,8 +125,8 @@ impl<M: Memory> Answering<M> {
                     }
                     Met::Gone => continue, // Taken by another, or withdrawn: what is there now?
                     Met::Expired => {
-                        let first = aim != Aim::Look && self.cursors[channel as usize].next == number;
-                        self.skipped += u64::from(first);
+                        let first = self.cursors[channel as usize].next == number;
+                        self.skipped += u64::from(first && word.number() == number); // Once, not each time round.
                         (word.number() + 1, first)
                     }
                 },
@@ -137,8 +137,12 @@ impl<M: Memory> Answering<M> {
                 }
             };
             at = self.go_on(channel, number, known, settled);
-            if at >= self.cursors[channel as usize].next + depth {
-                return Ok(None); // Every cell was looked at.
+            let Cursor { next, reached } = self.cursors[channel as usize];
+            if at >= next + depth {
+                if next >= reached {
+                    return Ok(None); // Every cell was looked at.
+                }
+                at = next; // The client was further than was known: what is held on the way there is settled now.
             }
         }
         Ok(None)
