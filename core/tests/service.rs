@@ -421,6 +421,26 @@ fn a_cell_that_is_held_is_looked_at_again_until_the_client_has_passed_it() {
 }
 
 #[test]
+fn what_was_asked_first_comes_first_to_a_server_that_was_away_for_long() {
+    let service = service();
+    let (mut server, mut client) = (service.server().unwrap(), service.client().unwrap());
+    let give_up = |client: &mut Client, times: u8| {
+        for _ in 0..times {
+            let id = client.try_send(b"given up").unwrap();
+            client.forget(id).unwrap();
+        }
+    };
+    let mut sent = Vec::new();
+    for before in [3, 1] {
+        give_up(&mut client, before);
+        sent.push(client.try_send(b"x").unwrap());
+    }
+    // Twice round, past the cells of those two.
+    give_up(&mut client, 4);
+    assert_eq!([take(&mut server).0, take(&mut server).0], sent[..]);
+}
+
+#[test]
 fn a_request_whose_time_has_passed_is_left_out() {
     let service = service();
     let (mut server, mut client) = (service.server().unwrap(), service.client().unwrap());
@@ -441,6 +461,23 @@ fn a_request_whose_time_has_passed_is_left_out() {
     assert!(matches!(client.end_call(good, &mut buffer, Deadline::NEVER), Err(Error::Invalid(_))));
     assert!(matches!(client.call_until(b"x", Deadline::NOW), Err(Error::WouldBlock)));
     assert!(matches!(server.try_recv(), Err(Error::WouldBlock)));
+}
+
+#[test]
+fn what_follows_a_request_whose_time_has_passed_is_not_passed_over() {
+    let service = Service::anonymous(&ServiceOptions { depth: 2, ..options() }).unwrap();
+    let (mut server, mut client) = (service.server().unwrap(), service.client().unwrap());
+    let late = client.begin_call(b"late", Deadline::after(Duration::from_millis(1))).unwrap();
+    let good = client.try_send(b"good").unwrap();
+    std::thread::sleep(Duration::from_millis(2));
+    assert_eq!(take(&mut server).0, good);
+    // In the cell of the next number is the late one still.
+    assert!(matches!(server.try_recv(), Err(Error::WouldBlock)));
+    server.reply(good, b"").unwrap();
+    assert_eq!(client.try_recv().unwrap().id, good);
+    client.forget(late).unwrap();
+    exchange(&mut client, &mut server);
+    assert_eq!(server.skipped(), 1);
 }
 
 #[test]
