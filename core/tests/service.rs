@@ -390,6 +390,56 @@ fn a_server_that_comes_late_or_was_away_for_long_finds_every_request() {
     }
 }
 
+/// True if a descriptor is readable, or becomes so within as many milliseconds.
+fn readable(fd: i32, timeout: i32) -> bool {
+    let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    // SAFETY: one entry.
+    unsafe { libc::poll(&mut poll, 1, timeout) == 1 }
+}
+
+/// Sends a request, which that server takes and answers; its number is the next whose cell is not held.
+fn exchange(client: &mut Client, server: &mut Server) {
+    let id = client.try_send(b"x").unwrap();
+    assert_eq!(take(server).0, id);
+    server.reply(id, b"").unwrap();
+    assert_eq!(client.try_recv().unwrap().id, id);
+}
+
+#[test]
+fn a_cell_that_is_held_is_looked_at_again_until_the_client_has_passed_it() {
+    let service = Service::anonymous(&ServiceOptions { depth: 2, ..options() }).unwrap();
+    let (mut holds, mut other) = (service.server().unwrap(), service.server().unwrap());
+    let mut client = service.client().unwrap();
+    let held = client.try_send(b"held").unwrap();
+    assert_eq!(take(&mut holds).0, held);
+    exchange(&mut client, &mut other);
+    // The held cell is that of the next number, to which the client has not come.
+    assert!(matches!(other.try_recv(), Err(Error::WouldBlock)));
+    holds.reply(held, b"").unwrap();
+    assert_eq!(client.try_recv().unwrap().id, held);
+    exchange(&mut client, &mut other);
+}
+
+#[test]
+fn what_was_asked_first_comes_first_to_a_server_that_was_away_for_long() {
+    let service = service();
+    let (mut server, mut client) = (service.server().unwrap(), service.client().unwrap());
+    let give_up = |client: &mut Client, times: u8| {
+        for _ in 0..times {
+            let id = client.try_send(b"given up").unwrap();
+            client.forget(id).unwrap();
+        }
+    };
+    let mut sent = Vec::new();
+    for before in [3, 1] {
+        give_up(&mut client, before);
+        sent.push(client.try_send(b"x").unwrap());
+    }
+    // Twice round, past the cells of those two.
+    give_up(&mut client, 4);
+    assert_eq!([take(&mut server).0, take(&mut server).0], sent[..]);
+}
+
 #[test]
 fn a_request_whose_time_has_passed_is_left_out() {
     let service = service();
@@ -411,6 +461,42 @@ fn a_request_whose_time_has_passed_is_left_out() {
     assert!(matches!(client.end_call(good, &mut buffer, Deadline::NEVER), Err(Error::Invalid(_))));
     assert!(matches!(client.call_until(b"x", Deadline::NOW), Err(Error::WouldBlock)));
     assert!(matches!(server.try_recv(), Err(Error::WouldBlock)));
+}
+
+#[test]
+fn what_follows_a_request_whose_time_has_passed_is_not_passed_over() {
+    let service = Service::anonymous(&ServiceOptions { depth: 2, ..options() }).unwrap();
+    let (mut server, mut client) = (service.server().unwrap(), service.client().unwrap());
+    let late = client.begin_call(b"late", Deadline::after(Duration::from_millis(1))).unwrap();
+    let good = client.try_send(b"good").unwrap();
+    std::thread::sleep(Duration::from_millis(2));
+    assert_eq!(take(&mut server).0, good);
+    // In the cell of the next number is the late one still.
+    assert!(matches!(server.try_recv(), Err(Error::WouldBlock)));
+    server.reply(good, b"").unwrap();
+    assert_eq!(client.try_recv().unwrap().id, good);
+    client.forget(late).unwrap();
+    exchange(&mut client, &mut server);
+    assert_eq!(server.skipped(), 1);
+}
+
+#[test]
+fn a_descriptor_tells_of_what_is_behind_a_request_whose_time_has_passed() {
+    let service = service();
+    let (mut one, mut watched) = (service.server().unwrap(), service.server().unwrap());
+    let mut client = service.client().unwrap();
+    let late = client.begin_call(b"late", Deadline::after(Duration::from_millis(1))).unwrap();
+    std::thread::sleep(Duration::from_millis(2));
+    assert!(matches!(watched.try_recv(), Err(Error::WouldBlock)));
+    watched.poll_fd().unwrap();
+    (0..3).for_each(|_| exchange(&mut client, &mut one));
+    assert!(matches!(watched.try_recv(), Err(Error::WouldBlock)));
+    // In the cell behind that of the late one, a round later.
+    let id = client.try_send(b"good").unwrap();
+    assert!(readable(watched.poll_fd().unwrap().as_raw_fd(), LONG.as_millis() as i32));
+    assert_eq!(take(&mut watched).0, id);
+    client.forget(late).unwrap();
+    assert_eq!((one.skipped(), watched.skipped()), (1, 1));
 }
 
 #[test]
@@ -501,11 +587,6 @@ fn what_a_client_leaves_is_not_executed_and_its_successor_gets_no_reply_of_its()
 fn descriptors_and_wait_any_tell_of_requests_and_replies() {
     let service = service();
     let (mut server, mut client) = (service.server().unwrap(), service.client().unwrap());
-    let readable = |fd: i32, timeout: i32| {
-        let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-        // SAFETY: one entry.
-        unsafe { libc::poll(&mut poll, 1, timeout) == 1 }
-    };
     let (asks, answers) = (client.poll_fd().unwrap().as_raw_fd(), server.poll_fd().unwrap().as_raw_fd());
     assert!(matches!(client.try_recv(), Err(Error::WouldBlock)));
     assert!(matches!(server.try_recv(), Err(Error::WouldBlock)));

@@ -1,7 +1,7 @@
 //! The service: requests that several servers may take, replies that come late or never, clients and servers that die.
 
 use super::kernel::Futexes;
-use super::model;
+use super::{model, ALL};
 use crate::event::Kernel;
 use crate::service::answering::{Aim, Answering, Found};
 use crate::service::asking::{announce, Asking, Outcome, Which};
@@ -278,6 +278,30 @@ fn a_server_finds_what_is_asked_behind_a_cell_that_another_holds() {
     });
 }
 
+/// One asks, and another answers.
+fn exchange(asks: &mut Asking<Shared>, answers: &mut Answering<Shared>) {
+    let id = ask(asks, 0).expect("a free cell");
+    assert_eq!(take(answers), Some((id, 0)), "in one look");
+    reply(answers, id, 0);
+    assert_eq!(look(asks, Which::One(id)), Some((id, REPLY, 100)));
+}
+
+/// Another server has answered what came since this one looked, and holds what comes first for it: one look, as before a sleep, finds
+/// what is there, though the server learns only on its way how far the client is.
+#[test]
+fn one_look_finds_what_is_a_round_behind_a_cell_that_is_held() {
+    model(ALL, || {
+        let memory = service(4);
+        let mut asks = client(&memory);
+        let (mut holds, mut away) = (server(&memory, 1), server(&memory, 2));
+        let held = ask(&mut asks, 0).expect("a free cell");
+        assert_eq!(take(&mut holds), Some((held, 0)));
+        (0..3).for_each(|_| exchange(&mut asks, &mut away));
+        (0..3).for_each(|_| exchange(&mut asks, &mut holds));
+        exchange(&mut asks, &mut away);
+    });
+}
+
 /// The client gives up while a server may take the request: either it is never executed, or its reply goes to nobody.
 #[test]
 fn a_request_that_was_given_up_is_withdrawn_or_its_late_reply_is_dropped() {
@@ -361,6 +385,27 @@ fn a_client_that_waits_is_told_that_the_last_server_closed() {
         let refused = Outcome::Answered(Answer::Refusal);
         assert_eq!(outcome, if taken { refused } else { Outcome::Unserved(End::Closed) });
         assert_eq!(take(&mut server(&memory, 2)), None, "withdrawn");
+    });
+}
+
+/// A server comes before the one that was there closes: whenever a client looks, there is one.
+#[test]
+fn a_server_that_hands_over_to_another_is_not_taken_for_the_last() {
+    model(Some(3), || {
+        let memory = service(1);
+        let mut asks = client(&memory);
+        let before = server(&memory, 2);
+        let inner = memory.clone();
+        let taking_over = thread::spawn(move || {
+            let next = server(&inner, 1);
+            before.refuse_all(b"x");
+            stop_serving(&inner, 2, End::Closed);
+            next
+        });
+        let id = ask(&mut asks, 0).expect("a free cell");
+        assert_eq!(look(&mut asks, Which::One(id)), None);
+        let mut next = taking_over.join().unwrap();
+        assert_eq!(answer_all(&mut next), [(id, 0)]);
     });
 }
 

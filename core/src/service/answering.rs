@@ -6,8 +6,8 @@
 //! the client may pass over it or not have come: the server looks at the next ones, and comes back. Once it has seen that the
 //! client was further, and then the same here, the number is settled too.
 //!
-//! A server that was away for long jumps: to one round of cells before the least that the client has reached. It comes to every
-//! cell before it comes to a number that the client has not reached, so it finds older requests there as well.
+//! A server that was away for long jumps: to one round of cells before the least that the client has reached, or to the first
+//! request if that is before. It comes to every cell before it comes to a number that the client has not reached.
 
 use super::layout::{answered, id_of, named, reply_word, Answer, State, Word, LAST};
 use super::protocol::{next_in_use, taken_by, Memory, Place};
@@ -125,9 +125,9 @@ impl<M: Memory> Answering<M> {
                     }
                     Met::Gone => continue, // Taken by another, or withdrawn: what is there now?
                     Met::Expired => {
-                        let first = aim != Aim::Look && self.cursors[channel as usize].next == number;
-                        self.skipped += u64::from(first);
-                        (word.number() + 1, first)
+                        let own = word.number() == number;
+                        self.skipped += u64::from(own && self.cursors[channel as usize].next == number); // Once.
+                        (word.number() + 1, own || number < reached)
                     }
                 },
                 State::Free if word.number() <= number => return Ok(None),
@@ -137,8 +137,12 @@ impl<M: Memory> Answering<M> {
                 }
             };
             at = self.go_on(channel, number, known, settled);
-            if at >= self.cursors[channel as usize].next + depth {
-                return Ok(None); // Every cell was looked at.
+            let Cursor { next, reached } = self.cursors[channel as usize];
+            if at >= next + depth {
+                if next >= reached {
+                    return Ok(None); // Every cell was looked at.
+                }
+                at = next; // The client was further than was known: what is held on the way there is settled now.
             }
         }
         Ok(None)
@@ -151,13 +155,28 @@ impl<M: Memory> Answering<M> {
         let cursor = &mut self.cursors[channel as usize];
         cursor.reached = cursor.reached.max(known);
         if cursor.reached > number + 1 + depth {
-            cursor.next = cursor.reached - depth; // One round of cells before.
-            return cursor.next;
+            return self.jump(channel, number);
         }
         if settled && cursor.next == number {
             cursor.next = number + 1;
         }
         number + 1
+    }
+
+    /// From a number to one round of cells before the least that the client has reached; or less far, to the first request that is
+    /// there, so that it comes before the others.
+    #[cold]
+    fn jump(&mut self, channel: u32, number: u64) -> u64 {
+        let depth = self.memory.depth();
+        let requested = (0..depth).filter_map(|cell| {
+            let word = &self.memory.request(Place { channel, cell }).word;
+            let word = Word(word.load(Ordering::Relaxed)); // Relaxed: only where to look next.
+            (word.state() == State::Requested && word.number() > number).then(|| word.number())
+        });
+        let before = self.cursors[channel as usize].reached - depth;
+        let next = requested.fold(before, u64::min);
+        self.cursors[channel as usize].next = next;
+        next
     }
 
     /// The number was dealt with, and the client has been before `known`.

@@ -22,8 +22,9 @@ use std::time::Duration;
 /// [`Error::PeerDead`], if the server that had taken it died, when it may have been carried out in part; or, when there is no
 /// server and none has taken it, by `PeerDead` or [`Error::Closed`], as the last server died or closed.
 ///
-/// While no server has ever come, a client waits for one. When a client is dropped, or dies, its requests that no server has taken
-/// are not executed any more, and replies to the others are dropped.
+/// While no server has ever come, a client waits for one. When a client is dropped, its requests that no server has taken are not
+/// executed any more, and replies to the others are dropped. What a client asked that dies may still be executed, until its place
+/// is another's or its participant's slot is.
 #[derive(Debug)]
 pub struct Client {
     watcher: OnDemand, // before what its thread uses: fields are dropped in order
@@ -122,7 +123,7 @@ impl Client {
 
     /// The first half of [`Client::call_until`], for bindings to other languages: sends a request that no server takes after
     /// `deadline`, waiting until `room` where it must for one that was given up. [`Client::end_call`] is the second, or
-    /// [`Client::forget`].
+    /// [`Client::forget`]. One that no server has taken by then stays open until that.
     ///
     /// # Errors
     /// As there.

@@ -163,7 +163,9 @@ pub(crate) struct Control {
     pub(crate) requested: Event,
     /// How the last server that ended did: see `protocol::End`. Written by a server that closes, and by who buries one.
     pub(crate) end: AtomicU32,
-    _apart: [u64; 15],
+    /// How many servers have begun, modulo 2^32. Counted up by each one.
+    pub(crate) begun: AtomicU32,
+    _apart: [u32; 29],
     /// A bit per channel, set while it has a client. Changed by that one, or by who buries it.
     pub(crate) in_use: [AtomicU64; WORDS],
 }
@@ -207,7 +209,8 @@ impl Control {
         Control {
             requested: Event::new(),
             end: AtomicU32::new(0),
-            _apart: [0; 15],
+            begun: AtomicU32::new(0),
+            _apart: [0; 29],
             in_use: [AtomicU64::new(0)],
         }
     }
@@ -236,7 +239,8 @@ impl ReplyCell {
 
 #[cfg(not(loom))] // loom's atomics are larger
 const _: () = {
-    assert!(offset_of!(Control, end) == 4 && offset_of!(Control, in_use) == 128);
+    assert!(offset_of!(Control, end) == 4 && offset_of!(Control, begun) == 8);
+    assert!(offset_of!(Control, in_use) == 128);
     assert!(size_of::<Control>() == 256);
     assert!(offset_of!(Channel, replied) == 8 && size_of::<Channel>() == 128);
     assert!(size_of::<RequestCell>() == 24 && size_of::<ReplyCell>() == 16);
@@ -246,7 +250,7 @@ const _: () = {
 /// Hash of the above: two builds that disagree about it refuse each other.
 #[cfg(not(loom))]
 pub(crate) const LAYOUT: u64 = fnv1a(
-    b"service 1: control{requested@0 end@4 in_use@128*16}:256 serves*4 channel{owner@0 replied@8}:128 \
+    b"service 1: control{requested@0 end@4 begun@8 in_use@128*16}:256 serves*4 channel{owner@0 replied@8}:128 \
       request{word@0 deadline@8 len@16 data@24}:128 word{state:2 slot:12 number:50} \
       reply{word@0 len@8 data@16}:128 word{answer:2 number:62} kind{reply=1 refusal=2}",
     FNV_START,

@@ -31,6 +31,9 @@ mod server;
 #[cfg(not(loom))]
 mod waitable;
 
+#[cfg(all(test, not(loom)))]
+mod tests;
+
 #[cfg(not(loom))]
 use crate::{error::Error, segment::Segment, stream::Corruption};
 

@@ -23,6 +23,7 @@
 //! | lost | release | the client's acquire load of the request's word |
 //! | free | release | a server's acquire load; what was read of the reply is before what is written there next |
 //! | serves, after `end` | release | the acquire load of one that finds nobody serving |
+//! | `begun`, after `serves` | release | the acquire load of one that is about to look who serves |
 //! | `in_use`, `owner` | release | the acquire of the next client, which sees what the one before left |
 
 use super::layout::{answered, Channel, Control, ReplyCell, RequestCell, State, Word};
@@ -84,7 +85,11 @@ pub(crate) fn servers<M: Memory>(memory: &M) -> impl Iterator<Item = u32> + use<
 
 /// How the last server ended, if there is none and there was one.
 pub(crate) fn unserved(memory: &impl Memory) -> Option<End> {
-    if servers(memory).next().is_some() {
+    let begun = || memory.control().begun.load(Ordering::Acquire); // Partner: `serve`.
+    let before = begun();
+    // One that came while the slots were looked at may have a slot that was behind already, and the last one seen may have
+    // closed for it. Who saw that close sees that one came.
+    if servers(memory).next().is_some() || begun() != before {
         return None;
     }
     // Relaxed: what is seen of `serves` brings it along.
@@ -97,7 +102,8 @@ pub(crate) fn unserved(memory: &impl Memory) -> Option<End> {
 
 /// Says that a participant is a server, before it takes anything.
 pub(crate) fn serve(memory: &impl Memory, slot: u32) {
-    memory.serves(slot).store(1, Ordering::Release);
+    memory.serves(slot).store(1, Ordering::Relaxed); // Relaxed: ordered by the next one.
+    memory.control().begun.fetch_add(1, Ordering::Release); // Partner: `unserved`.
 }
 
 /// Says that it is not one any more, when nothing is left that it has taken, and wakes those who may wait for it.

@@ -122,6 +122,9 @@ impl Server {
         self.segment.check_not_inherited()?;
         let found = self.await_request(room, deadline);
         self.after(matches!(found, Ok(_) | Err(Error::Corrupt(_))));
+        if matches!(found, Ok(Found::There(_)) | Err(Error::Corrupt(_))) {
+            pass_on(self.answering.memory()); // It may have been woken for what it does not take.
+        }
         match found? {
             Found::Taken(taken) => Ok(taken),
             Found::There(needed) => Err(Error::TooBig { needed, available: room }),
