@@ -4,7 +4,7 @@ use super::layout::{cell_of_ticket, SYNC};
 use super::memory::Mapped;
 use super::protocol::{Memory, Refusal, Store, Taken};
 use crate::error::{from_errno, Error, Result};
-use crate::event::Event;
+use crate::event::{Event, Kernel};
 use crate::lease::Turn;
 use crate::segment::Segment;
 use crate::slots::Slots;
@@ -155,6 +155,14 @@ impl Depot {
         let word = pushed.announce(memory.kernel());
         (!self.has_message()).then(|| (pushed.address(), word))
     }
+
+    /// After a sleep of one who does not take: a message wakes one, and it may be another that has time.
+    pub(super) fn pass_on(&self) {
+        if self.has_message() {
+            let memory = self.store.memory();
+            memory.kernel().wake(&memory.control().pushed, 1);
+        }
+    }
 }
 
 impl Drop for Depot {
@@ -255,6 +263,7 @@ impl Watched for Depot {
     fn nap(&self, _target: u64, until: u64) {
         let memory = self.store.memory();
         memory.control().pushed.nap(memory.kernel(), || (!self.has_message()).then_some(until));
+        self.pass_on();
     }
 
     /// What the dead had comes back by this.

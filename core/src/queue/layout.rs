@@ -16,7 +16,7 @@
 //! | 3 | taken: it was a dead letter before |
 //! | 4-11 | how often it was delivered; 255 stands for that many and more |
 //! | 12-23 | slot of the participant that last did something with it |
-//! | 24-63 | generation: one more each time it is taken |
+//! | 24-63 | generation: one more each time it is taken, or is free again without having been |
 //!
 //! An entry has the cell's number in bits 0-19 and its own position in bits 20-63; so whoever looks for another position knows
 //! whether the entry is of a lap before or after. Positions begin with the number of entries: a new lane is all zeroes.
@@ -142,6 +142,12 @@ impl Cell {
     #[inline(always)]
     pub(crate) fn fresh(self, state: State, slot: u32) -> Cell {
         Cell::with(self.generation(), slot, 0, state)
+    }
+
+    /// Free again by the participant that had claimed it for nothing: in the next generation, so that who saw it free before, and
+    /// is late, has seen another.
+    pub(crate) fn unused(self) -> Cell {
+        Cell::with(self.generation() + 1, self.slot(), 0, State::Free)
     }
 
     /// Taken by a participant: once more delivered, in the next generation.
