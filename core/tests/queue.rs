@@ -541,6 +541,33 @@ fn a_message_wakes_who_takes_it_beside_who_only_looks() {
     assert!(late < Duration::from_millis(400), "{late:?}");
 }
 
+/// Processor time of this thread.
+fn worked() -> Duration {
+    // SAFETY: plain numbers, for which zero is a value.
+    let mut time: libc::timespec = unsafe { std::mem::zeroed() };
+    // SAFETY: a valid timespec.
+    assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) }, 0);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Each participant costs who looks for the dead a system call: so not all of many do.
+#[test]
+fn many_who_wait_cost_little() {
+    let segment = SegmentOptions { max_participants: 101, wait: WaitStrategy::Block, ..Default::default() };
+    let queue = Queue::anonymous(&QueueOptions { segment, ..options(4) }).unwrap();
+    let takers: Vec<_> = (0..100).map(|_| another(&queue)).collect();
+    let work = std::thread::scope(|scope| {
+        let wait = |taker: &Queue| {
+            let before = worked();
+            assert!(matches!(taker.take_timeout(Duration::from_secs(1)), Err(Error::TimedOut)));
+            worked() - before
+        };
+        let threads: Vec<_> = takers.iter().map(|taker| scope.spawn(move || wait(taker))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum::<Duration>()
+    });
+    assert!(work < Duration::from_millis(150), "{work:?} of a second");
+}
+
 #[test]
 fn a_child_of_fork_is_refused_and_puts_nothing_back() {
     let queue = make(4);
