@@ -31,6 +31,9 @@ pub(crate) const CHANNEL_BASE: u64 = CREATOR + (1 << 16);
 
 /// Lock offset of who restores a segment after a reboot, after that.
 const RESTORE: u64 = CHANNEL_BASE + (1 << 16);
+/// Lock offset that all share who use such a segment: so it is of this time, whatever is noted of the start of the machine, for
+/// which containers may have names of their own.
+const IN_USE: u64 = RESTORE + 1;
 
 /// State of a slot: its participant died, and somebody is recovering what it left. As good as `OPEN` to everyone else.
 const BURIED: u64 = OPEN | CLOSED;
@@ -291,27 +294,34 @@ impl Leases {
     }
 
     fn let_go(&self, slot: u32) {
-        let _ = lock::unlock(self.file().as_fd(), SLOT_BASE + u64::from(slot)); // Unlocking cannot fail.
+        self.let_go_of(SLOT_BASE + u64::from(slot));
     }
 
-    /// Does this while no other handle does, or waits until another has, as `is_done` tells.
+    fn let_go_of(&self, offset: u64) {
+        let _ = lock::unlock(self.file().as_fd(), offset); // Unlocking cannot fail.
+    }
+
+    /// Takes part in using a segment that is restored after a reboot. Does that first, if nobody uses it; or waits until another
+    /// has, as `is_done` tells.
     ///
     /// # Errors
     /// `RoleTaken` if that takes another long; `Os`, and those of `work`.
-    pub(crate) fn restore(
-        &self,
-        is_done: impl Fn() -> bool,
-        work: impl FnOnce() -> Result<()>,
-    ) -> Result<()> {
+    pub(crate) fn restore(&self, is_done: impl Fn() -> bool, work: impl Fn() -> Result<()>) -> Result<()> {
+        let lock = |offset| lock::try_lock(self.file().as_fd(), offset).map_err(|errno| self.refused(errno));
+        let share = || lock::try_share(self.file().as_fd(), IN_USE).map_err(|errno| self.refused(errno));
         for _ in 0..PATIENCE * PATIENCE {
-            if is_done() {
+            // Not before it is done: who restores it takes that for one who uses it.
+            if is_done() && share()? {
                 return Ok(());
             }
-            if lock::try_lock(self.file().as_fd(), RESTORE).map_err(|errno| self.refused(errno))? {
+            if lock(RESTORE)? {
                 // Looked at again: another may have done it just now.
-                let done = if is_done() { Ok(()) } else { work() };
-                let _ = lock::unlock(self.file().as_fd(), RESTORE); // Unlocking cannot fail.
-                return done;
+                let done = if !is_done() && lock(IN_USE)? { work() } else { Ok(()) };
+                let shared = done.and_then(|()| share());
+                self.let_go_of(RESTORE);
+                if shared? {
+                    return Ok(());
+                }
             }
             std::thread::sleep(Duration::from_millis(1));
         }

@@ -516,6 +516,58 @@ fn a_queue_is_one_of_several_things_to_wait_for() {
     }
 }
 
+/// Who watches, or waits for several things, and does not take, does not keep the message from one who sleeps until it comes.
+#[test]
+fn a_message_wakes_who_takes_it_beside_who_only_looks() {
+    let segment = SegmentOptions { wait: WaitStrategy::Block, ..Default::default() };
+    let queue = Queue::anonymous(&QueueOptions { segment, ..options(4) }).unwrap();
+    let (watching, looking, taking) = (another(&queue), another(&queue), another(&queue));
+    watching.poll_fd().unwrap();
+    let mut late = Duration::ZERO;
+    for _ in 0..40 {
+        assert!(is_empty(&watching), "which arms it");
+        std::thread::scope(|scope| {
+            scope.spawn(|| wait_any(&mut [&mut &looking], Deadline::within(Duration::from_millis(20))));
+            let taken = scope.spawn(|| {
+                taking.take_timeout(LONG).unwrap().ack().unwrap();
+                Instant::now()
+            });
+            std::thread::sleep(Duration::from_millis(5)); // until all of them sleep, most of the time
+            let pushed = Instant::now();
+            queue.try_push(b"x", 0).unwrap();
+            late += taken.join().unwrap() - pushed;
+        });
+    }
+    assert!(late < Duration::from_millis(400), "{late:?}");
+}
+
+/// Processor time of this thread.
+fn worked() -> Duration {
+    // SAFETY: plain numbers, for which zero is a value.
+    let mut time: libc::timespec = unsafe { std::mem::zeroed() };
+    // SAFETY: a valid timespec.
+    assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) }, 0);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Each participant costs who looks for the dead a system call: so not all of many do.
+#[test]
+fn many_who_wait_cost_little() {
+    let segment = SegmentOptions { max_participants: 101, wait: WaitStrategy::Block, ..Default::default() };
+    let queue = Queue::anonymous(&QueueOptions { segment, ..options(4) }).unwrap();
+    let takers: Vec<_> = (0..100).map(|_| another(&queue)).collect();
+    let work = std::thread::scope(|scope| {
+        let wait = |taker: &Queue| {
+            let before = worked();
+            assert!(matches!(taker.take_timeout(Duration::from_secs(1)), Err(Error::TimedOut)));
+            worked() - before
+        };
+        let threads: Vec<_> = takers.iter().map(|taker| scope.spawn(move || wait(taker))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum::<Duration>()
+    });
+    assert!(work < Duration::from_millis(150), "{work:?} of a second");
+}
+
 #[test]
 fn a_child_of_fork_is_refused_and_puts_nothing_back() {
     let queue = make(4);
@@ -604,13 +656,14 @@ fn a_queue_is_restored_from_its_cells_after_a_reboot() {
         assert_eq!(taken.iter().map(|delivery| delivery.to_vec()[0]).collect::<Vec<_>>(), *b"dab");
         taken.into_iter().for_each(|delivery| _ = delivery.into_ticket());
         queue.try_take().unwrap().ack().unwrap(); // e
-        std::mem::forget(other); // It never came to its end.
-        drop(queue);
 
         let mut bytes = std::fs::read(dir.file("q")).unwrap();
         bytes[HINTS..CELLS].fill(0xa5);
         bytes[BOOT].fill(1);
+        // Nobody has this one: none of them came to an end.
+        std::fs::remove_file(dir.file("q")).unwrap();
         std::fs::write(dir.file("q"), &bytes).unwrap();
+        drop((queue, other));
         let queue = Queue::attach_with("q", &options).unwrap();
         let stats = queue.stats().unwrap();
         assert_eq!((stats.dead, stats.taken, stats.free), (1, 0, 3), "{stats:?}");
@@ -632,6 +685,26 @@ fn a_queue_is_restored_from_its_cells_after_a_reboot() {
         drop((queue, another));
         ipcx::unlink_in(Some(dir.path()), "q").unwrap();
     }
+}
+
+/// Two may know the same start of the machine by different names, as containers do.
+#[test]
+fn a_queue_that_is_in_use_is_of_this_time() {
+    let dir = Scratch::new();
+    let options = QueueOptions { segment: dir.segment(), ..options(8) };
+    let queue = Queue::create("q", &options).unwrap();
+    queue.try_push(b"one", 0).unwrap();
+    let held = queue.try_take().unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(dir.file("q")).unwrap();
+    file.write_all_at(&[1; BOOT.end - BOOT.start], BOOT.start as u64).unwrap();
+    let another = Queue::attach_with("q", &options).unwrap();
+    assert!(is_empty(&another), "it is held");
+    held.ack().unwrap();
+    drop((queue, Queue::attach_with("q", &options).unwrap()));
+    another.try_push(b"two", 0).unwrap();
+    assert_eq!(there(&another), 1);
+    drop(another);
+    ipcx::unlink_in(Some(dir.path()), "q").unwrap();
 }
 
 #[test]

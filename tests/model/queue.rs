@@ -290,6 +290,21 @@ fn a_push_that_was_cut_short_has_happened_or_not() {
     }
 }
 
+/// One is late to claim a cell; whoever freed that cell has claimed it meanwhile, and died; and it was buried.
+#[test]
+fn a_late_claim_is_of_a_cell_that_stands_in_its_lane() {
+    model(Some(2), || {
+        let memory = queue(1);
+        let [dead, a, b] = [0, 1, 2].map(|slot| participant(&memory, slot));
+        let late = thread::spawn(move || try_push(&b, 1));
+        let claimed = dead.claim().unwrap().is_some();
+        a.bury(&Slots::one(0)).unwrap();
+        let pushed = late.join().unwrap();
+        assert!(pushed || claimed, "one has it");
+        assert_eq!(drain(&a), if pushed { vec![1] } else { vec![] });
+    });
+}
+
 /// What it had taken comes back; what it had freed is free once, also where another takes it meanwhile.
 #[test]
 fn what_the_dead_had_is_had_by_one() {

@@ -4,7 +4,7 @@ use super::layout::{cell_of_ticket, SYNC};
 use super::memory::Mapped;
 use super::protocol::{Memory, Refusal, Store, Taken};
 use crate::error::{from_errno, Error, Result};
-use crate::event::Event;
+use crate::event::{Event, Kernel};
 use crate::lease::Turn;
 use crate::segment::Segment;
 use crate::slots::Slots;
@@ -120,6 +120,19 @@ impl Depot {
         waiting.found.map_or_else(|| Err(waited.err().unwrap_or(Error::WouldBlock)), Ok)
     }
 
+    /// Looks for dead participants, for one who waits: of all who do, one looks once a slice, as it costs a system call for each
+    /// participant. Says whether it did.
+    fn bury_in_turn(&self, now: u64) -> bool {
+        // Relaxed: a hint about when. What is later than now is of another clock.
+        let asked = &self.store.memory().control().asked;
+        let since = now.checked_sub(asked.load(Ordering::Relaxed));
+        if since.is_some_and(|since| since < SLICE) {
+            return false;
+        }
+        asked.store(now, Ordering::Relaxed);
+        self.bury_sometimes(now)
+    }
+
     /// Looks for dead participants, once a slice; says whether it did. What fails is tried again.
     fn bury_sometimes(&self, now: u64) -> bool {
         // Relaxed: a hint about when.
@@ -146,7 +159,7 @@ impl Depot {
 
     /// For who waits for a message among other things: see [`Sleeping`](crate::any::Sleeping).
     pub(super) fn is_ready(&self, now: Option<u64>) -> bool {
-        self.has_message() || now.is_some_and(|now| self.bury_sometimes(now) && self.has_message())
+        self.has_message() || now.is_some_and(|now| self.bury_in_turn(now) && self.has_message())
     }
 
     pub(super) fn announce(&self) -> Option<(*const u32, u32)> {
@@ -154,6 +167,14 @@ impl Depot {
         let pushed = &memory.control().pushed;
         let word = pushed.announce(memory.kernel());
         (!self.has_message()).then(|| (pushed.address(), word))
+    }
+
+    /// After a sleep of one who does not take: a message wakes one, and it may be another that has time.
+    pub(super) fn pass_on(&self) {
+        if self.has_message() {
+            let memory = self.store.memory();
+            memory.kernel().wake(&memory.control().pushed, 1);
+        }
     }
 }
 
@@ -235,9 +256,9 @@ impl<W: Wanted> Condition for Waiting<'_, '_, W> {
         nap
     }
 
-    /// Asks, once a slice, who died: what it had comes back.
+    /// Asks now and then who died: what it had comes back.
     fn peer(&mut self, now: u64) -> Result<()> {
-        self.depot.bury_sometimes(now);
+        self.depot.bury_in_turn(now);
         Ok(())
     }
 
@@ -255,11 +276,12 @@ impl Watched for Depot {
     fn nap(&self, _target: u64, until: u64) {
         let memory = self.store.memory();
         memory.control().pushed.nap(memory.kernel(), || (!self.has_message()).then_some(until));
+        self.pass_on();
     }
 
     /// What the dead had comes back by this.
     fn peer_is_gone(&self) -> bool {
-        self.bury_sometimes(clock::now()) && self.has_message()
+        self.bury_in_turn(clock::now()) && self.has_message()
     }
 
     fn wake(&self, _target: u64) {

@@ -39,9 +39,10 @@ pub struct QueueOptions {
     /// After how many deliveries a message that comes back is put aside as a dead letter, up to 254; 0 means never. A queue that
     /// exists must have the same, unless 0 is given.
     pub max_deliveries: u32,
-    /// For a queue in a directory on disk: a push returns once its message is on the disk, and an acknowledgement once that is, so that
-    /// a power cut loses none of it. Without it, a power cut or a crash of the system may lose messages, bring back some that
-    /// were acknowledged, or leave some with bytes that were not written; the death of a process does none of that in either case.
+    /// For a queue in a directory on disk: who attaches waits until the queue is on the disk, a push returns once its message is, and
+    /// an acknowledgement once that is, so that a power cut loses none of it. Without it, a power cut or a crash of the system may
+    /// lose messages, bring back some that were acknowledged, or leave some with bytes that were not written; the death of a process
+    /// does none of that in either case.
     /// A queue that exists must have been made so if this is true.
     pub sync: bool,
     /// What every kind of segment has.
@@ -150,7 +151,11 @@ impl Queue {
             // What is corrupt is told by the calls that come upon it.
             let _ = store.bury(&Slots::one(slot));
         });
-        Ok(Queue { watcher: OnDemand::default(), depot: Arc::new(Depot::new(store, segment)) })
+        let depot = Depot::new(store, segment);
+        if depot.sync {
+            depot.segment.write_back()?; // Others may have made it, or restored it, just now.
+        }
+        Ok(Queue { watcher: OnDemand::default(), depot: Arc::new(depot) })
     }
 
     /// Creates a queue that must be new.

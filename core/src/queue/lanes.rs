@@ -141,7 +141,13 @@ impl<'m, M: Memory> Lane<'m, M> {
             }
             position = position.wrapping_add(1);
         }
-        Err(NO_END)
+        // All that was there as this call began is done. Relaxed: it only tells of others that take, who are faster.
+        let others_take = head.load(Ordering::Relaxed) != from;
+        if others_take {
+            Ok(None)
+        } else {
+            Err(NO_END)
+        }
     }
 
     /// The cell's word, if it is in this state and was put at this position, which the entry there says.

@@ -16,7 +16,7 @@
 //! | 3 | taken: it was a dead letter before |
 //! | 4-11 | how often it was delivered; 255 stands for that many and more |
 //! | 12-23 | slot of the participant that last did something with it |
-//! | 24-63 | generation: one more each time it is taken |
+//! | 24-63 | generation: one more each time it is taken, or is free again without having been |
 //!
 //! An entry has the cell's number in bits 0-19 and its own position in bits 20-63; so whoever looks for another position knows
 //! whether the entry is of a lap before or after. Positions begin with the number of entries: a new lane is all zeroes.
@@ -144,6 +144,12 @@ impl Cell {
         Cell::with(self.generation(), slot, 0, state)
     }
 
+    /// Free again by the participant that had claimed it for nothing: in the next generation, so that who saw it free before, and
+    /// is late, has seen another.
+    pub(crate) fn unused(self) -> Cell {
+        Cell::with(self.generation() + 1, self.slot(), 0, State::Free)
+    }
+
     /// Taken by a participant: once more delivered, in the next generation.
     #[inline(always)]
     pub(crate) fn taken(self, slot: u32) -> Cell {
@@ -247,7 +253,9 @@ pub(crate) struct Control {
     pub(crate) looked: AtomicU64,
     /// Names the start of the machine since which it is used; 0 if that is not known. Written by who made or restored it.
     pub(crate) boot: [AtomicU64; 2],
-    _apart: [u64; 11],
+    /// When one who waits last looked for the dead, in monotonic nanoseconds: then the others need not. A hint, by any of them.
+    pub(crate) asked: AtomicU64,
+    _apart: [u64; 10],
     /// There is a message to take; takers sleep on it.
     pub(crate) pushed: Event,
     _apart_too: [u32; 31],
@@ -287,7 +295,8 @@ impl Control {
             returned: AtomicU64::new(0),
             looked: AtomicU64::new(0),
             boot: [AtomicU64::new(0), AtomicU64::new(0)],
-            _apart: [0; 11],
+            asked: AtomicU64::new(0),
+            _apart: [0; 10],
             pushed: Event::new(),
             _apart_too: [0; 31],
             freed: Event::new(),
@@ -316,7 +325,7 @@ impl Envelope {
 
 #[cfg(not(loom))] // loom's atomics are larger
 const _: () = {
-    assert!(offset_of!(Control, boot) == 24);
+    assert!(offset_of!(Control, boot) == 24 && offset_of!(Control, asked) == 40);
     assert!(offset_of!(Control, pushed) == 128 && offset_of!(Control, freed) == 256);
     assert!(size_of::<Control>() == 384);
     assert!(offset_of!(Hints, tail) == 128 && size_of::<Hints>() == 256);
@@ -326,7 +335,7 @@ const _: () = {
 /// Hash of the above: two builds that disagree about it refuse each other.
 #[cfg(not(loom))]
 pub(crate) const LAYOUT: u64 = fnv1a(
-    b"queue 1: control{used@0 returned@8 looked@16 boot@24*2 pushed@128 freed@256}:384 hints{head@0 tail@128}:256*33 aside \
+    b"queue 1: control{used@0 returned@8 looked@16 boot@24*2 asked@40 pushed@128 freed@256}:384 hints{head@0 tail@128}:256*33 aside \
       entry{index:20 position:44}*33 cell{word@0 place@8 len@16 data@24}:64 \
       word{state:3 letter:1 deliveries:8 slot:12 generation:40} place{position:44 lane:20}",
     FNV_START,

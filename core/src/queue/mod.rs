@@ -31,6 +31,8 @@ mod memory;
 mod restore;
 #[cfg(not(loom))]
 mod stats;
+#[cfg(all(test, not(loom)))]
+mod tests;
 #[cfg(not(loom))]
 mod waitable;
 

@@ -404,13 +404,15 @@ impl<M: Memory> Store<M> {
     /// A cell that was claimed is free again, and no message was in it.
     pub(crate) fn discard(&self, index: u32) -> Result<(), Corruption> {
         let word = self.word(index);
-        self.free_unused(index, word).map(drop)
+        self.free_unused(index, word)?;
+        self.memory.control().freed.notify(self.memory.kernel(), 1);
+        Ok(())
     }
 
     /// From owned, in no lane, to free; for who owns it, or has its owner's lease.
     fn free_unused(&self, index: u32, word: Cell) -> Result<bool, Corruption> {
         take_out(&self.memory, index);
-        let freed = self.change(index, word, word.fresh(State::Free, word.slot()));
+        let freed = self.change(index, word, word.unused());
         if freed {
             self.lane(FREE_LANE).append(index)?;
         }

@@ -3,7 +3,8 @@
 //! Pages come to the disk one by one, and in any order; so lanes and bits may be of another time than the cells, and only the cells
 //! count. Each says in its word what it is, and in its place of which priority and how old. From these everything else is made anew: a
 //! message that stood in its lane, or was taken or put back, is there, in the order in which they were pushed; what does not make
-//! sense is free. Whoever attaches first does it, while others wait to attach. It can be done again from any point: the order of what
+//! sense is free. Whoever attaches first does it, while others wait to attach; not where another uses the queue, as that one lives since
+//! the same start of the machine, whatever each of them takes for its name. It can be done again from any point: the order of what
 //! was done already is that of what was not.
 
 use super::layout::{lane_and_position, Cell, State, FREE_LANE, LANES};
@@ -24,12 +25,12 @@ pub(super) fn begin(store: &Store<Mapped>, segment: &Segment) -> Result<()> {
 
 /// Puts a queue right that was used before the machine was started.
 pub(super) fn restore(store: &Store<Mapped>, segment: &Segment) -> Result<()> {
-    let Some(now) = process::boot() else { return Ok(()) };
+    let now = process::boot().unwrap_or_default();
     let is_done = || {
         // Acquire: partner of `note_boot`.
         let [first, second] = &store.memory().control().boot;
         let noted = [first.load(Ordering::Acquire), second.load(Ordering::Acquire)];
-        noted == now || noted == [0, 0]
+        noted == now || noted == [0, 0] || now == [0, 0] // unknown
     };
     segment.leases().restore(is_done, || {
         rebuild(store).map_err(|Corruption(what)| Error::Corrupt(segment.context(what)))?;

@@ -16,7 +16,9 @@ impl Sleeping for &Queue {
         self.depot.announce()
     }
 
-    fn withdraw(&mut self) {}
+    fn withdraw(&mut self) {
+        self.depot.pass_on();
+    }
 
     fn descriptor(&mut self) -> Result<BorrowedFd<'_>> {
         self.watcher()?;

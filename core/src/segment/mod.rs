@@ -424,6 +424,13 @@ impl Segment {
         self.header.schema()
     }
 
+    /// Waits until all of it is on the disk, and its name.
+    pub(crate) fn write_back(&self) -> Result<()> {
+        let os = |errno| from_errno(&self.name, "fsync", errno);
+        file::write_back(self.fd()).map_err(os)?;
+        self.path().and_then(Path::parent).map_or(Ok(()), file::write_back_names).map_err(os)
+    }
+
     /// A descriptor to hold further locks with, through an open file description of its own.
     pub(crate) fn own_description(&self) -> Result<NotInherited> {
         own_description(&self.name, self.fd())

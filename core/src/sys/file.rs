@@ -147,6 +147,20 @@ fn write_zeros(fd: BorrowedFd<'_>, len: u64) -> SysResult<()> {
     Ok(())
 }
 
+/// Waits until a file is on the disk, and what was written to it through mappings. `int fsync(int)`
+pub(crate) fn write_back(fd: BorrowedFd<'_>) -> SysResult<()> {
+    nix::unistd::fsync(fd)
+}
+
+/// Waits until the names in a directory are on the disk, where its file system can. `int fsync(int)`
+pub(crate) fn write_back_names(directory: &Path) -> SysResult<()> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    match nix::unistd::fsync(fcntl::open(directory, flags, Mode::empty())?) {
+        Err(Errno::EINVAL) => Ok(()),
+        done => done,
+    }
+}
+
 /// Sets permission bits, not subject to the umask. `int fchmod(int, mode_t)`
 pub(crate) fn set_mode(fd: BorrowedFd<'_>, mode: u32) -> SysResult<()> {
     nix::sys::stat::fchmod(fd, Mode::from_bits_truncate(mode as libc::mode_t))
