@@ -467,7 +467,8 @@ fn a_request_whose_time_has_passed_is_left_out() {
 fn what_follows_a_request_whose_time_has_passed_is_not_passed_over() {
     let service = Service::anonymous(&ServiceOptions { depth: 2, ..options() }).unwrap();
     let (mut server, mut client) = (service.server().unwrap(), service.client().unwrap());
-    let late = client.begin_call(b"late", Deadline::after(Duration::from_millis(1))).unwrap();
+    let late =
+        client.begin_call(b"late", Deadline::after(Duration::from_millis(1)), Deadline::NEVER).unwrap();
     let good = client.try_send(b"good").unwrap();
     std::thread::sleep(Duration::from_millis(2));
     assert_eq!(take(&mut server).0, good);
@@ -485,7 +486,8 @@ fn a_descriptor_tells_of_what_is_behind_a_request_whose_time_has_passed() {
     let service = service();
     let (mut one, mut watched) = (service.server().unwrap(), service.server().unwrap());
     let mut client = service.client().unwrap();
-    let late = client.begin_call(b"late", Deadline::after(Duration::from_millis(1))).unwrap();
+    let late =
+        client.begin_call(b"late", Deadline::after(Duration::from_millis(1)), Deadline::NEVER).unwrap();
     std::thread::sleep(Duration::from_millis(2));
     assert!(matches!(watched.try_recv(), Err(Error::WouldBlock)));
     watched.poll_fd().unwrap();
