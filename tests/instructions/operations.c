@@ -15,6 +15,9 @@ static ipcx_buffer *buffer;
 static ipcx_semaphore *semaphore;
 static ipcx_publisher *publisher;
 static ipcx_subscriber *subscriber;
+static ipcx_client *client;
+static ipcx_server *server;
+static ipcx_queue *queue;
 static unsigned char data[SIZE], room[OPERATIONS * SIZE];
 static struct iovec records[OPERATIONS];
 static size_t lens[OPERATIONS];
@@ -183,10 +186,59 @@ MEASURED measured_topic_borrow_release(void)
     }
 }
 
+MEASURED measured_service_send(void)
+{
+    uint64_t id;
+
+    for (int i = 0; i < OPERATIONS; i++)
+        must(ipcx_client_send(client, data, SIZE, &id, IPCX_FOREVER));
+}
+
+MEASURED measured_service_serve(void)
+{
+    uint64_t id;
+    size_t len;
+
+    for (int i = 0; i < OPERATIONS; i++) {
+        must(ipcx_server_recv(server, &id, room, SIZE, &len, IPCX_FOREVER));
+        must(ipcx_server_reply(server, id, room, len));
+    }
+}
+
+MEASURED measured_service_recv(void)
+{
+    uint64_t id;
+    size_t len;
+
+    for (int i = 0; i < OPERATIONS; i++)
+        must(ipcx_client_recv(client, &id, room, SIZE, &len, IPCX_FOREVER));
+}
+
+MEASURED measured_queue_push(void)
+{
+    for (int i = 0; i < OPERATIONS; i++)
+        must(ipcx_queue_push(queue, data, SIZE, 3, IPCX_FOREVER));
+}
+
+MEASURED measured_queue_take_ack(void)
+{
+    uint64_t ticket;
+    unsigned priority;
+    size_t len;
+
+    for (int i = 0; i < OPERATIONS; i++) {
+        must(ipcx_queue_take(queue, room, SIZE, &len, &priority, &ticket, IPCX_FOREVER));
+        must(ipcx_queue_ack(queue, ticket));
+    }
+}
+
 static void begin(void)
 {
     ipcx_pool_options options = IPCX_POOL_OPTIONS_INIT;
+    ipcx_service_options calls = IPCX_SERVICE_OPTIONS_INIT;
+    ipcx_queue_options messages = IPCX_QUEUE_OPTIONS_INIT;
     ipcx_topic *topic;
+    ipcx_service *service;
     ipcx_ring *ring;
 
     must(ipcx_ring_anonymous(NULL, &ring));
@@ -200,6 +252,13 @@ static void begin(void)
     must(ipcx_topic_anonymous(NULL, &topic));
     must(ipcx_topic_publisher(topic, &publisher));
     must(ipcx_topic_subscriber(topic, &subscriber));
+    calls.depth = OPERATIONS;
+    calls.max_clients = 1;
+    must(ipcx_service_anonymous(&calls, &service));
+    must(ipcx_service_client(service, &client));
+    must(ipcx_service_server(service, &server));
+    messages.max_message = SIZE;
+    must(ipcx_queue_anonymous(&messages, &queue));
     for (int i = 0; i < OPERATIONS; i++)
         records[i] = (struct iovec){data, SIZE};
 }
@@ -228,6 +287,11 @@ int main(void)
         measured_topic_recv();
         measured_topic_reserve_commit();
         measured_topic_borrow_release();
+        measured_service_send();
+        measured_service_serve();
+        measured_service_recv();
+        measured_queue_push();
+        measured_queue_take_ack();
     }
     return 0;
 }

@@ -5,8 +5,11 @@
 
 use std::hint::black_box;
 
-use ipcx::{Block, Buffer, BufferOptions, Consumer, Pool, PoolOptions, Producer, Result};
-use ipcx::{Publisher, Ring, RingOptions, Semaphore, SemaphoreOptions, Subscriber, Topic, TopicOptions};
+use ipcx::{
+    Block, Buffer, BufferOptions, Client, Consumer, Deadline, Pool, PoolOptions, Producer, Publisher, Queue,
+    QueueOptions, Result, Ring, RingOptions, Semaphore, SemaphoreOptions, Server, Service, ServiceOptions,
+    Subscriber, Topic, TopicOptions,
+};
 
 /// Calls, or records, in each function.
 const OPERATIONS: usize = 64;
@@ -173,6 +176,50 @@ fn measured_topic_borrow_release(rx: &mut Subscriber) -> Result<()> {
     Ok(())
 }
 
+#[inline(never)]
+fn measured_service_send(client: &mut Client, data: &[u8]) -> Result<()> {
+    for _ in 0..OPERATIONS {
+        black_box(client.send(black_box(data))?);
+    }
+    Ok(())
+}
+
+#[inline(never)]
+fn measured_service_serve(server: &mut Server, room: &mut [u8]) -> Result<()> {
+    for _ in 0..OPERATIONS {
+        let mut id = 0;
+        let len = server.recv_into(&mut id, black_box(room), Deadline::NEVER)?;
+        server.reply(id, &room[..len])?;
+    }
+    Ok(())
+}
+
+#[inline(never)]
+fn measured_service_recv(client: &mut Client, room: &mut [u8]) -> Result<()> {
+    for _ in 0..OPERATIONS {
+        let mut id = 0;
+        client.recv_into(&mut id, black_box(room), Deadline::NEVER)?;
+    }
+    Ok(())
+}
+
+#[inline(never)]
+fn measured_queue_push(queue: &Queue, data: &[u8]) -> Result<()> {
+    for _ in 0..OPERATIONS {
+        queue.push(black_box(data), 3)?;
+    }
+    Ok(())
+}
+
+#[inline(never)]
+fn measured_queue_take_ack(queue: &Queue, room: &mut [u8]) -> Result<()> {
+    for _ in 0..OPERATIONS {
+        let taken = queue.take_into(black_box(room), Deadline::NEVER)?;
+        queue.ack(taken.ticket)?;
+    }
+    Ok(())
+}
+
 fn main() -> Result<()> {
     let ring = Ring::anonymous(&RingOptions::default())?;
     let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
@@ -183,6 +230,13 @@ fn main() -> Result<()> {
     let semaphore = Semaphore::anonymous(&SemaphoreOptions::default())?;
     let topic = Topic::anonymous(&TopicOptions::default())?;
     let (mut publisher, mut subscriber) = (topic.publisher()?, topic.subscriber()?);
+    let service = Service::anonymous(&ServiceOptions {
+        depth: OPERATIONS as u64,
+        max_clients: 1,
+        ..Default::default()
+    })?;
+    let (mut client, mut server) = (service.client()?, service.server()?);
+    let queue = Queue::anonymous(&QueueOptions { max_message: SIZE as u64, ..Default::default() })?;
     let (data, mut room, mut lens) = ([7; SIZE], [0; OPERATIONS * SIZE], [0; OPERATIONS]);
     let records = [&data[..]; OPERATIONS];
     let mut blocks = [const { None }; OPERATIONS];
@@ -206,6 +260,11 @@ fn main() -> Result<()> {
         measured_topic_recv(&mut subscriber, &mut room)?;
         measured_topic_reserve_commit(&mut publisher)?;
         measured_topic_borrow_release(&mut subscriber)?;
+        measured_service_send(&mut client, &data)?;
+        measured_service_serve(&mut server, &mut room[..SIZE])?;
+        measured_service_recv(&mut client, &mut room[..SIZE])?;
+        measured_queue_push(&queue, &data)?;
+        measured_queue_take_ack(&queue, &mut room[..SIZE])?;
     }
     Ok(())
 }
