@@ -441,6 +441,36 @@ fn what_was_asked_first_comes_first_to_a_server_that_was_away_for_long() {
 }
 
 #[test]
+fn a_server_that_was_woken_for_a_request_that_does_not_fit_wakes_another() {
+    let service = Service::anonymous(&ServiceOptions {
+        segment: SegmentOptions { wait: WaitStrategy::Block, ..Default::default() },
+        ..options()
+    });
+    let service = service.unwrap();
+    let mut client = service.client().unwrap();
+    let mut times: Vec<Duration> = (0..9)
+        .map(|_| {
+            let (mut small, mut other) = (service.server().unwrap(), service.server().unwrap());
+            std::thread::scope(|scope| {
+                scope.spawn(move || {
+                    let result = small.recv_into(&mut 0, &mut [], Deadline::within(LONG));
+                    assert!(matches!(result, Err(Error::TooBig { .. })), "{result:?}");
+                });
+                std::thread::sleep(Duration::from_millis(10)); // The first to sleep is the first to be woken.
+                scope.spawn(move || other.recv_timeout(LONG).unwrap().reply(b"").unwrap());
+                std::thread::sleep(Duration::from_millis(10));
+                let begin = Instant::now();
+                client.call_timeout(b"x", LONG).unwrap();
+                begin.elapsed()
+            })
+        })
+        .collect();
+    times.sort_unstable();
+    // Not after what is left of a slice of sleep, 40 ms.
+    assert!(times[4] < Duration::from_millis(20), "{times:?}");
+}
+
+#[test]
 fn a_request_whose_time_has_passed_is_left_out() {
     let service = service();
     let (mut server, mut client) = (service.server().unwrap(), service.client().unwrap());
