@@ -76,7 +76,7 @@ impl Listed {
         self.0.mode
     }
 
-    /// 'ring', 'pool', 'buffer', 'semaphore', 'topic'.
+    /// 'ring', 'pool', 'buffer', 'semaphore', 'topic', 'service', 'queue'.
     #[getter]
     fn kind(&self) -> Option<&'static str> {
         self.0.kind.map(ipcx::Kind::name)

@@ -59,7 +59,8 @@ pub struct ipcx_stats {
     /// Who holds the producer's role, or died holding it, in its own PID namespace; 0 for nobody. For display
     /// only. Of a topic: who publishes at this moment, has a reservation open, or died so.
     pub producer_pid: u32,
-    /// Who holds the consumer's role, or died holding it; 0 for nobody.
+    /// Who holds the consumer's role, or died holding it; 0 for nobody. Of a reliable topic: the slowest subscriber, for which
+    /// publishers wait if there is no room.
     pub consumer_pid: u32,
     /// Of a pool: bytes of a block.
     pub block_size: u64,
@@ -191,10 +192,13 @@ pub(crate) fn pool_figures(stats: &PoolStats) -> ipcx_stats {
 }
 
 pub(crate) fn topic_figures(stats: &TopicStats) -> ipcx_stats {
+    let slowest = stats.subscribers.iter().max_by_key(|subscriber| subscriber.unread);
+    let process = slowest.and_then(|subscriber| subscriber.process.as_ref());
     ipcx_stats {
         kind: IPCX_KIND_TOPIC,
         capacity: stats.capacity,
-        used: stats.subscribers.iter().map(|subscriber| subscriber.unread).max().unwrap_or(0),
+        used: slowest.map_or(0, |subscriber| subscriber.unread),
+        consumer_pid: process.map_or(0, |process| process.pid),
         sent: stats.published,
         producer_pid: stats.publisher.as_ref().map_or(0, |process| process.pid),
         subscribers: stats.subscribers.len() as u64,

@@ -64,7 +64,7 @@ LAYOUT_VERSION: Final[int]
 _Path: TypeAlias = str | PathLike[str]
 _Wait: TypeAlias = Literal["balanced", "spin", "yield", "block"]
 _RoleState: TypeAlias = Literal["never", "alive", "closed", "dead", "unknown"]
-_Kind: TypeAlias = Literal["ring", "pool", "buffer", "semaphore", "topic"]
+_Kind: TypeAlias = Literal["ring", "pool", "buffer", "semaphore", "topic", "service", "queue"]
 
 _Word: TypeAlias = Literal["pipe", "fifo", "mqueue", "unix", "ring", "buffer"]
 

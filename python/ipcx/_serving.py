@@ -21,6 +21,8 @@ _log = logging.getLogger("ipcx.serve")
 
 # Longest time in seconds that stop() can go unnoticed.
 _SLICE = 0.1
+# For so many seconds after the first, another signal is taken for the same one: of a process and of its group, say.
+_SAME = 1.0
 
 
 class Handler:
@@ -53,7 +55,7 @@ class Handler:
     def run(self, timeout: float | None = None) -> int:
         """Serve until SIGINT, SIGTERM or stop(), or for `timeout` seconds. Return how many requests were dealt with.
 
-        The request in work is answered before; a second signal ends that, too. An `async def` deals with many at once, in an event
+        The request in work is answered before; a second signal, a second later or more, ends that, too. An `async def` deals with many at once, in an event
         loop of its own (in one of yours, `await answer.arun()`).
         """
         if inspect.iscoroutinefunction(self._function):
@@ -114,13 +116,18 @@ class Handler:
     def _ended_by(self, end: Callable[[], object]) -> Iterator[None]:
         """Let stop(), and the first SIGINT or SIGTERM, call `end`. Only the main thread is told of signals."""
         before: dict[int, Any] = {}
+        first: float | None = None
 
         def restore() -> None:
             while before:
                 signal.signal(*before.popitem())
 
-        def stop(*_: object) -> None:
-            restore()
+        def stop(number: int, _: object) -> None:
+            nonlocal first
+            first = first or time.monotonic()
+            if time.monotonic() - first > _SAME:
+                restore()
+                signal.raise_signal(number)
             end()
 
         if threading.current_thread() is threading.main_thread():
