@@ -99,7 +99,7 @@ impl QueueOptions {
 /// [`Queue::take_dead`] takes.
 ///
 /// A push whose process is killed has happened or not; what a push that returned has pushed is there. A process that is stopped keeps
-/// nobody waiting: there is no lock.
+/// nobody waiting: there is no lock. (Only what it is bringing back at that moment, of one that died, waits for it to go on.)
 ///
 /// The handle may be shared between threads, and what it has taken is the handle's. Dropping it puts that back; it does not
 /// remove the name ([`unlink`](crate::unlink) does).
