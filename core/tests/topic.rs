@@ -11,6 +11,7 @@ use ipcx::{
 };
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -906,4 +907,25 @@ fn publishers_killed_at_random_lose_and_double_nothing() {
         next += 1;
     }
     assert_eq!((rx.missed(), topic.stats().unwrap().published), (0, next));
+}
+
+#[test]
+fn a_subscriber_between_two_records_is_corrupt_and_keeps_no_publisher() {
+    // A page of header, one of slots, one of publishers, the events.
+    const CURSORS: u64 = 3 * 4096 + 256;
+    let topic = topic(true);
+    let (mut publisher, _subscriber) = (topic.publisher().unwrap(), topic.subscriber().unwrap());
+    while publisher.try_publish(&[1; 64]).is_ok() {}
+    let file = std::fs::File::from(topic.share_fd().unwrap());
+    let held = |slot: &u64| {
+        let mut word = [0; 8];
+        file.read_exact_at(&mut word, CURSORS + slot * 128).unwrap();
+        u64::from_ne_bytes(word) == 1 // the first position
+    };
+    let slot = (0..32).find(held).expect("the subscriber holds the first record");
+    // The first record ends at 80, and what is needed ends at 72: nobody seems to hold it.
+    file.write_all_at(&(72u64 + 1).to_ne_bytes(), CURSORS + slot * 128).unwrap();
+    for deadline in [Deadline::NOW, Deadline::within(Duration::from_millis(1)), Deadline::NEVER] {
+        assert!(matches!(publisher.publish_until(&[1; 64], deadline), Err(Error::Corrupt(_))));
+    }
 }

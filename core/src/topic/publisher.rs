@@ -10,6 +10,7 @@ use super::writer::Writer;
 use crate::error::{Error, Result};
 use crate::file::read_until;
 use crate::owner::{acquire, Owner};
+use crate::sys::clock;
 use crate::wait::Deadline;
 use crate::watch::{OnDemand, Watched, Watcher};
 use std::os::fd::BorrowedFd;
@@ -304,6 +305,7 @@ impl Publisher {
     }
 
     fn await_lock_with_room(&mut self, len: usize, deadline: Deadline) -> Result<()> {
+        let mut waited = false;
         loop {
             // Who owned it before may have died: it left whole records, and nothing else of its matters.
             let _ = acquire(&*self.core, deadline)?;
@@ -312,7 +314,12 @@ impl Publisher {
                 Ok(false) => {
                     let needed = self.writer.needed(len);
                     self.unlock();
+                    // Others may hold it again whenever it was there, and not only by receiving.
+                    if waited && deadline.is_over(clock::now()) {
+                        return Err(if deadline.is_now() { Error::WouldBlock } else { Error::TimedOut });
+                    }
                     await_room(&self.core, needed, deadline)?;
+                    waited = true;
                 }
                 Err(corruption) => {
                     self.unlock();

@@ -117,7 +117,7 @@ impl<M: Memory> Writer<M> {
     #[inline(never)]
     fn advance(&mut self, needed: u64) -> Result<bool, Corruption> {
         self.check(self.newest)?; // `begin` takes `free` as it is.
-        let held = self.held();
+        let mut held = self.held();
         if behind(needed, held) < 0 {
             return Ok(false);
         }
@@ -130,7 +130,7 @@ impl<M: Memory> Writer<M> {
         }
         if !self.memory.cursors().is_empty() {
             fence(Ordering::SeqCst); // Partner: `Reader::hold`.
-            let held = self.held();
+            held = self.held();
             if behind(end, held) < 0 {
                 end = self.boundary(held, held)?;
             }
@@ -138,7 +138,12 @@ impl<M: Memory> Writer<M> {
         page.free.store(end, Ordering::Release); // Partner: `Reader::boundary`.
         fence(Ordering::Release); // Partner: the fence in `Reader::is_whole`.
         self.free = end;
-        Ok(behind(needed, end) >= 0)
+        let is_enough = behind(needed, end) >= 0;
+        if !is_enough && behind(needed, held) >= 0 {
+            // Nobody holds it, and nobody would be waited for.
+            return Err(Corruption("a subscriber is where no record begins"));
+        }
+        Ok(is_enough)
     }
 
     /// The first boundary of records at or behind `wanted`, or, if that is behind `limit`, the last one that is not.
