@@ -585,7 +585,10 @@ typedef struct ipcx_stats {
      * only. Of a topic: who publishes at this moment, has a reservation open, or died so.
      */
     uint32_t producer_pid;
-    /** Who holds the consumer's role, or died holding it; 0 for nobody. */
+    /**
+     * Who holds the consumer's role, or died holding it; 0 for nobody. Of a reliable topic: the slowest subscriber, for which
+     * publishers wait if there is no room.
+     */
     uint32_t consumer_pid;
     /** Of a pool: bytes of a block. */
     uint64_t block_size;
