@@ -910,6 +910,20 @@ fn publishers_killed_at_random_lose_and_double_nothing() {
 }
 
 #[test]
+fn what_cannot_be_free_is_corrupt_also_to_the_publisher_that_wrote_the_newest_record() {
+    const FREE: u64 = 2 * 4096 + 264;
+    for free in [3, 9, 0u64.wrapping_sub(1 << 20)] {
+        let topic = topic(true);
+        let (mut publisher, _subscriber) = (topic.publisher().unwrap(), topic.subscriber().unwrap());
+        while publisher.try_publish(&[1; 64]).is_ok() {}
+        let file = std::fs::File::from(topic.share_fd().unwrap());
+        file.write_all_at(&u64::to_ne_bytes(free), FREE).unwrap();
+        let published = publisher.try_publish(&[1; 64]);
+        assert!(matches!(published, Err(Error::Corrupt(_))), "{free:#x}: {published:?}");
+    }
+}
+
+#[test]
 fn a_subscriber_between_two_records_is_corrupt_and_keeps_no_publisher() {
     // A page of header, one of slots, one of publishers, the events.
     const CURSORS: u64 = 3 * 4096 + 256;

@@ -102,8 +102,8 @@ impl<M: Memory> Answering<M> {
     fn look_at(&mut self, channel: u32, aim: Aim) -> Result<Option<Found>, Corruption> {
         let depth = self.memory.depth();
         let mut at = self.cursors[channel as usize].next;
-        // Past what is too late, to where the client was at first, and once round. It is not kept here by one that goes on meanwhile, which wakes who
-        // sleeps, nor by one that changes its words all the time.
+        // Past what is too late, to where the client was at first, and once round. It is not kept here by one that goes on
+        // meanwhile, which wakes who sleeps, nor by one that changes its words all the time.
         for _ in 0..6 * depth + 16 {
             let reached = self.cursors[channel as usize].reached;
             let (place, number) = (Place { channel, cell: at & (depth - 1) }, at);
