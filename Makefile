@@ -30,7 +30,7 @@ build: ## libipcx.so and libipcx.a (release), the header's library
 	cargo build-c
 
 .PHONY: small
-small: ## the same in target/small, a third smaller: Rust's standard library without what prints backtraces (needs the component rust-src)
+small: ## the same in target/small, smaller: Rust's standard library without what prints backtraces (needs the component rust-src)
 	scripts/small
 
 .PHONY: cli
