@@ -59,7 +59,7 @@ type Settled<T> = ipcx::Result<ipcx::Result<T>>;
 /// What a wait for room makes of the core's word: that all is open which can be is no reason to wait.
 fn settled(sent: ipcx::Result<u64>) -> Settled<u64> {
     match sent {
-        Err(Error::WouldBlock) => Ok(Err(Error::WouldBlock)),
+        Err(error @ Error::WouldBlock(_)) => Ok(Err(error)),
         other => other.map(Ok),
     }
 }
@@ -102,7 +102,7 @@ impl Client {
         let mut state = self.lock(py)?;
         match send(&mut state.core, data.as_ref(), Deadline::NOW) {
             Ok(id) => Ok(id),
-            Err(Error::WouldBlock) if !deadline.is_now() => {
+            Err(Error::WouldBlock(_)) if !deadline.is_now() => {
                 let data = data.constant(py)?; // Other threads run meanwhile.
                 let data = data.as_bytes();
                 let attempt = |state: &mut Asking, slice| settled(send(&mut state.core, data, slice));
@@ -126,12 +126,14 @@ impl Client {
         let mut id = one.unwrap_or(0);
         match receive(&mut state, &mut id, one.is_some(), Deadline::NOW) {
             Ok(len) => Ok((state, id, len)),
-            Err(Error::WouldBlock) if !deadline.is_now() => {
+            Err(Error::WouldBlock(_)) if !deadline.is_now() => {
                 let attempt = |state: &mut Asking, slice| {
                     let mut id = one.unwrap_or(0);
                     match receive(state, &mut id, one.is_some(), slice) {
                         Ok(len) => Ok((id, Ok(len))),
-                        Err(error @ (Error::TimedOut | Error::Interrupted | Error::WouldBlock)) => Err(error),
+                        Err(error @ (Error::TimedOut(_) | Error::Interrupted | Error::WouldBlock(_))) => {
+                            Err(error)
+                        }
                         Err(error) => Ok((id, Err(error))),
                     }
                 };

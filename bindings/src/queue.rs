@@ -65,7 +65,7 @@ impl Queue {
         deadline: Deadline,
     ) -> PyResult<ipcx::Delivery<'q>> {
         let taken = match queue.try_take() {
-            Err(Error::WouldBlock) if !deadline.is_now() => {
+            Err(Error::WouldBlock(_)) if !deadline.is_now() => {
                 slices(py, deadline, |slice| py.detach(|| queue.take_until(slice)).map_err(Ended::Core))
             }
             done => done.map_err(Ended::Core),
@@ -215,7 +215,7 @@ impl Queue {
         if needed < LARGE || needed as u64 > self.max_message {
             match queue.try_push(data.as_ref(), priority) {
                 Ok(()) => return Ok(()),
-                Err(Error::WouldBlock) if !deadline.is_now() => {}
+                Err(Error::WouldBlock(_)) if !deadline.is_now() => {}
                 Err(error) => return Err(self.handle.raise(py, &error)),
             }
         }
@@ -252,7 +252,7 @@ impl Queue {
         let mut none = false;
         let taken = Delivery::new(py, self.handle.get()?, |queue| {
             queue.take_dead().map_err(|error| {
-                none = matches!(error, Error::WouldBlock);
+                none = matches!(error, Error::WouldBlock(_));
                 self.handle.raise(py, &error)
             })
         });

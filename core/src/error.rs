@@ -63,12 +63,12 @@ pub(crate) const ANONYMOUS: &str = "anonymous";
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Nothing to receive or acquire, no room to send, or locked; and the call does not wait.
-    #[error("would block: nothing to receive, no room to send, no block or permit free, no other version, or the lock is held; try again or use a call that waits")]
-    WouldBlock,
-    /// The deadline passed. Nothing happened.
-    #[error("timed out")]
-    TimedOut,
+    /// Nothing to receive or acquire, no room to send, or locked: says which of it. And the call does not wait.
+    #[error("would block: {0}")]
+    WouldBlock(&'static str),
+    /// The deadline passed. Nothing happened. Says what the call waited for, and whom, as of a look when its time was over.
+    #[error("timed out: {0}")]
+    TimedOut(Context),
     /// A signal arrived while the call slept. Nothing happened; call again to go on.
     #[error("interrupted by a signal; call again to go on")]
     Interrupted,
@@ -136,11 +136,26 @@ impl Error {
         Error::Invalid(detail.into())
     }
 
+    /// Of a wait that is on no segment. For bindings to other languages too.
+    #[doc(hidden)]
+    pub fn timed_out(detail: &'static str) -> Error {
+        Error::TimedOut(Context::new(&Arc::from(ANONYMOUS), detail))
+    }
+
+    /// Of a try after which there is no time left for another: the call has waited, and timed out. For bindings too.
+    #[doc(hidden)]
+    pub fn at_deadline(self) -> Error {
+        match self {
+            Error::WouldBlock(what) => Error::timed_out(what),
+            other => other,
+        }
+    }
+
     /// The error number that an equivalent system call would give, for interfaces that speak `errno`.
     pub fn errno(&self) -> i32 {
         match self {
-            Error::WouldBlock => libc::EAGAIN,
-            Error::TimedOut => libc::ETIMEDOUT,
+            Error::WouldBlock(_) => libc::EAGAIN,
+            Error::TimedOut(_) => libc::ETIMEDOUT,
             Error::Interrupted => libc::EINTR,
             Error::Closed(_) => libc::EPIPE,
             Error::PeerDead(_) => libc::ECONNRESET,

@@ -365,6 +365,14 @@ impl Leases {
         self.record(slot)?.participant()
     }
 
+    /// What messages call who has a slot, or had it.
+    pub(crate) fn who(&self, slot: u32) -> String {
+        match self.participant(slot) {
+            Some(Participant { pid, command, .. }) => format!("process {pid} ({command})"),
+            None => format!("a process (participant {slot})"),
+        }
+    }
+
     /// Takes a role's lock: the first time, after its owner closed, or after it died. Next comes [`Leases::open`], or
     /// [`Leases::put_back`].
     ///
@@ -379,15 +387,11 @@ impl Leases {
     }
 
     fn taken(&self, role: Role, word: &RoleWord) -> Error {
-        let holder = self.participant(word.slot()).map_or_else(
-            || "a living process".to_owned(),
-            |p| format!("living process {} ({})", p.pid, p.command),
-        );
-        let role = role.name;
+        let (role, holder) = (role.name, self.who(word.slot()));
         Error::RoleTaken(Context::new(
             &self.segment,
             format!(
-                "the {role}'s role is held by {holder}; there is one {role} at a time: close that one first"
+                "the {role}'s role is held by living {holder}; there is one {role} at a time: close that one first"
             ),
         ))
     }

@@ -150,15 +150,15 @@ fn replies_come_by_id_in_whatever_order_they_are_given() {
             );
         }
         for n in [2, 0, 3, 1] {
-            assert!(matches!(client.try_recv(), Err(Error::WouldBlock)));
+            assert!(matches!(client.try_recv(), Err(Error::WouldBlock(_))));
             server.reply(taken[n].0, &[n as u8]).unwrap();
             let reply = client.try_recv().unwrap();
             assert_eq!((reply.id, reply.data), (sent[n], vec![n as u8]));
         }
     }
-    assert!(matches!(client.try_recv(), Err(Error::WouldBlock)));
+    assert!(matches!(client.try_recv(), Err(Error::WouldBlock(_))));
     assert!(matches!(client.recv(), Err(Error::Invalid(_))), "nothing will come");
-    assert!(matches!(server.try_recv(), Err(Error::WouldBlock)));
+    assert!(matches!(server.try_recv(), Err(Error::WouldBlock(_))));
 }
 
 #[test]
@@ -166,16 +166,16 @@ fn a_client_has_as_many_requests_open_as_there_are_cells() {
     let service = service();
     let (mut server, mut client) = (service.server().unwrap(), service.client().unwrap());
     ask(&mut client, 4);
-    assert!(matches!(client.try_send(b"x"), Err(Error::WouldBlock)));
-    assert!(matches!(client.send(b"x"), Err(Error::WouldBlock)), "no waiting makes room");
-    assert!(matches!(client.call(b"x"), Err(Error::WouldBlock)));
+    assert!(matches!(client.try_send(b"x"), Err(Error::WouldBlock(_))));
+    assert!(matches!(client.send(b"x"), Err(Error::WouldBlock(_))), "no waiting makes room");
+    assert!(matches!(client.call(b"x"), Err(Error::WouldBlock(_))));
     // Answered is not received.
     let taken: Vec<_> = (0..4).map(|_| take(&mut server)).collect();
     server.reply(taken[3].0, b"").unwrap();
-    assert!(matches!(client.try_send(b"x"), Err(Error::WouldBlock)));
+    assert!(matches!(client.try_send(b"x"), Err(Error::WouldBlock(_))));
     client.try_recv().unwrap();
     client.try_send(b"x").unwrap();
-    assert!(matches!(client.try_send(b"y"), Err(Error::WouldBlock)));
+    assert!(matches!(client.try_send(b"y"), Err(Error::WouldBlock(_))));
     assert_eq!(take(&mut server).1, b"x");
 }
 
@@ -185,8 +185,8 @@ fn what_the_caller_does_not_wait_for_is_withdrawn_and_a_late_reply_is_dropped() 
     let (mut server, mut client) = (service.server().unwrap(), service.client().unwrap());
     // Not taken: never executed.
     let result = client.call_timeout(b"a", Duration::from_millis(5));
-    assert!(matches!(result, Err(Error::TimedOut)), "{result:?}");
-    assert!(matches!(server.try_recv(), Err(Error::WouldBlock)));
+    assert!(matches!(result, Err(Error::TimedOut(_))), "{result:?}");
+    assert!(matches!(server.try_recv(), Err(Error::WouldBlock(_))));
 
     // Taken: the reply comes too late, and is no other request's.
     let (late, mut server) = std::thread::scope(|scope| {
@@ -197,7 +197,7 @@ fn what_the_caller_does_not_wait_for_is_withdrawn_and_a_late_reply_is_dropped() 
             (request.into_id(), server)
         });
         let result = client.call_timeout(b"b", Duration::from_millis(200));
-        assert!(matches!(result, Err(Error::TimedOut)), "{result:?}");
+        assert!(matches!(result, Err(Error::TimedOut(_))), "{result:?}");
         server.join().unwrap()
     });
     for n in 0..9u8 {
@@ -221,8 +221,8 @@ fn a_send_waits_for_the_reply_to_a_call_that_was_given_up() {
     let id = client.try_send(b"a").unwrap();
     assert_eq!(take(&mut server).0, id);
     client.forget(id).unwrap();
-    assert!(matches!(client.try_send(b"b"), Err(Error::WouldBlock)));
-    assert!(matches!(client.send_timeout(b"b", Duration::from_millis(5)), Err(Error::TimedOut)));
+    assert!(matches!(client.try_send(b"b"), Err(Error::WouldBlock(_))));
+    assert!(matches!(client.send_timeout(b"b", Duration::from_millis(5)), Err(Error::TimedOut(_))));
     std::thread::scope(|scope| {
         scope.spawn(|| {
             std::thread::sleep(Duration::from_millis(20));
@@ -231,7 +231,7 @@ fn a_send_waits_for_the_reply_to_a_call_that_was_given_up() {
         client.send_timeout(b"b", LONG).unwrap();
     });
     assert_eq!(take(&mut server).1, b"b");
-    assert!(matches!(client.try_recv(), Err(Error::WouldBlock)));
+    assert!(matches!(client.try_recv(), Err(Error::WouldBlock(_))));
     assert!(matches!(client.forget(id), Err(Error::Invalid(_))));
 }
 
@@ -303,7 +303,7 @@ fn what_a_server_refuses_is_told_with_its_text() {
     let result = client.recv_into(&mut got, &mut [], Deadline::NOW);
     assert!(matches!(result, Err(Error::Closed(_))), "{result:?}");
     assert_eq!(got, second);
-    assert!(matches!(client.try_recv(), Err(Error::WouldBlock)), "each ends once");
+    assert!(matches!(client.try_recv(), Err(Error::WouldBlock(_))), "each ends once");
 }
 
 #[test]
@@ -377,7 +377,7 @@ fn a_server_that_comes_late_or_was_away_for_long_finds_every_request() {
             let server = if n % 97 == 50 { &mut away } else { &mut one };
             server.reply(id, b"").unwrap();
             assert_eq!(client.try_recv().unwrap().id, id);
-            assert!(matches!(server.try_recv(), Err(Error::WouldBlock)));
+            assert!(matches!(server.try_recv(), Err(Error::WouldBlock(_))));
         }
         if let Some(held) = held {
             one.reply(held, b"").unwrap();
@@ -414,7 +414,7 @@ fn a_cell_that_is_held_is_looked_at_again_until_the_client_has_passed_it() {
     assert_eq!(take(&mut holds).0, held);
     exchange(&mut client, &mut other);
     // The held cell is that of the next number, to which the client has not come.
-    assert!(matches!(other.try_recv(), Err(Error::WouldBlock)));
+    assert!(matches!(other.try_recv(), Err(Error::WouldBlock(_))));
     holds.reply(held, b"").unwrap();
     assert_eq!(client.try_recv().unwrap().id, held);
     exchange(&mut client, &mut other);
@@ -480,17 +480,17 @@ fn a_request_whose_time_has_passed_is_left_out() {
     let (id, data) = take(&mut server);
     assert_eq!((id, &data[..]), (good, &b"good"[..]));
     assert!(server.remaining(id).unwrap().is_some_and(|left| left <= LONG && left > LONG / 2));
-    assert!(matches!(server.try_recv(), Err(Error::WouldBlock)));
+    assert!(matches!(server.try_recv(), Err(Error::WouldBlock(_))));
     assert_eq!(server.skipped(), 1);
     let result = client.end_call(late, &mut [], Deadline::within(Duration::from_millis(1)));
-    assert!(matches!(result, Err(Error::TimedOut)), "{result:?}");
+    assert!(matches!(result, Err(Error::TimedOut(_))), "{result:?}");
     client.forget(late).unwrap();
     server.reply(good, b"r").unwrap();
     let mut buffer = [0; 1];
     assert_eq!(client.end_call(good, &mut buffer, Deadline::NEVER).unwrap(), 1);
     assert!(matches!(client.end_call(good, &mut buffer, Deadline::NEVER), Err(Error::Invalid(_))));
-    assert!(matches!(client.call_until(b"x", Deadline::NOW), Err(Error::WouldBlock)));
-    assert!(matches!(server.try_recv(), Err(Error::WouldBlock)));
+    assert!(matches!(client.call_until(b"x", Deadline::NOW), Err(Error::WouldBlock(_))));
+    assert!(matches!(server.try_recv(), Err(Error::WouldBlock(_))));
 }
 
 #[test]
@@ -503,7 +503,7 @@ fn what_follows_a_request_whose_time_has_passed_is_not_passed_over() {
     std::thread::sleep(Duration::from_millis(2));
     assert_eq!(take(&mut server).0, good);
     // In the cell of the next number is the late one still.
-    assert!(matches!(server.try_recv(), Err(Error::WouldBlock)));
+    assert!(matches!(server.try_recv(), Err(Error::WouldBlock(_))));
     server.reply(good, b"").unwrap();
     assert_eq!(client.try_recv().unwrap().id, good);
     client.forget(late).unwrap();
@@ -519,10 +519,10 @@ fn a_descriptor_tells_of_what_is_behind_a_request_whose_time_has_passed() {
     let late =
         client.begin_call(b"late", Deadline::after(Duration::from_millis(1)), Deadline::NEVER).unwrap();
     std::thread::sleep(Duration::from_millis(2));
-    assert!(matches!(watched.try_recv(), Err(Error::WouldBlock)));
+    assert!(matches!(watched.try_recv(), Err(Error::WouldBlock(_))));
     watched.poll_fd().unwrap();
     (0..3).for_each(|_| exchange(&mut client, &mut one));
-    assert!(matches!(watched.try_recv(), Err(Error::WouldBlock)));
+    assert!(matches!(watched.try_recv(), Err(Error::WouldBlock(_))));
     // In the cell behind that of the late one, a round later.
     let id = client.try_send(b"good").unwrap();
     assert!(readable(watched.poll_fd().unwrap().as_raw_fd(), LONG.as_millis() as i32));
@@ -536,7 +536,7 @@ fn a_client_waits_for_the_first_server_and_is_told_when_the_last_closed() {
     let service = service();
     let mut client = service.client().unwrap();
     let result = client.call_timeout(b"a", Duration::from_millis(5));
-    assert!(matches!(result, Err(Error::TimedOut)), "nobody has come yet: {result:?}");
+    assert!(matches!(result, Err(Error::TimedOut(_))), "nobody has come yet: {result:?}");
     std::thread::scope(|scope| {
         scope.spawn(|| {
             std::thread::sleep(Duration::from_millis(20));
@@ -561,7 +561,7 @@ fn a_client_waits_for_the_first_server_and_is_told_when_the_last_closed() {
     });
     // And then there is one again, which is not asked what was withdrawn.
     let mut server = service.server().unwrap();
-    assert!(matches!(server.try_recv(), Err(Error::WouldBlock)));
+    assert!(matches!(server.try_recv(), Err(Error::WouldBlock(_))));
     client.try_send(b"d").unwrap();
     assert_eq!(take(&mut server).1, b"d");
 }
@@ -595,9 +595,9 @@ fn what_a_client_leaves_is_not_executed_and_its_successor_gets_no_reply_of_its()
         client.try_send(b"waiting").unwrap();
         client.try_send(b"waiting too").unwrap();
         drop(client);
-        assert!(matches!(server.try_recv(), Err(Error::WouldBlock)));
+        assert!(matches!(server.try_recv(), Err(Error::WouldBlock(_))));
         client = service.client().unwrap();
-        assert!(matches!(server.try_recv(), Err(Error::WouldBlock)));
+        assert!(matches!(server.try_recv(), Err(Error::WouldBlock(_))));
         if round % 2 == 0 {
             server.reply(taken, b"of the one before").unwrap();
         }
@@ -608,7 +608,7 @@ fn what_a_client_leaves_is_not_executed_and_its_successor_gets_no_reply_of_its()
             server.reply(*id, &[round]).unwrap();
             assert_eq!(client.try_recv().unwrap().id, *id);
         }
-        assert!(matches!(client.try_recv(), Err(Error::WouldBlock)));
+        assert!(matches!(client.try_recv(), Err(Error::WouldBlock(_))));
         if round % 2 == 1 {
             server.reply(taken, b"of the one before").unwrap();
         }
@@ -620,19 +620,19 @@ fn descriptors_and_wait_any_tell_of_requests_and_replies() {
     let service = service();
     let (mut server, mut client) = (service.server().unwrap(), service.client().unwrap());
     let (asks, answers) = (client.poll_fd().unwrap().as_raw_fd(), server.poll_fd().unwrap().as_raw_fd());
-    assert!(matches!(client.try_recv(), Err(Error::WouldBlock)));
-    assert!(matches!(server.try_recv(), Err(Error::WouldBlock)));
+    assert!(matches!(client.try_recv(), Err(Error::WouldBlock(_))));
+    assert!(matches!(server.try_recv(), Err(Error::WouldBlock(_))));
     for _ in 0..3 {
         assert!(!readable(asks, 0) && !readable(answers, 0));
         let id = client.try_send(b"a").unwrap();
         assert!(readable(answers, 10_000), "a request");
         assert!(!readable(asks, 0));
         assert_eq!(take(&mut server).0, id);
-        assert!(matches!(server.try_recv(), Err(Error::WouldBlock)));
+        assert!(matches!(server.try_recv(), Err(Error::WouldBlock(_))));
         server.reply(id, b"r").unwrap();
         assert!(readable(asks, 10_000), "a reply");
         assert_eq!(client.try_recv().unwrap().data, b"r");
-        assert!(matches!(client.try_recv(), Err(Error::WouldBlock)));
+        assert!(matches!(client.try_recv(), Err(Error::WouldBlock(_))));
     }
     // A reply that nobody wants is none.
     let id = client.try_send(b"a").unwrap();
@@ -657,11 +657,11 @@ fn descriptors_and_wait_any_tell_of_requests_and_replies() {
             }
         };
         let short = Deadline::within(Duration::from_millis(5));
-        assert!(matches!(wait(&mut client, &mut server, short), Err(Error::TimedOut)));
+        assert!(matches!(wait(&mut client, &mut server, short), Err(Error::TimedOut(_))));
         let id = client.try_send(b"a").unwrap();
         assert_eq!(wait(&mut client, &mut server, Deadline::within(LONG)).unwrap(), [1]);
         take(&mut server);
-        assert!(matches!(wait(&mut client, &mut server, short), Err(Error::TimedOut)));
+        assert!(matches!(wait(&mut client, &mut server, short), Err(Error::TimedOut(_))));
         server.reply(id, b"r").unwrap();
         assert_eq!(wait(&mut client, &mut server, Deadline::within(LONG)).unwrap(), [0]);
         client.try_recv().unwrap();
@@ -863,7 +863,7 @@ fn a_client_is_told_in_time_that_the_server_that_took_its_request_died() {
         assert!(matches!(result, Err(Error::PeerDead(_))), "{result:?}");
         assert!(got == id && begin.elapsed() < NOTICE, "{:?}", begin.elapsed());
         // Nobody executes it again, and its cell is free.
-        assert!(matches!(other.try_recv(), Err(Error::WouldBlock)));
+        assert!(matches!(other.try_recv(), Err(Error::WouldBlock(_))));
         ask(&mut client, 4);
         (0..4).for_each(|n| assert_eq!(take(&mut other).1, [n]));
         assert_eq!(service.stats().unwrap().servers.len(), 1);
@@ -911,7 +911,7 @@ fn a_client_is_told_that_the_last_server_died_before_it_took_anything() {
     assert!(matches!(result, Err(Error::PeerDead(_))), "{result:?}");
     assert!(begin.elapsed() < NOTICE, "{:?}", begin.elapsed());
     // It was withdrawn.
-    assert!(matches!(service.server().unwrap().try_recv(), Err(Error::WouldBlock)));
+    assert!(matches!(service.server().unwrap().try_recv(), Err(Error::WouldBlock(_))));
 }
 
 #[test]
@@ -944,9 +944,9 @@ fn the_place_of_a_client_that_died_is_had_by_the_next_and_what_it_asked_is_not_e
     assert!(service.client().is_err(), "it lives");
     asking.kill();
     let mut client = service.client().unwrap();
-    assert!(matches!(server.try_recv(), Err(Error::WouldBlock)), "withdrawn");
+    assert!(matches!(server.try_recv(), Err(Error::WouldBlock(_))), "withdrawn");
     let sent: Vec<u64> = (0..3).map(|n| client.try_send(&[10 + n]).unwrap()).collect();
-    assert!(matches!(client.try_send(b"x"), Err(Error::WouldBlock)), "one cell is still the server's");
+    assert!(matches!(client.try_send(b"x"), Err(Error::WouldBlock(_))), "one cell is still the server's");
     server.reply(taken, b"to nobody").unwrap();
     let last = client.try_send(&[13]).unwrap();
     for (n, id) in sent.into_iter().chain([last]).enumerate() {

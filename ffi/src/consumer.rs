@@ -210,7 +210,7 @@ pub unsafe extern "C" fn ipcx_consumer_skip(consumer: *mut ipcx_consumer) -> c_i
         // SAFETY: an open handle of one thread, by the contract.
         match unsafe { exclusive(consumer) }?.skip()? {
             true => Ok(()),
-            false => Err(Error::WouldBlock.into()),
+            false => Err(Error::WouldBlock("the ring is empty").into()),
         }
     })
 }

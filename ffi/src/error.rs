@@ -1,7 +1,7 @@
 //! Error codes, and the last error of each thread.
 //!
 //! The last error lives in a fixed buffer of the thread, without destructor. Failures of calls that do not wait store
-//! a code and at most two numbers; the words are found when somebody asks. So failing is as cheap and as
+//! a code and at most two numbers, or a static text; the words are found when somebody asks. So failing is as cheap and as
 //! async-signal-safe as succeeding.
 
 use ipcx_core::Error;
@@ -60,6 +60,8 @@ struct Last {
     /// Numbers of `IPCX_E_TOO_BIG`.
     needed: Cell<usize>,
     available: Cell<usize>,
+    /// What there was none of, of `IPCX_E_AGAIN`.
+    nothing: Cell<&'static str>,
     /// The text is that of `code`.
     worded: Cell<bool>,
     /// The last byte is never written: the text ends at any moment, also for a signal handler.
@@ -72,6 +74,7 @@ thread_local! {
             code: Cell::new(0),
             needed: Cell::new(0),
             available: Cell::new(0),
+            nothing: Cell::new(""),
             worded: Cell::new(true),
             text: UnsafeCell::new([0; LONGEST]),
         }
@@ -108,8 +111,7 @@ impl Last {
     /// Finds the words that `report` put off.
     fn find_words(&self) {
         match self.code.get() {
-            IPCX_E_AGAIN => self.say(&Error::WouldBlock),
-            IPCX_E_TIMEDOUT => self.say(&Error::TimedOut),
+            IPCX_E_AGAIN => self.say(&Error::WouldBlock(self.nothing.get())),
             IPCX_E_INTR => self.say(&Error::Interrupted),
             IPCX_E_TOO_BIG => {
                 self.say(&Error::TooBig { needed: self.needed.get(), available: self.available.get() })
@@ -121,8 +123,8 @@ impl Last {
 
 pub(crate) fn code_of(error: &Error) -> c_int {
     match error {
-        Error::WouldBlock => IPCX_E_AGAIN,
-        Error::TimedOut => IPCX_E_TIMEDOUT,
+        Error::WouldBlock(_) => IPCX_E_AGAIN,
+        Error::TimedOut(_) => IPCX_E_TIMEDOUT,
         Error::Interrupted => IPCX_E_INTR,
         Error::Closed(_) => IPCX_E_CLOSED,
         Error::PeerDead(_) => IPCX_E_PEER_DEAD,
@@ -149,7 +151,11 @@ pub(crate) fn report(error: &Error) -> c_int {
     LAST.with(|last| {
         last.code.set(code);
         match error {
-            Error::WouldBlock | Error::TimedOut | Error::Interrupted => last.worded.set(false),
+            Error::WouldBlock(nothing) => {
+                last.nothing.set(nothing);
+                last.worded.set(false);
+            }
+            Error::Interrupted => last.worded.set(false),
             Error::TooBig { needed, available } => {
                 last.needed.set(*needed);
                 last.available.set(*available);

@@ -33,7 +33,8 @@ class WouldBlock(Error, BlockingIOError):
 
 
 class Timeout(Error, TimeoutError):
-    """The time was over. Nothing happened; but a wait on a locked value has given the lock up, and what was not published."""
+    """The time was over; the text says what the call waited for. Nothing happened; but a wait on a locked value has given the lock
+    up, and what was not published."""
 
 
 class Closed(Error, BrokenPipeError, EOFError):

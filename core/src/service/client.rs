@@ -5,14 +5,22 @@ use super::corrupt;
 use super::handle::Core;
 use super::layout::Answer;
 use super::memory::Mapped;
-use super::protocol::{nap_for_reply, End, Memory};
-use crate::error::{Error, Result};
+use super::protocol::{nap_for_reply, servers, End, Memory};
+use crate::error::{Context, Error, Result};
 use crate::sys::clock;
 use crate::wait::{wait, Condition, Deadline, Nap, Pauses, LOOKS};
 use crate::watch::{OnDemand, Watched, Watcher};
+use std::borrow::Cow;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Why a call does not go on.
+const NOTHING: &str = "no reply has come";
+const NO_TIME: &str = "a call that does not wait has no reply; send the request and receive its reply later";
+const ALL_OPEN: &str = "as many requests are open as the client can have; receive a reply first";
+const GIVEN_UP: &str =
+    "as many requests are open as the client can have, and no server has answered one that was given up";
 
 /// An end of a [`Service`](super::Service) that asks. There are as many as the service has room for, over all processes.
 ///
@@ -130,7 +138,7 @@ impl Client {
     #[inline(always)]
     pub fn begin_call(&mut self, request: &[u8], deadline: Deadline, room: Deadline) -> Result<u64> {
         if deadline.is_now() {
-            return Err(Error::WouldBlock);
+            return Err(Error::WouldBlock(NO_TIME));
         }
         self.ask(request, deadline.started().at_most(u64::MAX), room)
     }
@@ -221,7 +229,7 @@ impl Client {
             return Err(Error::TooBig { needed: request.len(), available: self.max_request() });
         }
         if self.asking.wanted() == self.core.memory.depth() {
-            return Err(Error::WouldBlock);
+            return Err(Error::WouldBlock(ALL_OPEN));
         }
         let mut room = Room { asking: &self.asking, core: &self.core };
         if deadline.is_now() {
@@ -229,7 +237,7 @@ impl Client {
         } else {
             wait(&mut room, self.core.segment.wait_strategy(), deadline.started())?;
         }
-        let id = self.asking.ask(request, until).ok_or(Error::WouldBlock)?;
+        let id = self.asking.ask(request, until).ok_or(Error::WouldBlock(GIVEN_UP))?;
         announce(self.asking.memory());
         Ok(id)
     }
@@ -324,13 +332,13 @@ impl Client {
     fn sleep_for_outcome(&mut self, which: Which, deadline: Deadline) -> Result<(u64, Outcome)> {
         let mut coming = Coming { asking: &self.asking, core: &self.core, which, found: None };
         let waited = if deadline.is_now() {
-            coming.peer(clock::coarse()).and(Err(Error::WouldBlock))
+            coming.peer(clock::coarse()).and(Err(Error::WouldBlock(NOTHING)))
         } else {
             wait(&mut coming, self.core.segment.wait_strategy(), deadline.started())
         };
         // One that was found as the time ran out is not lost.
         let found = coming.found.or_else(|| self.asking.look(which));
-        found.map_or_else(|| Err(waited.err().unwrap_or(Error::WouldBlock)), Ok)
+        found.map_or_else(|| Err(waited.err().unwrap_or(Error::WouldBlock(NOTHING))), Ok)
     }
 
     fn receive(&mut self, (id, outcome): (u64, Outcome)) -> Result<Vec<u8>> {
@@ -508,6 +516,23 @@ impl Condition for Coming<'_> {
     fn peer_is_here(&self) -> bool {
         false
     }
+
+    fn missing(&self) -> Context {
+        let Core { memory, segment, .. } = self.core;
+        let mut all = servers(memory);
+        let detail = match (self.asking.taker(self.which), all.next()) {
+            (Some(slot), _) => {
+                let who = segment.leases().who(slot);
+                format!("the server of {who} has taken the request, and has not answered it; is it at work, or stopped?").into()
+            }
+            (None, Some(slot)) => {
+                let (who, others) = (segment.leases().who(slot), all.count());
+                format!("no server has taken the request: not that of {who}, nor {others} others; are they at work, or stopped?").into()
+            }
+            (None, None) => Cow::Borrowed("no server has attached to the service; start one"),
+        };
+        segment.context(detail)
+    }
 }
 
 /// A call waits for a reply that nobody wants any more, for its cell.
@@ -531,6 +556,10 @@ impl Condition for Room<'_> {
 
     fn peer_is_here(&self) -> bool {
         false
+    }
+
+    fn missing(&self) -> Context {
+        self.core.segment.context(GIVEN_UP)
     }
 }
 

@@ -132,6 +132,8 @@ fn bury(memory: &Mapped, slot: u32) {
 }
 
 impl Owner for Core {
+    const LOCKED: &'static str = "another publisher has the topic's lock";
+
     fn mutex(&self) -> &Mutex {
         &self.memory.publishers().mutex
     }

@@ -537,7 +537,7 @@ impl Victim {
     /// Looks for a reply, which has not come unless others have gone on meanwhile.
     fn look_for_reply(&mut self) -> Result<u64> {
         match self.receive_reply() {
-            Err(Error::WouldBlock) => Ok(0),
+            Err(Error::WouldBlock(_)) => Ok(0),
             other => other,
         }
     }
@@ -675,7 +675,7 @@ fn be_the_victim(operation: &str, name: &str) -> ! {
         mark(match run(&mut victim) {
             Ok(code) => code as i64,
             Err(error) => {
-                victim.refused = matches!(error, Error::WouldBlock);
+                victim.refused = matches!(error, Error::WouldBlock(_));
                 -i64::from(error.errno())
             }
         });
