@@ -439,7 +439,7 @@ typedef struct ipcx_child ipcx_child;
  *   it, there is none, and the last one died.
  * - IPCX_E_CLOSED: no server had taken it, there is none, and the last one closed.
  *
- * Before the first server came, clients wait for it.
+ * ipcx_last_taken() tells by number whether a server had taken it. Before the first server came, clients wait for it.
  */
 typedef struct ipcx_client ipcx_client;
 
@@ -1065,6 +1065,18 @@ const char *ipcx_strerror(int code);
  * replaces what the interrupted code would have read.
  */
 const char *ipcx_last_error(void);
+
+/**
+ * Whether the request of a client with which this thread's last failing call ended may have been carried out.
+ *
+ * 1 if a server had taken it: it may have been carried out, in part or in full. 0 if none had: it was not carried out and will
+ * not be, and to ask again does nothing twice. -1 if the last failure was no end of a request. It is told of
+ * IPCX_E_PEER_DEAD, IPCX_E_CLOSED and IPCX_E_REMOTE, and of IPCX_E_TIMEDOUT of ipcx_client_call(); after IPCX_E_INTR of that,
+ * the request was not taken.
+ *
+ * Thread-safe, does not block, async-signal-safe.
+ */
+int ipcx_last_taken(void);
 
 /* ---- Version and names ------------------------------------------------------------------------------- */
 
@@ -2686,7 +2698,8 @@ void ipcx_service_close(ipcx_service *service);
  *
  * The server knows until when the call waits. One that comes to the request later leaves it out; where one has taken it
  * already, the call ends all the same when the time is over, and the late reply is dropped. So after IPCX_E_TIMEDOUT, and
- * after IPCX_E_PEER_DEAD, the request may have been carried out: it is for you to know whether it may be asked again.
+ * after IPCX_E_PEER_DEAD, the request may have been carried out, unless ipcx_last_taken() is 0: it is for you to know whether
+ * it may be asked again.
  *
  * With IPCX_E_REMOTE, `reply` has as much of the server's text as fits and `*reply_len` says how much. If the reply does not
  * fit, the code is IPCX_E_TOO_BIG, `*reply_len` is its length, and it stays: ipcx_client_recv() receives it.

@@ -82,6 +82,9 @@ pub(crate) fn raise(py: Python<'_>, error: &Error, segment: &str) -> PyErr {
         error.to_string()
     };
     let raised = exception(py, class_name(error), error.errno(), text);
+    if let Some(taken) = error.taken() {
+        let _ = raised.value(py).setattr(pyo3::intern!(py, "taken"), taken);
+    }
     if let Error::Remote(refusal) = error {
         let _ = raised.value(py).setattr(pyo3::intern!(py, "text"), refusal.detail());
         // It is in the message too.

@@ -12,6 +12,7 @@ use ipcx::{
 };
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 /// Longer than any call may need to find out about a death.
@@ -566,6 +567,80 @@ fn a_client_waits_for_the_first_server_and_is_told_when_the_last_closed() {
     assert_eq!(take(&mut server).1, b"d");
 }
 
+/// The text of a call that timed out, and whether a server had taken its request.
+fn timed_out(client: &mut Client) -> (String, Option<bool>) {
+    let error = client.call_timeout(b"x", Duration::from_millis(1)).unwrap_err();
+    assert!(matches!(error, Error::TimedOut(_)), "{error}");
+    (error.to_string(), error.taken())
+}
+
+#[test]
+fn a_call_that_times_out_says_what_it_waited_for_and_whether_its_request_was_taken() {
+    let dir = Scratch::new();
+    let service = in_directory(&dir, WaitStrategy::Block, 3);
+    let mut client = service.client().unwrap();
+    let (text, taken) = timed_out(&mut client);
+    assert_eq!(text, "timed out: no server has attached to the service; start one (segment 's')");
+    assert_eq!(taken, Some(false));
+
+    let server = service.server().unwrap();
+    let (text, taken) = timed_out(&mut client);
+    let me = format!("process {} (", std::process::id());
+    assert!(text.contains("no server has taken the request") && text.contains(&me), "{text}");
+    assert_eq!(taken, Some(false));
+    drop(server);
+
+    let mut other = started("takes", &dir);
+    other.wait_for("waits");
+    let sent = std::thread::scope(|scope| {
+        let calling = scope.spawn(|| client.call_timeout(b"x", LONG / 20).unwrap_err());
+        other.wait_for("ready"); // It has the request, and keeps it.
+        calling.join().unwrap()
+    });
+    assert_eq!(sent.taken(), Some(true));
+    let text = sent.to_string();
+    assert!(text.contains(&format!("the server of process {} (", other.id())), "{text}");
+    assert!(text.contains("has taken the request, and has not answered it"), "{text}");
+}
+
+#[test]
+fn nonsense_about_servers_is_no_reason_to_fail_otherwise() {
+    let service = service();
+    let mut client = service.client().unwrap();
+    let file = std::fs::File::from(service.share_fd().unwrap());
+    let serves = 4096 + 4096 + 256;
+    file.write_all_at(&[0xff; 4 * 32], serves).unwrap();
+    // Those that are not there are buried, and this one, which is no server, is named.
+    let (text, taken) = timed_out(&mut client);
+    assert!(text.contains("no server has taken the request"), "{text}");
+    assert_eq!(taken, Some(false));
+}
+
+#[test]
+fn what_would_block_says_what_there_is_none_of() {
+    let service = service();
+    let (mut server, mut client) = (service.server().unwrap(), service.client().unwrap());
+    let says = |error: Error, what: &str| {
+        assert!(matches!(error, Error::WouldBlock(_)) && error.to_string().contains(what), "{error}");
+        assert_eq!(error.taken(), None);
+    };
+    says(server.try_recv().unwrap_err(), "no client has sent a request");
+    says(client.try_recv().unwrap_err(), "no reply has come");
+    says(client.call_until(b"", Deadline::NOW).unwrap_err(), "a call that does not wait has no reply");
+    ask(&mut client, 4);
+    says(client.try_send(b"").unwrap_err(), "receive a reply first");
+}
+
+#[test]
+fn who_gives_a_request_up_is_told_whether_it_was_taken() {
+    let service = service();
+    let (mut server, mut client) = (service.server().unwrap(), service.client().unwrap());
+    let (taken, waiting) = (client.try_send(b"a").unwrap(), client.try_send(b"b").unwrap());
+    assert_eq!(take(&mut server), (taken, b"a".to_vec()));
+    assert_eq!((client.forget(taken).unwrap(), client.forget(waiting).unwrap()), (false, true));
+    assert!(matches!(server.try_recv(), Err(Error::WouldBlock(_))), "it is withdrawn");
+}
+
 #[test]
 fn there_are_as_many_clients_as_places() {
     let service = service();
@@ -692,7 +767,7 @@ fn a_forked_child_has_nothing_of_it() {
         forked(client.try_send(b"x").map(drop))
             && forked(client.call(b"x").map(drop))
             && forked(client.try_recv().map(drop))
-            && forked(client.forget(id))
+            && forked(client.forget(id).map(drop))
             && forked(client.poll_fd().map(drop))
             && forked(server.try_recv().map(drop))
             && forked(server.reply(id, b"x"))
@@ -861,6 +936,7 @@ fn a_client_is_told_in_time_that_the_server_that_took_its_request_died() {
         let mut got = 0;
         let result = client.recv_into(&mut got, &mut [], Deadline::within(LONG));
         assert!(matches!(result, Err(Error::PeerDead(_))), "{result:?}");
+        assert_eq!(result.unwrap_err().taken(), Some(true), "it may have been carried out");
         assert!(got == id && begin.elapsed() < NOTICE, "{:?}", begin.elapsed());
         // Nobody executes it again, and its cell is free.
         assert!(matches!(other.try_recv(), Err(Error::WouldBlock(_))));
@@ -909,6 +985,7 @@ fn a_client_is_told_that_the_last_server_died_before_it_took_anything() {
     let begin = Instant::now();
     let result = client.call_timeout(b"a", LONG);
     assert!(matches!(result, Err(Error::PeerDead(_))), "{result:?}");
+    assert_eq!(result.unwrap_err().taken(), Some(false), "it was certainly not carried out");
     assert!(begin.elapsed() < NOTICE, "{:?}", begin.elapsed());
     // It was withdrawn.
     assert!(matches!(service.server().unwrap().try_recv(), Err(Error::WouldBlock(_))));

@@ -16,7 +16,7 @@ use std::os::fd::AsRawFd;
 ///   it, there is none, and the last one died.
 /// - IPCX_E_CLOSED: no server had taken it, there is none, and the last one closed.
 ///
-/// Before the first server came, clients wait for it.
+/// ipcx_last_taken() tells by number whether a server had taken it. Before the first server came, clients wait for it.
 pub struct ipcx_client {
     _private: [u8; 0],
 }
@@ -40,7 +40,8 @@ fn tell(failure: Error, reply: &mut [u8], len: Out<usize>) -> Failed {
 ///
 /// The server knows until when the call waits. One that comes to the request later leaves it out; where one has taken it
 /// already, the call ends all the same when the time is over, and the late reply is dropped. So after IPCX_E_TIMEDOUT, and
-/// after IPCX_E_PEER_DEAD, the request may have been carried out: it is for you to know whether it may be asked again.
+/// after IPCX_E_PEER_DEAD, the request may have been carried out, unless ipcx_last_taken() is 0: it is for you to know whether
+/// it may be asked again.
 ///
 /// With IPCX_E_REMOTE, `reply` has as much of the server's text as fits and `*reply_len` says how much. If the reply does not
 /// fit, the code is IPCX_E_TOO_BIG, `*reply_len` is its length, and it stays: ipcx_client_recv() receives it.
@@ -148,7 +149,8 @@ pub unsafe extern "C" fn ipcx_client_recv(
 pub unsafe extern "C" fn ipcx_client_forget(client: *mut ipcx_client, id: u64) -> c_int {
     boundary::code(|| {
         // SAFETY: an open handle of one thread, by the contract.
-        Ok(unsafe { exclusive(client) }?.forget(id)?)
+        unsafe { exclusive(client) }?.forget(id)?;
+        Ok(())
     })
 }
 

@@ -62,6 +62,8 @@ struct Last {
     available: Cell<usize>,
     /// What there was none of, of `IPCX_E_AGAIN`.
     nothing: Cell<&'static str>,
+    /// What `ipcx_last_taken` gives.
+    taken: Cell<c_int>,
     /// The text is that of `code`.
     worded: Cell<bool>,
     /// The last byte is never written: the text ends at any moment, also for a signal handler.
@@ -75,6 +77,7 @@ thread_local! {
             needed: Cell::new(0),
             available: Cell::new(0),
             nothing: Cell::new(""),
+            taken: Cell::new(-1),
             worded: Cell::new(true),
             text: UnsafeCell::new([0; LONGEST]),
         }
@@ -150,6 +153,7 @@ pub(crate) fn report(error: &Error) -> c_int {
     let code = code_of(error);
     LAST.with(|last| {
         last.code.set(code);
+        last.taken.set(error.taken().map_or(-1, c_int::from));
         match error {
             Error::WouldBlock(nothing) => {
                 last.nothing.set(nothing);
@@ -173,6 +177,7 @@ pub(crate) fn report(error: &Error) -> c_int {
 pub(crate) fn report_panic(text: &str) -> c_int {
     LAST.with(|last| {
         last.code.set(IPCX_E_PANIC);
+        last.taken.set(-1);
         last.say(&format_args!("a bug in ipcx, please report it: {text}"));
     });
     set_errno(libc::ENOTRECOVERABLE);
@@ -237,4 +242,17 @@ pub extern "C" fn ipcx_last_error() -> *const c_char {
             last.text.get().cast_const().cast()
         })
     })
+}
+
+/// Whether the request of a client with which this thread's last failing call ended may have been carried out.
+///
+/// 1 if a server had taken it: it may have been carried out, in part or in full. 0 if none had: it was not carried out and will
+/// not be, and to ask again does nothing twice. -1 if the last failure was no end of a request. It is told of
+/// IPCX_E_PEER_DEAD, IPCX_E_CLOSED and IPCX_E_REMOTE, and of IPCX_E_TIMEDOUT of ipcx_client_call(); after IPCX_E_INTR of that,
+/// the request was not taken.
+///
+/// Thread-safe, does not block, async-signal-safe.
+#[no_mangle]
+pub extern "C" fn ipcx_last_taken() -> c_int {
+    LAST.with(|last| last.taken.get())
 }

@@ -252,10 +252,16 @@ static void nobody_waits_longer_than_it_said(void)
     int64_t left = -7, before = now_ns();
 
     GIVES(IPCX_E_AGAIN, call(client, "never", reply, &len, IPCX_NOWAIT));
+    SAYS("a call that does not wait has no reply");
+    CHECK(ipcx_last_taken() == -1);
     GIVES(IPCX_E_TIMEDOUT, call(client, "late", reply, &len, 50 * MS)); /* a server might have come */
+    SAYS("no server has attached to the service");
+    CHECK(ipcx_last_taken() == 0);
     CHECK(now_ns() - before >= 50 * MS && now_ns() - before < 5000 * MS);
     server = new_server(service);
     GIVES(IPCX_E_TIMEDOUT, call(client, "slow", reply, &len, 50 * MS)); /* nobody receives */
+    SAYS("no server has taken the request");
+    CHECK(ipcx_last_taken() == 0);
     GIVES(IPCX_E_TIMEDOUT, ipcx_server_recv(server, &id, reply, ROOM, &len, 20 * MS)); /* so it was withdrawn */
     id = sends(client, "whenever");
     id = takes(server, "whenever");
@@ -275,6 +281,8 @@ static void *call_for_a_second(void *client)
     size_t len;
 
     GIVES(IPCX_E_TIMEDOUT, call(client, "how long", reply, &len, 1000 * MS));
+    SAYS("has taken the request, and has not answered it");
+    CHECK(ipcx_last_taken() == 1);
     return NULL;
 }
 
@@ -318,7 +326,9 @@ static void a_killed_servers_client_is_told_and_others_go_on(void)
         CHECK(len == 3 && memcmp(reply, "cba", 3) == 0);
         GIVES(IPCX_E_PEER_DEAD, call(client, "die", reply, &len, IPCX_FOREVER));
         SAYS("carried out");
+        CHECK(ipcx_last_taken() == 1);
         GIVES(IPCX_E_PEER_DEAD, call(client, "abc", reply, &len, IPCX_FOREVER)); /* there is none */
+        CHECK(ipcx_last_taken() == 0);
         CHECK(wait_for(first) == -1 && wait_for(second) == -1);
     }
     ipcx_client_close(client);

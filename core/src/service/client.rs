@@ -28,7 +28,8 @@ const GIVEN_UP: &str =
 /// [sends](Client::send) several requests and [receives](Client::recv) the replies as they come, each with the id of its request;
 /// it may do both. Each request that was sent ends once: by a reply; [`Error::Remote`], if the server refused it;
 /// [`Error::PeerDead`], if the server that had taken it died, when it may have been carried out in part; or, when there is no
-/// server and none has taken it, by `PeerDead` or [`Error::Closed`], as the last server died or closed.
+/// server and none has taken it, by `PeerDead` or [`Error::Closed`], as the last server died or closed. Whether a server had taken it
+/// is told by [`Error::taken`]: where none had, to ask again does nothing twice.
 ///
 /// While no server has ever come, a client waits for one. When a client is dropped, its requests that no server has taken are not
 /// executed any more, and replies to the others are dropped. What a client asked that dies may still be executed, until its place
@@ -90,7 +91,7 @@ impl Client {
     /// does not take what comes too late (see [`Request::remaining`](super::Request::remaining)).
     ///
     /// # Errors
-    /// `TimedOut`: if a server has taken the request, it may be carried out all the same, and its reply is dropped. `Remote`,
+    /// `TimedOut`: if a server has [taken](Error::taken) the request, it may be carried out all the same, and its reply is dropped. `Remote`,
     /// `PeerDead` and `Closed`, as [`Client`] says. `Interrupted` if a signal handler ran while it slept and no server had taken the
     /// request, which is withdrawn. `WouldBlock` if all requests that a client can have open are, and are waited for by
     /// [`Client::recv`]; also if the deadline is [`Deadline::NOW`], for a call that does not wait has no reply. `TooBig`, `Forked`,
@@ -122,7 +123,10 @@ impl Client {
                         self.asking.want_again(id); // It is not for a signal to say that nothing happened.
                         continue;
                     }
-                    return Err(error);
+                    return Err(match error {
+                        Error::TimedOut(context) => Error::TimedOut(context.of_request(taken)),
+                        error => error,
+                    });
                 }
                 ended => return ended,
             }
@@ -157,18 +161,19 @@ impl Client {
         self.receive_into(ended, reply)
     }
 
-    /// Gives up on a request that is open: it is withdrawn, or its reply will be dropped. Does not wait.
+    /// Gives up on a request that is open. True if it is withdrawn, and not carried out; false if a server has taken it, and its reply
+    /// will be dropped. Does not wait.
     ///
     /// # Errors
     /// `Invalid` if no such request is open, `Forked`.
-    pub fn forget(&mut self, id: u64) -> Result<()> {
+    pub fn forget(&mut self, id: u64) -> Result<bool> {
         self.core.segment.check_not_inherited()?;
         if !self.asking.wants(id) {
             return Err(Error::invalid(format!("no request with id {id} is open")));
         }
-        self.asking.forget(id);
+        let withdrawn = self.asking.forget(id);
         self.after();
-        Ok(())
+        Ok(withdrawn)
     }
 
     /// Sends a request, whose reply [`Client::recv`] will receive, and gives its id. Waits, as long as it takes, only where all
@@ -374,12 +379,14 @@ impl Client {
 
     #[cold]
     fn end_without_reply(&mut self, id: u64, outcome: Outcome) -> Error {
-        let context = |detail: &'static str| self.core.segment.context(detail);
+        let taken = !matches!(outcome, Outcome::Unserved(_));
+        let context = |detail: &'static str| self.core.segment.context(detail).of_request(taken);
         let error = match outcome {
             Outcome::Answered(_) => {
                 let mut text = vec![0; self.asking.len(id).unwrap_or(0)];
                 self.asking.read(id, &mut text);
-                Error::Remote(self.core.segment.context(String::from_utf8_lossy(&text).into_owned()))
+                let text = String::from_utf8_lossy(&text).into_owned();
+                Error::Remote(self.core.segment.context(text).of_request(taken))
             }
             Outcome::Lost => Error::PeerDead(context(
                 "the server that had taken the request died without a reply; it may have been carried out in part",

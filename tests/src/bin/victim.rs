@@ -544,7 +544,7 @@ impl Victim {
 
     fn forget(&mut self) -> Result<u64> {
         let id = self.id;
-        self.client().forget(id).map(|()| 0)
+        self.client().forget(id).map(|_| 0)
     }
 
     fn become_server(&mut self) -> Result<u64> {
