@@ -925,7 +925,7 @@ typedef struct ipcx_listed_participant {
 
 /** A role of a segment that ipcx_list() shows. */
 typedef struct ipcx_listed_role {
-    /** "producer" or "consumer". */
+    /** Of a ring, "producer" or "consumer"; of a service, "server" or "client"; of a reliable topic, "subscriber". */
     const char *name;
     /** IPCX_ROLE_NEVER, _ALIVE, _CLOSED or _DEAD. */
     uint32_t state;
@@ -977,7 +977,11 @@ typedef struct ipcx_listed {
     const ipcx_listed_participant *participants;
     /** How many they are. */
     size_t participant_count;
-    /** The roles of its kind: of a ring, the producer's and the consumer's; other kinds have none. */
+    /**
+     * The roles of its kind: of a ring, the producer's and the consumer's, whether or not somebody has them; of a service, one
+     * for each server and each client; of a reliable topic, one for each subscriber. Nothing is written down of publishers, of
+     * subscribers of a lossy topic, and of who uses other kinds.
+     */
     const ipcx_listed_role *roles;
     /** How many they are. */
     size_t role_count;
