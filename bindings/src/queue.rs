@@ -246,20 +246,12 @@ impl Queue {
         Delivery::new(py, self.handle.get()?, |queue| self.next(py, queue, deadline))
     }
 
-    /// Take the next dead letter, or return None if there is none: of the highest priority, and of these the one that
-    /// was pushed first. Acknowledging discards it, putting it back has it delivered again as if it were new.
-    fn take_dead(&self, py: Python<'_>) -> PyResult<Option<Delivery>> {
-        let mut none = false;
-        let taken = Delivery::new(py, self.handle.get()?, |queue| {
-            queue.take_dead().map_err(|error| {
-                none = matches!(error, Error::WouldBlock(_));
-                self.handle.raise(py, &error)
-            })
-        });
-        match taken {
-            Err(_) if none => Ok(None),
-            taken => taken.map(Some),
-        }
+    /// Take the next dead letter: of the highest priority, and of these the one that was pushed first. It does not wait: WouldBlock
+    /// if there is none. Acknowledging discards it, putting it back has it delivered again as if it were new.
+    fn take_dead(&self, py: Python<'_>) -> PyResult<Delivery> {
+        Delivery::new(py, self.handle.get()?, |queue| {
+            queue.take_dead().map_err(|error| self.handle.raise(py, &error))
+        })
     }
 
     /// Push a message, from a coroutine: `await queue.apush(data)`. Cancelling it pushes nothing.
