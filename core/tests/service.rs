@@ -642,6 +642,49 @@ fn who_gives_a_request_up_is_told_whether_it_was_taken() {
 }
 
 #[test]
+fn a_place_that_somebody_clears_for_another_client_is_waited_for() {
+    let dir = Scratch::new();
+    let service = in_directory(&dir, WaitStrategy::Balanced, 1);
+    let mut asking = started("asks", &dir);
+    asking.wait_for("ready");
+    asking.kill();
+    // As one that buries it: it has the lease, and has said so.
+    let file = std::fs::File::options().read(true).write(true).open(dir.file("s")).unwrap();
+    let slot = service.stats().unwrap().clients.iter().position(|client| !client.alive).unwrap();
+    assert_eq!(slot, 0, "the only place");
+    let record = 4096 + 64; // of participant 1
+    let mut state = [0; 8];
+    file.read_exact_at(&mut state, record).unwrap();
+    state[0] |= 3;
+    lock_slot(&file, 1);
+    file.write_all_at(&state, record).unwrap();
+    std::thread::scope(|scope| {
+        let client = scope.spawn(|| service.client().map(drop));
+        std::thread::sleep(Duration::from_millis(20)); // It would have failed long ago.
+        assert!(!client.is_finished());
+        unlock_slot(&file, 1);
+        client.join().unwrap().unwrap();
+    });
+}
+
+/// A lock as that of a participant, through this descriptor.
+fn lock_slot(file: &std::fs::File, slot: i64) {
+    set_lock(file, slot, libc::F_WRLCK);
+}
+
+fn unlock_slot(file: &std::fs::File, slot: i64) {
+    set_lock(file, slot, libc::F_UNLCK);
+}
+
+fn set_lock(file: &std::fs::File, slot: i64, kind: i32) {
+    // SAFETY: all zeroes is a value of it.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    (lock.l_type, lock.l_start, lock.l_len) = (kind as i16, (1 << 62) + slot, 1);
+    // SAFETY: an open descriptor, and a lock to read.
+    assert_eq!(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &lock) }, 0);
+}
+
+#[test]
 fn there_are_as_many_clients_as_places() {
     let service = service();
     let mut clients: Vec<Client> = (0..3).map(|_| service.client().unwrap()).collect();

@@ -257,10 +257,7 @@ impl Service {
         let slot = segment.leases().slot();
         let channel = match claim(memory, slot) {
             Some(channel) => channel,
-            None => {
-                self.bury_the_dead()?;
-                claim(memory, slot).ok_or_else(|| self.no_room())?
-            }
+            None => self.claim_of_the_dead()?,
         };
         match Asking::take_over(memory.clone(), channel) {
             Ok(asking) => Ok(Client::of(asking, &self.core)),
@@ -269,6 +266,17 @@ impl Service {
                 Err(super::corrupt(segment, corruption))
             }
         }
+    }
+
+    /// A place that a dead client had, or of one that another buries at this moment.
+    #[cold]
+    fn claim_of_the_dead(&self) -> Result<u32> {
+        let Core { memory, segment, .. } = &*self.core;
+        let found = segment.leases().with_patience(|| {
+            self.bury_the_dead()?;
+            Ok(claim(memory, segment.leases().slot()))
+        });
+        found?.ok_or_else(|| self.no_room())
     }
 
     fn bury_the_dead(&self) -> Result<()> {
