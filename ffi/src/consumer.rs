@@ -1,6 +1,6 @@
 //! The receiving end of a ring.
 
-use crate::arguments::{buffer, deadline, signal, some_buffer, tell_size, Out};
+use crate::arguments::{buffer, deadline, some_buffer, tell_size, Out};
 use crate::boundary;
 use crate::error::IPCX_OK;
 use crate::handles::{self, exclusive, handle, marked, shared};
@@ -115,12 +115,12 @@ pub unsafe extern "C" fn ipcx_consumer_recv_many(
 
 /// The next record in place: its address in `*data`, its length in `*len`; waits for it up to `timeout_ns`.
 ///
-/// Read it there, then call ipcx_consumer_release(), or ipcx_consumer_return() to leave it. The address is
-/// aligned to 8, in memory that the producer's process can write: it does not while the record is borrowed,
+/// Read it there, then call ipcx_consumer_release(). Borrowing again before that gives the same record again. The
+/// address is aligned to 8, in memory that the producer's process can write: it does not while the record is borrowed,
 /// if it keeps to the protocol. Where the peer is not trusted, copy first and look at the copy.
 ///
 /// One thread at a time. Blocks up to `timeout_ns`. Async-signal-safe as ipcx_consumer_recv().
-/// Ownership: the bytes may be read until release, return or close. Writing there ends the process.
+/// Ownership: the bytes may be read until release or close. Writing there ends the process.
 /// Errors: those of ipcx_consumer_recv() less IPCX_E_TOO_BIG.
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_consumer_borrow(
@@ -132,6 +132,7 @@ pub unsafe extern "C" fn ipcx_consumer_borrow(
     boundary::code(|| {
         // SAFETY: an open handle of one thread; NULL or writable. By the contract.
         let (consumer, data, len) = unsafe { (exclusive(consumer)?, Out::new(data)?, Out::new(len)?) };
+        consumer.return_raw();
         let (address, length) = consumer.borrow_raw(deadline(timeout_ns)?)?;
         data.set(address.cast());
         len.set(length);
@@ -148,20 +149,6 @@ pub unsafe extern "C" fn ipcx_consumer_release(consumer: *mut ipcx_consumer) -> 
     boundary::code(|| {
         // SAFETY: an open handle of one thread, by the contract.
         Ok(unsafe { exclusive(consumer) }?.release_raw()?)
-    })
-}
-
-/// Ends a borrow without a release: the next call finds the same record, at the same position. Nothing
-/// happens if none is borrowed.
-///
-/// One thread at a time. Does not block. Async-signal-safe.
-/// Errors: IPCX_E_INVALID.
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_consumer_return(consumer: *mut ipcx_consumer) -> c_int {
-    boundary::code(|| {
-        // SAFETY: an open handle of one thread, by the contract.
-        unsafe { exclusive(consumer) }?.return_raw();
-        Ok(())
     })
 }
 
@@ -227,13 +214,10 @@ pub unsafe extern "C" fn ipcx_consumer_position(consumer: *mut ipcx_consumer) ->
     boundary::value(u64::MAX, || unsafe { exclusive(consumer) }.map_or(u64::MAX, |c| c.position()))
 }
 
-/// A descriptor for poll(), select() and epoll that is readable (POLLIN) while there is a record, or the
+/// The descriptor that ipcx_poll_fd() gives of a consumer, readable (POLLIN) while there is a record, or the
 /// producer went; or a negative code.
 ///
-/// It is level-triggered: do not read it. Once it is readable, receive with IPCX_NOWAIT until IPCX_E_AGAIN.
-/// The first call starts a thread that waits on the consumer's behalf.
-///
-/// Ownership: it stays ipcx's and lives as long as the consumer; do not close it.
+/// Ownership: it stays ipcx's and lives as long as the consumer; do not read it, do not close it.
 /// One thread at a time. Does not block. Not async-signal-safe.
 /// Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
 #[no_mangle]
@@ -241,21 +225,6 @@ pub unsafe extern "C" fn ipcx_consumer_poll_fd(consumer: *mut ipcx_consumer) -> 
     boundary::number(|| {
         // SAFETY: an open handle of one thread, by the contract.
         Ok(unsafe { exclusive(consumer) }?.poll_fd()?.as_raw_fd())
-    })
-}
-
-/// Queues the real-time signal `signo` to this process each time the consumer has a record to receive, or the
-/// producer went, as with ipcx_consumer_poll_fd(), and once now if it is so; 0 ends that.
-///
-/// Receive with IPCX_NOWAIT until IPCX_E_AGAIN: only then is the next signal queued. See "Signals" above.
-///
-/// One thread at a time. Does not block. Not async-signal-safe.
-/// Errors: IPCX_E_INVALID (also for what is no real-time signal), IPCX_E_FORKED, IPCX_E_OS.
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_consumer_signal(consumer: *mut ipcx_consumer, signo: c_int) -> c_int {
-    boundary::code(|| {
-        // SAFETY: an open handle of one thread, by the contract.
-        Ok(unsafe { exclusive(consumer) }?.signal(signal(signo))?)
     })
 }
 

@@ -1,6 +1,6 @@
 //! The receiving end of a topic.
 
-use crate::arguments::{buffer, deadline, set_if_wanted, signal, some_buffer, tell_size, Out};
+use crate::arguments::{buffer, deadline, set_if_wanted, some_buffer, tell_size, Out};
 use crate::boundary;
 use crate::error::IPCX_OK;
 use crate::handles::{self, exclusive, handle, marked};
@@ -73,13 +73,13 @@ unsafe fn recv_the_long_way(
 
 /// The next record in place: its address in `*data`, its length in `*len`; waits for it up to `timeout_ns`.
 ///
-/// Read it there, then call ipcx_subscriber_release(), or ipcx_subscriber_return() to leave it. The address is
-/// aligned to 8, in memory that publishers' processes can write. In a reliable topic they do not while the record is
-/// borrowed, if they keep to the protocol. Otherwise it may be overwritten at any time: what you made of its bytes
-/// counts only if the release says that it was whole.
+/// Read it there, then call ipcx_subscriber_release(). Borrowing again before that gives the same record again, if it
+/// is still there. The address is aligned to 8, in memory that publishers' processes can write. In a reliable topic
+/// they do not while the record is borrowed, if they keep to the protocol. Otherwise it may be overwritten at any time:
+/// what you made of its bytes counts only if the release says that it was whole.
 ///
 /// One thread at a time. Blocks up to `timeout_ns`. Async-signal-safe as ipcx_subscriber_recv().
-/// Ownership: the bytes may be read until release, return or close. Writing there ends the process.
+/// Ownership: the bytes may be read until release or close. Writing there ends the process.
 /// Errors: those of ipcx_subscriber_recv() less IPCX_E_TOO_BIG.
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_subscriber_borrow(
@@ -91,6 +91,7 @@ pub unsafe extern "C" fn ipcx_subscriber_borrow(
     boundary::code(|| {
         // SAFETY: an open handle of one thread; NULL or writable. By the contract.
         let (subscriber, data, len) = unsafe { (exclusive(subscriber)?, Out::new(data)?, Out::new(len)?) };
+        subscriber.return_raw();
         let (address, length) = subscriber.borrow_raw(deadline(timeout_ns)?)?;
         data.set(address.cast());
         len.set(length);
@@ -119,20 +120,6 @@ pub unsafe extern "C" fn ipcx_subscriber_release(
     })
 }
 
-/// Ends a borrow without a release: the next call finds the same record, if it is still there. Nothing happens if none
-/// is borrowed.
-///
-/// One thread at a time. Does not block. Async-signal-safe.
-/// Errors: IPCX_E_INVALID.
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_subscriber_return(subscriber: *mut ipcx_subscriber) -> c_int {
-    boundary::code(|| {
-        // SAFETY: an open handle of one thread, by the contract.
-        unsafe { exclusive(subscriber) }?.return_raw();
-        Ok(())
-    })
-}
-
 /// How many records were overwritten since this subscriber began, before it had them: as of the last one received,
 /// exactly. 0 in a reliable topic, and for what is not an open subscriber.
 ///
@@ -143,12 +130,10 @@ pub unsafe extern "C" fn ipcx_subscriber_missed(subscriber: *mut ipcx_subscriber
     boundary::value(0, || unsafe { exclusive(subscriber) }.map_or(0, |subscriber| subscriber.missed()))
 }
 
-/// A descriptor for poll(), select() and epoll that is readable (POLLIN) while there is a record; or a negative code.
+/// The descriptor that ipcx_poll_fd() gives of a subscriber, readable (POLLIN) while there is a record; or a
+/// negative code.
 ///
-/// It is level-triggered: do not read it. Once it is readable, receive with IPCX_NOWAIT until IPCX_E_AGAIN.
-/// The first call starts a thread that waits on the subscriber's behalf.
-///
-/// Ownership: it stays ipcx's and lives as long as the subscriber; do not close it.
+/// Ownership: it stays ipcx's and lives as long as the subscriber; do not read it, do not close it.
 /// One thread at a time. Does not block. Not async-signal-safe.
 /// Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
 #[no_mangle]
@@ -156,21 +141,6 @@ pub unsafe extern "C" fn ipcx_subscriber_poll_fd(subscriber: *mut ipcx_subscribe
     boundary::number(|| {
         // SAFETY: an open handle of one thread, by the contract.
         Ok(unsafe { exclusive(subscriber) }?.poll_fd()?.as_raw_fd())
-    })
-}
-
-/// Queues the real-time signal `signo` to this process each time the subscriber has a record to receive, and once now if
-/// it has; 0 ends that.
-///
-/// Receive with IPCX_NOWAIT until IPCX_E_AGAIN: only then is the next signal queued. See "Signals" above.
-///
-/// One thread at a time. Does not block. Not async-signal-safe.
-/// Errors: IPCX_E_INVALID (also for what is no real-time signal), IPCX_E_FORKED, IPCX_E_OS.
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_subscriber_signal(subscriber: *mut ipcx_subscriber, signo: c_int) -> c_int {
-    boundary::code(|| {
-        // SAFETY: an open handle of one thread, by the contract.
-        Ok(unsafe { exclusive(subscriber) }?.signal(signal(signo))?)
     })
 }
 

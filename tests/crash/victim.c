@@ -52,11 +52,20 @@ static void attach(void)
     must(ipcx_ring_attach(name, &ring));
 }
 
+/* Position of the next record. */
+static uint64_t sent_bytes(void)
+{
+    ipcx_stats stats = IPCX_STATS_INIT;
+
+    must(ipcx_ring_stats(ring, &stats));
+    return stats.sent_bytes;
+}
+
 static void produce(void)
 {
     attach();
     must(ipcx_ring_producer(ring, &tx));
-    next = (int64_t)number_at(ipcx_producer_position(tx));
+    next = (int64_t)number_at(sent_bytes());
     for (uint64_t i = 0; i < BATCH; i++) {
         fill((uint64_t)next + i, records[i]);
         batch[i] = (struct iovec){ records[i], len_of((uint64_t)next + i) };
@@ -167,7 +176,7 @@ static void carry(void)
     hold_one();
     must(ipcx_ring_attach("carrier", &ring));
     must(ipcx_ring_producer(ring, &tx));
-    next = (int64_t)(ipcx_producer_position(tx) / 40);
+    next = (int64_t)(sent_bytes() / 40);
     number_block();
 }
 
@@ -236,7 +245,10 @@ static int anonymous(void)
 
 static int attach_ring(void)
 {
-    return ipcx_ring_attach_with(name, &options, &ring);
+    ipcx_ring_options existing = options;
+
+    existing.flags = IPCX_OPT_MUST_EXIST;
+    return ipcx_ring_open(name, &existing, &ring);
 }
 
 static int close_ring(void)
@@ -400,11 +412,6 @@ static int release(void)
     return ipcx_consumer_release(rx);
 }
 
-static int give_back(void)
-{
-    return ipcx_consumer_return(rx);
-}
-
 static int consumer_poll_fd(void)
 {
     return ipcx_consumer_poll_fd(rx);
@@ -526,7 +533,7 @@ static const struct operation {
     { "recv_many", consume, recv_many },
     { "borrow", consume, borrow_only },
     { "release", borrow, release },
-    { "return", borrow, give_back },
+    { "borrow_again", borrow, borrow_only },
     { "watched_recv", consume_watched, try_recv },
     { "consumer_poll_fd", consume, consumer_poll_fd },
     { "pool_create", nothing, create_pool },

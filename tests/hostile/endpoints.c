@@ -132,10 +132,10 @@ static int end(enum who who, int code)
 
 /* ---- The calls ---- */
 
-static void use_producer(ipcx_producer *tx)
+static void use_producer(ipcx_producer *tx, size_t capacity)
 {
     struct iovec records[3] = { { "one", 3 }, { "and another of more than a word", 31 }, { buffer, 600 } };
-    size_t sent, all = ipcx_producer_max_len(tx);
+    size_t sent, all = capacity - 16;
     void *room;
 
     begin(SEND);
@@ -175,7 +175,10 @@ static void use_consumer(ipcx_consumer *rx, size_t capacity)
         bounded(len, capacity);
         memcpy(buffer, data, len);
         begin(READ);
-        end(CONSUMER, len % 2 ? ipcx_consumer_release(rx) : ipcx_consumer_return(rx));
+        if (len % 2 == 0)
+            end(CONSUMER, ipcx_consumer_borrow(rx, &data, &len, patience));
+        begin(READ);
+        end(CONSUMER, ipcx_consumer_release(rx));
     }
     begin(RECV);
     if (end(CONSUMER, ipcx_consumer_recv(rx, buffer, sizeof buffer, &len, patience)))
@@ -224,7 +227,7 @@ static void take_roles(ipcx_ring *ring, size_t capacity)
         begin_turn();
         patience = waits[next_random() % 4];
         if (tx)
-            use_producer(tx);
+            use_producer(tx, capacity);
         if (rx)
             use_consumer(rx, capacity);
         use_handle(ring);

@@ -346,6 +346,8 @@ impl Service {
             Some(self.client_of(channel, slot))
         });
         Ok(ServiceStats {
+            max_request: self.max_request(),
+            max_reply: self.max_reply(),
             servers: servers(memory).map(server).collect::<Result<_>>()?,
             clients: clients.collect::<Result<_>>()?,
         })
@@ -372,6 +374,10 @@ impl Service {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServiceStats {
+    /// Bytes of the largest request.
+    pub max_request: u64,
+    /// Bytes of the largest reply.
+    pub max_reply: u64,
     /// Its servers.
     pub servers: Vec<ServiceServer>,
     /// Its clients.

@@ -1,6 +1,6 @@
 //! The handle on a topic: opening, publishers and subscribers, statistics.
 
-use super::layout::{body_size, Cursor, Events, Parts, HISTORY, LAYOUT, RELIABLE};
+use super::layout::{body_size, largest_payload, Cursor, Events, Parts, HISTORY, LAYOUT, RELIABLE};
 use super::memory::{Mapped, Side};
 use super::protocol::{lags, let_go, Memory};
 use super::publisher::Publisher;
@@ -342,6 +342,7 @@ impl Topic {
         };
         Ok(TopicStats {
             capacity: self.capacity(),
+            max_len: largest_payload(self.capacity()) as u64,
             published,
             subscribers: lags(memory, tail).map(subscriber).collect::<Result<_>>()?,
             publisher: mutex.owner().and_then(|slot| leases.participant(slot)),
@@ -355,6 +356,8 @@ impl Topic {
 pub struct TopicStats {
     /// Bytes for records.
     pub capacity: u64,
+    /// Bytes of the longest record.
+    pub max_len: u64,
     /// Records published since the topic was made.
     pub published: u64,
     /// The subscribers of a reliable topic; those of a lossy one are not known.
