@@ -1421,18 +1421,15 @@ int ipcx_consumer_recv_many(ipcx_consumer *consumer,
 /**
  * The next record in place: its address in `*data`, its length in `*len`; waits for it up to `timeout_ns`.
  *
- * Read it there, then call ipcx_consumer_release(). Borrowing again before that gives the same record again. The
- * address is aligned to 8, in memory that the producer's process can write: it does not while the record is borrowed,
+ * Read it there, then call ipcx_consumer_release(), or ipcx_consumer_return() to leave it. The address is
+ * aligned to 8, in memory that the producer's process can write: it does not while the record is borrowed,
  * if it keeps to the protocol. Where the peer is not trusted, copy first and look at the copy.
  *
  * One thread at a time. Blocks up to `timeout_ns`. Async-signal-safe as ipcx_consumer_recv().
- * Ownership: the bytes may be read until release or close. Writing there ends the process.
+ * Ownership: the bytes may be read until release, return or close. Writing there ends the process.
  * Errors: those of ipcx_consumer_recv() less IPCX_E_TOO_BIG.
  */
-int ipcx_consumer_borrow(ipcx_consumer *consumer,
-                         const void **data,
-                         size_t *len,
-                         int64_t timeout_ns);
+int ipcx_consumer_borrow(ipcx_consumer *consumer, const void **data, size_t *len, int64_t timeout_ns);
 
 /**
  * Releases the record borrowed: it will not be delivered again.
@@ -1441,6 +1438,15 @@ int ipcx_consumer_borrow(ipcx_consumer *consumer,
  * Errors: IPCX_E_INVALID (none is borrowed), IPCX_E_FORKED.
  */
 int ipcx_consumer_release(ipcx_consumer *consumer);
+
+/**
+ * Ends a borrow without a release: the next call finds the same record, at the same position. Nothing
+ * happens if none is borrowed.
+ *
+ * One thread at a time. Does not block. Async-signal-safe.
+ * Errors: IPCX_E_INVALID.
+ */
+int ipcx_consumer_return(ipcx_consumer *consumer);
 
 /**
  * Takes over the block that the next record hands over, into `*block`, and releases the record; `*len` says how
@@ -2266,13 +2272,13 @@ int ipcx_subscriber_recv(ipcx_subscriber *subscriber,
 /**
  * The next record in place: its address in `*data`, its length in `*len`; waits for it up to `timeout_ns`.
  *
- * Read it there, then call ipcx_subscriber_release(). Borrowing again before that gives the same record again, if it
- * is still there. The address is aligned to 8, in memory that publishers' processes can write. In a reliable topic
- * they do not while the record is borrowed, if they keep to the protocol. Otherwise it may be overwritten at any time:
- * what you made of its bytes counts only if the release says that it was whole.
+ * Read it there, then call ipcx_subscriber_release(), or ipcx_subscriber_return() to leave it. The address is
+ * aligned to 8, in memory that publishers' processes can write. In a reliable topic they do not while the record is
+ * borrowed, if they keep to the protocol. Otherwise it may be overwritten at any time: what you made of its bytes
+ * counts only if the release says that it was whole.
  *
  * One thread at a time. Blocks up to `timeout_ns`. Async-signal-safe as ipcx_subscriber_recv().
- * Ownership: the bytes may be read until release or close. Writing there ends the process.
+ * Ownership: the bytes may be read until release, return or close. Writing there ends the process.
  * Errors: those of ipcx_subscriber_recv() less IPCX_E_TOO_BIG.
  */
 int ipcx_subscriber_borrow(ipcx_subscriber *subscriber,
@@ -2291,6 +2297,15 @@ int ipcx_subscriber_borrow(ipcx_subscriber *subscriber,
  */
 int ipcx_subscriber_release(ipcx_subscriber *subscriber,
                             int *whole);
+
+/**
+ * Ends a borrow without a release: the next call finds the same record, if it is still there. Nothing happens if none
+ * is borrowed.
+ *
+ * One thread at a time. Does not block. Async-signal-safe.
+ * Errors: IPCX_E_INVALID.
+ */
+int ipcx_subscriber_return(ipcx_subscriber *subscriber);
 
 /**
  * How many records were overwritten since this subscriber began, before it had them: as of the last one received,

@@ -115,12 +115,12 @@ pub unsafe extern "C" fn ipcx_consumer_recv_many(
 
 /// The next record in place: its address in `*data`, its length in `*len`; waits for it up to `timeout_ns`.
 ///
-/// Read it there, then call ipcx_consumer_release(). Borrowing again before that gives the same record again. The
-/// address is aligned to 8, in memory that the producer's process can write: it does not while the record is borrowed,
+/// Read it there, then call ipcx_consumer_release(), or ipcx_consumer_return() to leave it. The address is
+/// aligned to 8, in memory that the producer's process can write: it does not while the record is borrowed,
 /// if it keeps to the protocol. Where the peer is not trusted, copy first and look at the copy.
 ///
 /// One thread at a time. Blocks up to `timeout_ns`. Async-signal-safe as ipcx_consumer_recv().
-/// Ownership: the bytes may be read until release or close. Writing there ends the process.
+/// Ownership: the bytes may be read until release, return or close. Writing there ends the process.
 /// Errors: those of ipcx_consumer_recv() less IPCX_E_TOO_BIG.
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_consumer_borrow(
@@ -132,7 +132,6 @@ pub unsafe extern "C" fn ipcx_consumer_borrow(
     boundary::code(|| {
         // SAFETY: an open handle of one thread; NULL or writable. By the contract.
         let (consumer, data, len) = unsafe { (exclusive(consumer)?, Out::new(data)?, Out::new(len)?) };
-        consumer.return_raw();
         let (address, length) = consumer.borrow_raw(deadline(timeout_ns)?)?;
         data.set(address.cast());
         len.set(length);
@@ -149,6 +148,20 @@ pub unsafe extern "C" fn ipcx_consumer_release(consumer: *mut ipcx_consumer) -> 
     boundary::code(|| {
         // SAFETY: an open handle of one thread, by the contract.
         Ok(unsafe { exclusive(consumer) }?.release_raw()?)
+    })
+}
+
+/// Ends a borrow without a release: the next call finds the same record, at the same position. Nothing
+/// happens if none is borrowed.
+///
+/// One thread at a time. Does not block. Async-signal-safe.
+/// Errors: IPCX_E_INVALID.
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_consumer_return(consumer: *mut ipcx_consumer) -> c_int {
+    boundary::code(|| {
+        // SAFETY: an open handle of one thread, by the contract.
+        unsafe { exclusive(consumer) }?.return_raw();
+        Ok(())
     })
 }
 

@@ -73,13 +73,13 @@ unsafe fn recv_the_long_way(
 
 /// The next record in place: its address in `*data`, its length in `*len`; waits for it up to `timeout_ns`.
 ///
-/// Read it there, then call ipcx_subscriber_release(). Borrowing again before that gives the same record again, if it
-/// is still there. The address is aligned to 8, in memory that publishers' processes can write. In a reliable topic
-/// they do not while the record is borrowed, if they keep to the protocol. Otherwise it may be overwritten at any time:
-/// what you made of its bytes counts only if the release says that it was whole.
+/// Read it there, then call ipcx_subscriber_release(), or ipcx_subscriber_return() to leave it. The address is
+/// aligned to 8, in memory that publishers' processes can write. In a reliable topic they do not while the record is
+/// borrowed, if they keep to the protocol. Otherwise it may be overwritten at any time: what you made of its bytes
+/// counts only if the release says that it was whole.
 ///
 /// One thread at a time. Blocks up to `timeout_ns`. Async-signal-safe as ipcx_subscriber_recv().
-/// Ownership: the bytes may be read until release or close. Writing there ends the process.
+/// Ownership: the bytes may be read until release, return or close. Writing there ends the process.
 /// Errors: those of ipcx_subscriber_recv() less IPCX_E_TOO_BIG.
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_subscriber_borrow(
@@ -91,7 +91,6 @@ pub unsafe extern "C" fn ipcx_subscriber_borrow(
     boundary::code(|| {
         // SAFETY: an open handle of one thread; NULL or writable. By the contract.
         let (subscriber, data, len) = unsafe { (exclusive(subscriber)?, Out::new(data)?, Out::new(len)?) };
-        subscriber.return_raw();
         let (address, length) = subscriber.borrow_raw(deadline(timeout_ns)?)?;
         data.set(address.cast());
         len.set(length);
@@ -116,6 +115,20 @@ pub unsafe extern "C" fn ipcx_subscriber_release(
         let was_whole = unsafe { exclusive(subscriber) }?.release_raw()?;
         // SAFETY: NULL or writable, by the contract.
         unsafe { set_if_wanted(whole, was_whole.into()) };
+        Ok(())
+    })
+}
+
+/// Ends a borrow without a release: the next call finds the same record, if it is still there. Nothing happens if none
+/// is borrowed.
+///
+/// One thread at a time. Does not block. Async-signal-safe.
+/// Errors: IPCX_E_INVALID.
+#[no_mangle]
+pub unsafe extern "C" fn ipcx_subscriber_return(subscriber: *mut ipcx_subscriber) -> c_int {
+    boundary::code(|| {
+        // SAFETY: an open handle of one thread, by the contract.
+        unsafe { exclusive(subscriber) }?.return_raw();
         Ok(())
     })
 }

@@ -237,8 +237,11 @@ static void what_is_borrowed_is_whole_or_says_so(void)
         publish_number(board.tx, 1);
         OK(ipcx_subscriber_borrow(board.rx, &data, &len, IPCX_FOREVER));
         CHECK(len == 8 && (uintptr_t)data % 8 == 0 && *(const uint64_t *)data == 0);
+        GIVES(IPCX_E_INVALID, ipcx_subscriber_borrow(board.rx, &data, &len, IPCX_NOWAIT));
         GIVES(IPCX_E_INVALID, ipcx_subscriber_recv(board.rx, &number, 8, &len, IPCX_NOWAIT));
-        OK(ipcx_subscriber_borrow(board.rx, &data, &len, 5 * MS)); /* the same again */
+        OK(ipcx_subscriber_return(board.rx));
+        OK(ipcx_subscriber_return(board.rx));
+        OK(ipcx_subscriber_borrow(board.rx, &data, &len, 5 * MS));
         CHECK(*(const uint64_t *)data == 0);
         OK(ipcx_subscriber_release(board.rx, &whole));
         CHECK(whole == 1);
@@ -514,6 +517,7 @@ static void bad_arguments_are_invalid_and_do_nothing(void)
         GIVES(IPCX_E_INVALID, ipcx_subscriber_recv(rx, &len, sizeof len, &len, IPCX_NOWAIT));
         GIVES(IPCX_E_INVALID, ipcx_subscriber_borrow(rx, &data, &len, IPCX_NOWAIT));
         GIVES(IPCX_E_INVALID, ipcx_subscriber_release(rx, NULL));
+        GIVES(IPCX_E_INVALID, ipcx_subscriber_return(rx));
         GIVES(IPCX_E_INVALID, ipcx_subscriber_poll_fd(rx));
         GIVES(IPCX_E_INVALID, ipcx_signal(IPCX_WAIT_FOR_SUBSCRIBER, rx, 0));
         CHECK(ipcx_subscriber_missed(rx) == 0);

@@ -112,7 +112,7 @@ const OPERATIONS: &[Operation] = &[
     receives("recv_many", 3, ALL),
     receives("borrow", 0, ALL),
     receives("release", 1, &[One, Full, Wrap, Contended, Recovered]),
-    receives("borrow_again", 0, &[One, Full, Wrap, Contended, Recovered]),
+    receives("return", 0, &[One, Full, Wrap, Contended, Recovered]),
     receives("watched_recv", 1, ALL),
     receives("consumer_poll_fd", 0, &[Empty, Full]),
     takes("take_producer", Role::Producer, ALL),

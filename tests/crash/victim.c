@@ -412,6 +412,11 @@ static int release(void)
     return ipcx_consumer_release(rx);
 }
 
+static int give_back(void)
+{
+    return ipcx_consumer_return(rx);
+}
+
 static int consumer_poll_fd(void)
 {
     return ipcx_consumer_poll_fd(rx);
@@ -533,7 +538,7 @@ static const struct operation {
     { "recv_many", consume, recv_many },
     { "borrow", consume, borrow_only },
     { "release", borrow, release },
-    { "borrow_again", borrow, borrow_only },
+    { "return", borrow, give_back },
     { "watched_recv", consume_watched, try_recv },
     { "consumer_poll_fd", consume, consumer_poll_fd },
     { "pool_create", nothing, create_pool },

@@ -175,10 +175,7 @@ static void use_consumer(ipcx_consumer *rx, size_t capacity)
         bounded(len, capacity);
         memcpy(buffer, data, len);
         begin(READ);
-        if (len % 2 == 0)
-            end(CONSUMER, ipcx_consumer_borrow(rx, &data, &len, patience));
-        begin(READ);
-        end(CONSUMER, ipcx_consumer_release(rx));
+        end(CONSUMER, len % 2 ? ipcx_consumer_release(rx) : ipcx_consumer_return(rx));
     }
     begin(RECV);
     if (end(CONSUMER, ipcx_consumer_recv(rx, buffer, sizeof buffer, &len, patience)))
