@@ -287,7 +287,9 @@ impl<'a> RingStage<'a> {
         // Taking a role is long, and most of it is system calls: a random one of these, then some steps.
         let takes = self.operation.name.starts_with("take");
         let calls = if takes { workshop.random.below(CALLS) } else { 0 };
-        let steps = workshop.random.below(STEPS);
+        // The first dies where it begins, so that at least one dies with the role, also one that gives it up soon.
+        let is_first = !takes && !workshop.predecessors.contains(&(self.operation.name, true));
+        let steps = if is_first { 0 } else { workshop.random.below(STEPS) };
         let mut victim = workshop.nursery.victim(self.operation.name, RING);
         self.begun(victim.first());
         for _ in 0..calls {
