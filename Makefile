@@ -73,7 +73,7 @@ jobs: build python ## seats booked through a work queue: C, Python, Rust -> Pyth
 fraud: build python ## card payments checked by two Python servers that are killed in turn, for C clients with deadlines (FRAUD= options)
 	scripts/fraud $(FRAUD)
 
-TESTS := test-rust test-cli test-c test-install test-deb test-abi test-python test-cross test-demo loom
+TESTS := test-rust test-cli test-c test-install test-deb test-abi test-old test-python test-cross test-demo loom
 
 .PHONY: test
 test: ## all tests of all languages
@@ -86,7 +86,7 @@ test: ## all tests of all languages
 	if [ -n "$$left" ]; then echo "left in shared memory: $$left" >&2; exit 1; fi; \
 	echo "every test passed, and nothing is left in /dev/shm"
 
-.PHONY: test-rust test-cli test-c test-install test-deb test-abi test-python test-cross test-demo
+.PHONY: test-rust test-cli test-c test-install test-deb test-abi test-old test-python test-cross test-demo
 test-rust: ## core: unit, integration and documentation tests
 	cargo test --locked -p ipcx
 
@@ -105,6 +105,9 @@ test-deb: build cli ## the Debian packages: lintian, installing, removing
 
 test-abi: ## that scripts/check-types notices each change that breaks programs
 	tests/abi/run
+
+test-old: build ## that an older library and this one talk, or refuse each other
+	tests/old/run
 
 test-python: build python ## the Python package, and the examples of frames, prices, bookings and payments
 	cargo build --quiet --release --locked -p ipcx --example frames_filter --example ticker_watch --example jobs_push --example jobs_work
