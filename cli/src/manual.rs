@@ -1,5 +1,5 @@
-//! The manual pages of the command, `docs/man/*.1`, are what clap says of it. They are committed, so that nothing is needed
-//! to install them and the command does not carry what writes them; `scripts/man` writes them anew.
+//! The manual pages of the command, `docs/man/*.1`, are what clap says of it. They are committed, so that nothing is
+//! needed to install them and the command does not carry what writes them; `scripts/man` writes them anew.
 
 use clap::CommandFactory;
 use clap_mangen::Man;

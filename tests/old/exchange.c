@@ -1,12 +1,13 @@
 /*
- * One side of an exchange over a segment of each kind, for scripts/check-old, which runs the two sides with different libraries.
+ * One side of an exchange over a segment of each kind, for scripts/check-old, which runs the two sides with different
+ * libraries.
  *
  *     exchange create KIND     makes the segment
  *     exchange ask KIND        sends
  *     exchange answer KIND     receives, and checks it
  *
- * Exits with 0, or with 3 if the library refuses the segment because of its version, or with 1. It uses only what the first
- * version of the library has.
+ * Exits with 0, or with 3 if the library refuses the segment because of its version, or with 1. It uses only what the
+ * first version of the library has.
  */
 #include <ipcx.h>
 #include <stdio.h>

@@ -1,8 +1,9 @@
-//! The C witness: C for its debugging information only, which has every constant, type, field and function of the header.
-//! libipcx.so is Rust and says nothing of its C types; of this, compiled, libabigail reads them all (`scripts/check-types`).
+//! The C witness: C for its debugging information only, which has every constant, type, field and function of the
+//! header. libipcx.so is Rust and says nothing of its C types; of this, compiled, libabigail reads them all
+//! (`scripts/check-types`).
 //!
-//! Each constant and each field is a variable of its own, so that one which is added is an added symbol, and one that goes
-//! or changes is a removed or changed one.
+//! Each constant and each field is a variable of its own, so that one which is added is an added symbol, and one that
+//! goes or changes is a removed or changed one.
 
 use std::error::Error;
 use std::fmt::Write;
