@@ -28,6 +28,7 @@ $(VENV)/ready: requirements.txt
 .PHONY: build
 build: ## libipcx.so and libipcx.a (release), the header's library
 	cargo build-c
+	@$(PYTHON) scripts/notices > target/release/THIRD-PARTY
 
 .PHONY: small
 small: ## the same in target/small, smaller: Rust's standard library without what prints backtraces (needs the component rust-src)
@@ -36,6 +37,7 @@ small: ## the same in target/small, smaller: Rust's standard library without wha
 .PHONY: cli
 cli: ## the ipcx command (release)
 	cargo build --release --locked -p ipcx-cli
+	@$(PYTHON) scripts/notices > target/release/THIRD-PARTY
 
 # make passes on what it is given; scripts/install says what there is: PREFIX, DESTDIR, LIBDIR and the like.
 .PHONY: install uninstall
