@@ -18,7 +18,7 @@ static int send_text(const char *word, const char *text)
 
     if (ipcx_transport_open(word, name, IPCX_SEND, NULL, &tx))
         return -1;
-    const int code = ipcx_transport_send(tx, text, strlen(text), IPCX_FOREVER);
+    const int code = ipcx_transport_send(tx, text, strlen(text), 0, IPCX_FOREVER);
     ipcx_transport_close(tx);
     return code;
 }
@@ -29,11 +29,12 @@ static int print_message(const char *word)
     char text[4096];
     size_t len;
 
-    if (ipcx_transport_open(word, name, IPCX_RECV, NULL, &rx) || ipcx_transport_recv(rx, text, sizeof text, &len, IPCX_FOREVER))
+    if (ipcx_transport_open(word, name, IPCX_RECV, NULL, &rx)
+        || ipcx_transport_recv(rx, text, sizeof text, &len, NULL, IPCX_FOREVER))
         return -1;
     printf("%.*s\n", (int)len, text);
     ipcx_transport_close(rx);
-    return ipcx_transport_unlink(word, name, NULL);
+    return ipcx_unlink_in(NULL, word, name);
 }
 
 int main(int count, char **words)

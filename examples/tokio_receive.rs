@@ -27,7 +27,7 @@ impl AsyncConsumer {
         loop {
             match self.rx.try_recv(buffer) {
                 // A call that finds nothing arms the descriptor, so that the next record makes it readable.
-                Err(Error::WouldBlock) => self.ready.readable().await?.clear_ready(),
+                Err(Error::WouldBlock(_)) => self.ready.readable().await?.clear_ready(),
                 done => return Ok(done?),
             }
         }

@@ -60,6 +60,10 @@
  * kinds share one name space. The segment NAME is the file ipcx.NAME in the options' directory,
  * else in $IPCX_DIR, else in /dev/shm.
  *
+ * For each kind, _create makes what must be new, _open makes or attaches, and _attach attaches to
+ * what must exist; so does _open with IPCX_OPT_MUST_EXIST in the options' flags, where a directory or
+ * a size is to be given. _stats has the figures of a kind, what it was made with among them.
+ *
  * Time
  *
  * A timeout is in nanoseconds, on the monotonic clock. IPCX_NOWAIT (0) does not wait and makes the
@@ -176,16 +180,17 @@
  *     if (ipcx_wait_any(items, 2, IPCX_FOREVER, &ready) == IPCX_OK && items[0].ready)
  *         ipcx_consumer_recv(orders, order, sizeof order, &len, IPCX_NOWAIT);
  *
- * Beside sockets and in event loops, use the descriptors that the _poll_fd functions give.
+ * The same kinds, with a handle, name what ipcx_poll_fd() gives a descriptor of, for event loops and
+ * beside sockets, and what ipcx_signal() has a signal queued for. Endpoints and queues have their
+ * descriptor by a function of their own too, such as ipcx_consumer_poll_fd().
  *
  * Signals
  *
- * The _signal functions have a real-time signal (SIGRTMIN to SIGRTMAX) queued to this process when
- * an endpoint or a handle becomes ready, from a thread that is started for it as for its
- * descriptor:
+ * ipcx_signal() has a real-time signal (SIGRTMIN to SIGRTMAX) queued to this process when an
+ * endpoint or a handle becomes ready, from a thread that is started for it as for its descriptor:
  *
  *     sigaction(SIGRTMIN, &action, NULL);
- *     ipcx_consumer_signal(rx, SIGRTMIN);
+ *     ipcx_signal(IPCX_WAIT_FOR_CONSUMER, rx, SIGRTMIN);
  *
  * One signal comes each time it becomes ready after a call has found that it was not, so receive
  * until IPCX_E_AGAIN, in the handler or outside. It comes to any thread that does not block it. Its
@@ -208,7 +213,7 @@
  * Both ends give the same word: an end with another word is another name's, and hears nothing.
  *
  *     ipcx_transport_open(word, "feed", IPCX_SEND, NULL, &tx);
- *     ipcx_transport_send(tx, "hi", 2, IPCX_FOREVER);
+ *     ipcx_transport_send(tx, "hi", 2, 0, IPCX_FOREVER);
  *
  * An end belongs to one thread at a time. After fork(), one with a name (but of a message queue) is
  * the parent's, and IPCX_E_FORKED in the child; of a pair, each process closes the end that it does
@@ -333,6 +338,12 @@
 /** Flag of options: give a new segment to `group`. */
 #define IPCX_OPT_GROUP 1
 
+/**
+ * Flag of options, for the _open functions: create nothing. So they attach as the _attach functions do, but in the options'
+ * directory, and only to what has the sizes and the schema that the options give.
+ */
+#define IPCX_OPT_MUST_EXIST 2
+
 /** Initially: a semaphore that has no permit to be acquired, until one is released. */
 #define IPCX_SEMAPHORE_EMPTY UINT32_MAX
 
@@ -367,23 +378,23 @@
 /** Where a subscriber begins: with the oldest record that is still there. */
 #define IPCX_START_OLDEST 2
 
-/** Kind of an ipcx_waitable: an ipcx_consumer that has a record to receive, or whose producer went. */
+/** Can be waited for: an ipcx_consumer that has a record to receive, or whose producer went. */
 #define IPCX_WAIT_FOR_CONSUMER 1
 
 /**
- * Kind of an ipcx_waitable: an ipcx_producer that has room for the record that last did not fit (at first: for any),
+ * Can be waited for: an ipcx_producer that has room for the record that last did not fit (at first: for any),
  * or whose consumer went.
  */
 #define IPCX_WAIT_FOR_PRODUCER 2
-/** Kind of an ipcx_waitable: an ipcx_pool that has a block to acquire. */
+/** Can be waited for: an ipcx_pool that has a block to acquire. */
 #define IPCX_WAIT_FOR_POOL 3
-/** Kind of an ipcx_waitable: an ipcx_semaphore that has a permit to acquire. */
+/** Can be waited for: an ipcx_semaphore that has a permit to acquire. */
 #define IPCX_WAIT_FOR_SEMAPHORE 4
-/** Kind of an ipcx_waitable: an ipcx_buffer whose version is another than `seen`. */
+/** Can be waited for: an ipcx_buffer whose version is another than `seen`. */
 #define IPCX_WAIT_FOR_BUFFER 5
 
 /**
- * Kind of an ipcx_waitable: an ipcx_transport that receives and has a message or the end of its sender to tell of, or that
+ * Can be waited for: an ipcx_transport that receives and has a message or the end of its sender to tell of, or that
  * sends and has room. As of its descriptor: of a message longer than a pipe, a part may be there, and one of a FIFO or socket that
  * has told of the end of its sender waits for the next sender. Where such a one is among
  * them, all are waited for through their descriptors.
@@ -391,17 +402,17 @@
 #define IPCX_WAIT_FOR_TRANSPORT 6
 
 /**
- * Kind of an ipcx_waitable: an ipcx_publisher that can publish: nobody else does, and there is room for the record that last
+ * Can be waited for: an ipcx_publisher that can publish: nobody else does, and there is room for the record that last
  * was not published (at first: for any).
  */
 #define IPCX_WAIT_FOR_PUBLISHER 7
-/** Kind of an ipcx_waitable: an ipcx_subscriber that has a record to receive. */
+/** Can be waited for: an ipcx_subscriber that has a record to receive. */
 #define IPCX_WAIT_FOR_SUBSCRIBER 8
-/** Kind of an ipcx_waitable: an ipcx_queue that has a message to take. */
+/** Can be waited for: an ipcx_queue that has a message to take. */
 #define IPCX_WAIT_FOR_QUEUE 9
-/** Kind of an ipcx_waitable: an ipcx_client that has a reply to receive, or a request that ended without one. */
+/** Can be waited for: an ipcx_client that has a reply to receive, or a request that ended without one. */
 #define IPCX_WAIT_FOR_CLIENT 10
-/** Kind of an ipcx_waitable: an ipcx_server that has a request to receive. */
+/** Can be waited for: an ipcx_server that has a request to receive. */
 #define IPCX_WAIT_FOR_SERVER 11
 
 /** State of a segment: somebody alive is attached. */
@@ -439,7 +450,7 @@ typedef struct ipcx_child ipcx_child;
  *   it, there is none, and the last one died.
  * - IPCX_E_CLOSED: no server had taken it, there is none, and the last one closed.
  *
- * Before the first server came, clients wait for it.
+ * ipcx_last_taken() tells by number whether a server had taken it. Before the first server came, clients wait for it.
  */
 typedef struct ipcx_client ipcx_client;
 
@@ -534,7 +545,7 @@ typedef struct ipcx_ring_options {
      * segment and used by whoever attaches.
      */
     uint32_t wait;
-    /** IPCX_OPT_GROUP, or 0. */
+    /** IPCX_OPT_GROUP and IPCX_OPT_MUST_EXIST, or 0. */
     uint32_t flags;
     /** Group that a new segment is given to if `flags` has IPCX_OPT_GROUP. Give it a mode of 0660 as well. */
     uint32_t group;
@@ -559,20 +570,26 @@ typedef struct ipcx_ring_options {
 typedef struct ipcx_stats {
     /** Set by IPCX_STATS_INIT. */
     uint32_t struct_size;
-    /** IPCX_KIND_RING, IPCX_KIND_POOL, IPCX_KIND_TOPIC, IPCX_KIND_SERVICE or IPCX_KIND_QUEUE. */
+    /** IPCX_KIND_RING, ... */
     uint32_t kind;
-    /** Bytes for records, or in blocks, or for messages; of a service 0. */
+    /** Bytes for records, in blocks, for messages, or that a value has at most; of a service and a semaphore 0. */
     uint64_t capacity;
     /**
-     * Bytes taken by records not released, or by blocks or messages that are not free. Of a reliable topic: by those that the
-     * slowest subscriber has not released.
+     * Bytes taken by records not released, or by blocks or messages that are not free, or that the value of a buffer has. Of a
+     * reliable topic: by those that the slowest subscriber has not released.
      */
     uint64_t used;
-    /** Records committed since the segment was made; of a ring, off by those in work at the death of a producer. */
+    /**
+     * Records committed since the segment was made; of a ring, off by those in work at the death of a producer. Of a buffer: its
+     * version.
+     */
     uint64_t sent;
     /** Records released since the segment was made; off by those in work at the death of a consumer. */
     uint64_t received;
-    /** Stream position behind the last record committed, in bytes; their length words and padding count. */
+    /**
+     * Stream position behind the last record committed, in bytes; their length words and padding count. A producer that takes the
+     * role over from a dead one finds here how much of its work was sent.
+     */
     uint64_t sent_bytes;
     /** Stream position of the first record not released, in bytes. */
     uint64_t received_bytes;
@@ -581,8 +598,9 @@ typedef struct ipcx_stats {
     /** State of the consumer's role. */
     uint32_t consumer_state;
     /**
-     * Who holds the producer's role, or died holding it, in its own PID namespace; 0 for nobody. For display
-     * only. Of a topic: who publishes at this moment, has a reservation open, or died so.
+     * Who holds the producer's role, or died holding it, in its own PID namespace; 0 for nobody. For display only. Of
+     * a topic: who publishes at this moment, has a reservation open, or died so. Of a buffer: who has its lock, or
+     * died having it.
      */
     uint32_t producer_pid;
     /**
@@ -596,10 +614,7 @@ typedef struct ipcx_stats {
     uint64_t blocks;
     /** Of a pool: blocks that can be acquired. */
     uint64_t blocks_free;
-    /**
-     * Of a pool: blocks that participants own, dead ones among them until they are recovered (see
-     * ipcx_pool_holders()).
-     */
+    /** Of a pool: blocks that participants own, dead ones among them until they are recovered. */
     uint64_t blocks_owned;
     /** Of a pool: blocks that were sent and not yet received. */
     uint64_t blocks_in_flight;
@@ -610,24 +625,37 @@ typedef struct ipcx_stats {
     uint64_t subscribers;
     /**
      * Of a queue: how many messages there can be. The next four, and those that are being pushed at this moment, add
-     * up to it.
+     * up to it. Of a semaphore: how many permits there can be, so too.
      */
     uint64_t depth;
-    /** Of a queue: messages to take. Of a service: requests of living clients that no server has taken. */
+    /**
+     * Of a queue: messages to take. Of a semaphore: permits to acquire. Of a service: requests of living clients that no server
+     * has taken.
+     */
     uint64_t ready;
     /**
-     * Of a queue: messages that participants have, dead ones among them until they are recovered. Of a service: requests of living
-     * clients that a server has taken, and those whose reply is not received yet.
+     * Of a queue and a semaphore: messages and permits that participants have, dead ones among them until they are recovered. Of
+     * a service: requests of living clients that a server has taken, and those whose reply is not received yet.
      */
     uint64_t taken;
     /** Of a queue: dead letters. */
     uint64_t dead;
-    /** Of a queue: messages for which there is room. */
+    /** Of a queue: messages for which there is room. Of a semaphore: permits that releases can still make. */
     uint64_t free;
     /** Of a service: servers that live. */
     uint64_t servers;
     /** Of a service: clients that live. */
     uint64_t clients;
+    /** Bytes of the longest record, message or request; of a pool, buffer and semaphore 0. */
+    uint64_t max_message;
+    /** Of a service: bytes of the longest reply. */
+    uint64_t max_reply;
+    /** Of a pool, a queue and a semaphore: how many participants have blocks, messages or permits. */
+    uint64_t holders;
+    /** State of the one that has most: IPCX_ROLE_ALIVE, or _DEAD until it is recovered; _NEVER if there is none. */
+    uint32_t holder_state;
+    /** Who that is; 0 for nobody. For display only. */
+    uint32_t holder_pid;
 } ipcx_stats;
 
 /** A block that a pool's handle owns. */
@@ -677,21 +705,6 @@ typedef struct ipcx_pool_options {
      */
     uint64_t alignment;
 } ipcx_pool_options;
-
-/** A participant that owns blocks. */
-typedef struct ipcx_pool_holder {
-    /** Its process, in its own PID namespace. For display only. */
-    uint32_t pid;
-    /**
-     * 1, or 0 if it died: then its blocks come back with ipcx_pool_recover(), or when an acquire finds nothing
-     * else (one that does not wait looks for the dead at most every 50 ms).
-     */
-    uint32_t alive;
-    /** How many blocks it owns. */
-    uint64_t blocks;
-    /** Its command's name, with a zero behind it. For display only. */
-    char command[16];
-} ipcx_pool_holder;
 
 /**
  * Options of a buffer. Start from IPCX_BUFFER_OPTIONS_INIT; every field that is 0 or NULL means its default.
@@ -925,7 +938,7 @@ typedef struct ipcx_listed_participant {
 
 /** A role of a segment that ipcx_list() shows. */
 typedef struct ipcx_listed_role {
-    /** "producer" or "consumer". */
+    /** Of a ring, "producer" or "consumer"; of a service, "server" or "client"; of a reliable topic, "subscriber". */
     const char *name;
     /** IPCX_ROLE_NEVER, _ALIVE, _CLOSED or _DEAD. */
     uint32_t state;
@@ -977,7 +990,11 @@ typedef struct ipcx_listed {
     const ipcx_listed_participant *participants;
     /** How many they are. */
     size_t participant_count;
-    /** The roles of its kind: of a ring, the producer's and the consumer's; other kinds have none. */
+    /**
+     * The roles of its kind: of a ring, the producer's and the consumer's, whether or not somebody has them; of a service, one
+     * for each server and each client; of a reliable topic, one for each subscriber. Nothing is written down of publishers, of
+     * subscribers of a lossy topic, and of who uses other kinds.
+     */
     const ipcx_listed_role *roles;
     /** How many they are. */
     size_t role_count;
@@ -1038,7 +1055,8 @@ typedef struct ipcx_transport_options {
 #define IPCX_TRANSPORT_OPTIONS_INIT { sizeof(ipcx_transport_options), 0, 0, 0, 0, NULL }
 
 /** Figures to be filled. */
-#define IPCX_STATS_INIT { sizeof(ipcx_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define IPCX_STATS_INIT \
+    { sizeof(ipcx_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 #ifdef __cplusplus
 extern "C" {
@@ -1065,6 +1083,18 @@ const char *ipcx_strerror(int code);
  * replaces what the interrupted code would have read.
  */
 const char *ipcx_last_error(void);
+
+/**
+ * Whether the request of a client with which this thread's last failing call ended may have been carried out.
+ *
+ * 1 if a server had taken it: it may have been carried out, in part or in full. 0 if none had: it was not carried out and will
+ * not be, and to ask again does nothing twice. -1 if the last failure was no end of a request. It is told of
+ * IPCX_E_PEER_DEAD, IPCX_E_CLOSED and IPCX_E_REMOTE, and of IPCX_E_TIMEDOUT of ipcx_client_call(); after IPCX_E_INTR of that,
+ * the request was not taken.
+ *
+ * Thread-safe, does not block, async-signal-safe.
+ */
+int ipcx_last_taken(void);
 
 /* ---- Version and names ------------------------------------------------------------------------------- */
 
@@ -1093,12 +1123,17 @@ uint32_t ipcx_layout_version(void);
 int ipcx_unlink(const char *name);
 
 /**
- * As ipcx_unlink(), in a directory; NULL means the default one.
+ * As ipcx_unlink(), in a directory (NULL means the default one), and of what a transport's `word` says (NULL means a
+ * segment of any kind): "fifo", "mqueue", "unix", "ring" or "buffer". What was under way in a FIFO, socket or message
+ * queue goes with the last who has it open.
  *
  * Thread-safe, does not block. Not async-signal-safe.
- * Errors: those of ipcx_unlink().
+ * Errors: those of ipcx_unlink(); with a word also IPCX_E_MISMATCH (something else has the name) and IPCX_E_INVALID (no
+ * such word; a pipe, which has no name).
  */
-int ipcx_unlink_in(const char *directory, const char *name);
+int ipcx_unlink_in(const char *directory,
+                   const char *word,
+                   const char *name);
 
 /* ---- Ring: opening, roles, figures ------------------------------------------------------------------- */
 
@@ -1120,10 +1155,12 @@ int ipcx_ring_create(const char *name, const ipcx_ring_options *opts, ipcx_ring 
  *
  * `opts` may be NULL. If the ring exists, its capacity, number of participants and schema must be those of
  * the options where these give any (a schema, where both have one); mode, group and wait are only for a new one.
+ * With IPCX_OPT_MUST_EXIST among the options' flags it creates none: that is IPCX_E_NOT_FOUND.
  *
  * Ownership: the handle is yours; give it back with ipcx_ring_close().
  * Thread-safe, does not block. Not async-signal-safe.
- * Errors: those of ipcx_ring_create() less IPCX_E_EXISTS, and those of ipcx_ring_attach_with().
+ * Errors: those of ipcx_ring_create() less IPCX_E_EXISTS, and those of ipcx_ring_attach();
+ * IPCX_E_MISMATCH also for other options.
  */
 int ipcx_ring_open(const char *name,
                    const ipcx_ring_options *opts,
@@ -1138,16 +1175,6 @@ int ipcx_ring_open(const char *name,
  * IPCX_E_PERMISSION, IPCX_E_NO_SPACE (all participant slots are taken), IPCX_E_INVALID (name), IPCX_E_OS.
  */
 int ipcx_ring_attach(const char *name, ipcx_ring **ring);
-
-/**
- * As ipcx_ring_attach(), in the directory that the options name, and only if the ring agrees with the
- * capacity, the number of participants and the schema that they give.
- *
- * Ownership: the handle is yours; give it back with ipcx_ring_close().
- * Thread-safe, does not block. Not async-signal-safe.
- * Errors: those of ipcx_ring_attach(), IPCX_E_MISMATCH (other options) and IPCX_E_INVALID (options).
- */
-int ipcx_ring_attach_with(const char *name, const ipcx_ring_options *opts, ipcx_ring **ring);
 
 /**
  * Creates a ring without a name, in a memfd sealed against resizing, and gives a handle on it in `*ring`.
@@ -1236,7 +1263,7 @@ void ipcx_ring_close(ipcx_ring *ring);
  * interrupted code is inside a call on this producer.
  * Ownership: `data` stays yours.
  * Errors: IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_CLOSED and IPCX_E_PEER_DEAD (the ring is full
- * and the consumer went), IPCX_E_TOO_BIG (more than ipcx_producer_max_len()), IPCX_E_FORKED, IPCX_E_CORRUPT,
+ * and the consumer went), IPCX_E_TOO_BIG (more than the capacity less 16), IPCX_E_FORKED, IPCX_E_CORRUPT,
  * IPCX_E_INVALID (also while a reservation is open).
  */
 int ipcx_producer_send(ipcx_producer *producer, const void *data, size_t len, int64_t timeout_ns);
@@ -1310,23 +1337,6 @@ int ipcx_producer_send_file(ipcx_producer *producer,
                             size_t *sent);
 
 /**
- * Largest record that fits into the ring, in bytes: its capacity less 16. 0 for what is not an open
- * producer.
- *
- * One thread at a time. Does not block. Async-signal-safe.
- */
-size_t ipcx_producer_max_len(ipcx_producer *producer);
-
-/**
- * Stream position of the next record: bytes since the ring was made. UINT64_MAX for what is not an open producer.
- *
- * A producer that takes the role over from a dead one reads here how much of its work was sent.
- *
- * One thread at a time. Does not block. Async-signal-safe.
- */
-uint64_t ipcx_producer_position(ipcx_producer *producer);
-
-/**
  * Hands a block over to the consumer, without a copy, with `len` of its bytes used; waits for room in the ring up
  * to `timeout_ns`. On success `*block` is set to zeroes.
  *
@@ -1346,28 +1356,14 @@ int ipcx_producer_send_block(ipcx_producer *producer,
                              int64_t timeout_ns);
 
 /**
- * A descriptor for poll(), select() and epoll that is readable (POLLIN) while there is room for the record
+ * The descriptor that ipcx_poll_fd() gives of a producer, readable (POLLIN) while there is room for the record
  * that last did not fit (at first: for any), or the consumer went; or a negative code.
  *
- * It is level-triggered: do not read it. Once it is readable, send with IPCX_NOWAIT until IPCX_E_AGAIN. The
- * first call starts a thread that waits on the producer's behalf.
- *
- * Ownership: it stays ipcx's and lives as long as the producer; do not close it.
+ * Ownership: it stays ipcx's and lives as long as the producer; do not read it, do not close it.
  * One thread at a time. Does not block. Not async-signal-safe.
  * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
  */
 int ipcx_producer_poll_fd(ipcx_producer *producer);
-
-/**
- * Queues the real-time signal `signo` to this process each time the producer has room, or the consumer went,
- * as with ipcx_producer_poll_fd(), and once now if it is so; 0 ends that.
- *
- * Send with IPCX_NOWAIT until IPCX_E_AGAIN: only then is the next signal queued. See "Signals" above.
- *
- * One thread at a time. Does not block. Not async-signal-safe.
- * Errors: IPCX_E_INVALID (also for what is no real-time signal), IPCX_E_FORKED, IPCX_E_OS.
- */
-int ipcx_producer_signal(ipcx_producer *producer, int signo);
 
 /**
  * Gives the producer's role up in good order. NULL is allowed. What was committed stays; an open reservation
@@ -1495,28 +1491,14 @@ int ipcx_consumer_skip(ipcx_consumer *consumer);
 uint64_t ipcx_consumer_position(ipcx_consumer *consumer);
 
 /**
- * A descriptor for poll(), select() and epoll that is readable (POLLIN) while there is a record, or the
+ * The descriptor that ipcx_poll_fd() gives of a consumer, readable (POLLIN) while there is a record, or the
  * producer went; or a negative code.
  *
- * It is level-triggered: do not read it. Once it is readable, receive with IPCX_NOWAIT until IPCX_E_AGAIN.
- * The first call starts a thread that waits on the consumer's behalf.
- *
- * Ownership: it stays ipcx's and lives as long as the consumer; do not close it.
+ * Ownership: it stays ipcx's and lives as long as the consumer; do not read it, do not close it.
  * One thread at a time. Does not block. Not async-signal-safe.
  * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
  */
 int ipcx_consumer_poll_fd(ipcx_consumer *consumer);
-
-/**
- * Queues the real-time signal `signo` to this process each time the consumer has a record to receive, or the
- * producer went, as with ipcx_consumer_poll_fd(), and once now if it is so; 0 ends that.
- *
- * Receive with IPCX_NOWAIT until IPCX_E_AGAIN: only then is the next signal queued. See "Signals" above.
- *
- * One thread at a time. Does not block. Not async-signal-safe.
- * Errors: IPCX_E_INVALID (also for what is no real-time signal), IPCX_E_FORKED, IPCX_E_OS.
- */
-int ipcx_consumer_signal(ipcx_consumer *consumer, int signo);
 
 /**
  * Gives the consumer's role up in good order. NULL is allowed. What was not released is delivered to the
@@ -1544,15 +1526,17 @@ int ipcx_pool_create(const char *name,
                      ipcx_pool **pool);
 
 /**
- * Attaches to a pool, or creates it if there is none, and gives a handle on it in `*pool`. With a block size of 0
- * it attaches only, and where there is none, that is IPCX_E_INVALID.
+ * Attaches to a pool, or creates it if there is none, and gives a handle on it in `*pool`. A new one needs a block
+ * size.
  *
  * If the pool exists, its sizes, number of participants and schema must be those of the options where these give
  * any; mode, group and wait are only for a new one.
+ * With IPCX_OPT_MUST_EXIST among the options' flags it creates none: that is IPCX_E_NOT_FOUND.
  *
  * Ownership: the handle is yours; give it back with ipcx_pool_close().
  * Thread-safe, does not block. Not async-signal-safe.
- * Errors: those of ipcx_pool_create() less IPCX_E_EXISTS, and those of ipcx_pool_attach_with().
+ * Errors: those of ipcx_pool_create() less IPCX_E_EXISTS, and those of ipcx_pool_attach();
+ * IPCX_E_MISMATCH also for other options.
  */
 int ipcx_pool_open(const char *name,
                    const ipcx_pool_options *opts,
@@ -1567,16 +1551,6 @@ int ipcx_pool_open(const char *name,
  * IPCX_E_PERMISSION, IPCX_E_NO_SPACE (all participant slots are taken), IPCX_E_INVALID (name), IPCX_E_OS.
  */
 int ipcx_pool_attach(const char *name, ipcx_pool **pool);
-
-/**
- * As ipcx_pool_attach(), in the directory that the options name, and only if the pool agrees with the
- * sizes, the number of participants and the schema that they give.
- *
- * Ownership: the handle is yours; give it back with ipcx_pool_close().
- * Thread-safe, does not block. Not async-signal-safe.
- * Errors: those of ipcx_pool_attach(), IPCX_E_MISMATCH (other options) and IPCX_E_INVALID (options).
- */
-int ipcx_pool_attach_with(const char *name, const ipcx_pool_options *opts, ipcx_pool **pool);
 
 /**
  * Creates a pool without a name, in a memfd sealed against resizing, and gives a handle on it in `*pool`.
@@ -1651,31 +1625,6 @@ int ipcx_pool_recover(ipcx_pool *pool,
                       size_t *reclaimed);
 
 /**
- * A descriptor for poll(), select() and epoll that is readable (POLLIN) while a block can be acquired, as of this
- * handle's last acquire; or a negative code.
- *
- * It is level-triggered: do not read it. Once it is readable, acquire with IPCX_NOWAIT; where others were faster, that
- * is IPCX_E_AGAIN, and the descriptor waits again. The first call starts a thread that waits on the handle's behalf.
- *
- * Ownership: it stays ipcx's and lives as long as the handle; do not close it.
- * Thread-safe, does not block. Not async-signal-safe.
- * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
- */
-int ipcx_pool_poll_fd(ipcx_pool *pool);
-
-/**
- * Queues the real-time signal `signo` to this process each time the pool has a block to acquire, as with
- * ipcx_pool_poll_fd(), and once now if it has; 0 ends that.
- *
- * Acquire with IPCX_NOWAIT until IPCX_E_AGAIN: only then does the next block queue a signal. See "Signals" above.
- *
- * Thread-safe, does not block. Not async-signal-safe.
- * Errors: IPCX_E_INVALID (also for what is no real-time signal), IPCX_E_FORKED, IPCX_E_OS.
- */
-int ipcx_pool_signal(ipcx_pool *pool,
-                     int signo);
-
-/**
  * What can be seen of the pool from outside, into `*stats`, which IPCX_STATS_INIT has prepared.
  *
  * It looks at each block. Nobody is stopped for it: a block that changes hands meanwhile counts once, somewhere.
@@ -1685,15 +1634,6 @@ int ipcx_pool_signal(ipcx_pool *pool,
  */
 int ipcx_pool_stats(ipcx_pool *pool,
                     ipcx_stats *stats);
-
-/**
- * Who owns blocks: the first `max` of them into `holders`, and their number, which may be more, into `*n`.
- *
- * Ownership: `holders` stays yours; it may be NULL if `max` is 0.
- * Thread-safe, does not block. Not async-signal-safe.
- * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
- */
-int ipcx_pool_holders(ipcx_pool *pool, ipcx_pool_holder *holders, size_t max, size_t *n);
 
 /**
  * Gives a handle on a pool back, and the blocks that it owns. NULL is allowed. The name stays (see
@@ -1725,10 +1665,12 @@ int ipcx_buffer_create(const char *name,
  *
  * `opts` may be NULL. If the buffer exists, its capacity, number of participants and schema must be those of the
  * options where these give any (a schema, where both have one); mode, group and wait are only for a new one.
+ * With IPCX_OPT_MUST_EXIST among the options' flags it creates none: that is IPCX_E_NOT_FOUND.
  *
  * Ownership: the handle is yours; give it back with ipcx_buffer_close().
  * Thread-safe, does not block. Not async-signal-safe.
- * Errors: those of ipcx_buffer_create() less IPCX_E_EXISTS, and those of ipcx_buffer_attach_with().
+ * Errors: those of ipcx_buffer_create() less IPCX_E_EXISTS, and those of ipcx_buffer_attach();
+ * IPCX_E_MISMATCH also for other options.
  */
 int ipcx_buffer_open(const char *name,
                      const ipcx_buffer_options *opts,
@@ -1743,18 +1685,6 @@ int ipcx_buffer_open(const char *name,
  * IPCX_E_PERMISSION, IPCX_E_NO_SPACE (all participant slots are taken), IPCX_E_INVALID (name), IPCX_E_OS.
  */
 int ipcx_buffer_attach(const char *name, ipcx_buffer **buffer);
-
-/**
- * As ipcx_buffer_attach(), in the directory that the options name, and only if the buffer agrees with the
- * capacity, the number of participants and the schema that they give.
- *
- * Ownership: the handle is yours; give it back with ipcx_buffer_close().
- * Thread-safe, does not block. Not async-signal-safe.
- * Errors: those of ipcx_buffer_attach(), IPCX_E_MISMATCH (other options) and IPCX_E_INVALID (options).
- */
-int ipcx_buffer_attach_with(const char *name,
-                            const ipcx_buffer_options *opts,
-                            ipcx_buffer **buffer);
 
 /**
  * Creates a buffer without a name, in a memfd sealed against resizing, and gives a handle on it in `*buffer`.
@@ -1835,8 +1765,8 @@ int ipcx_buffer_read(ipcx_buffer *buffer,
  * Waits up to `timeout_ns` until the version is another than `seen`, and says in `*version`, which may be NULL,
  * which it is. With IPCX_NOWAIT it asks whether it is.
  *
- * Every commit makes a version, that of ipcx_buffer_write() as well as those of ipcx_buffer_unlock() and
- * ipcx_buffer_publish(). Who is slow misses versions, and gets the last: this is a value, not a queue.
+ * Every commit makes a version, that of ipcx_buffer_write() as well as that of ipcx_buffer_unlock(). Who is slow
+ * misses versions, and gets the last: this is a value, not a queue.
  *
  * Thread-safe. Blocks up to `timeout_ns`. With IPCX_NOWAIT it is async-signal-safe.
  * Errors: IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_FORKED, IPCX_E_INVALID.
@@ -1850,17 +1780,15 @@ int ipcx_buffer_wait(ipcx_buffer *buffer,
  * Takes the lock, to change the value in place and to use the condition; waits for it up to `timeout_ns`. Gives the
  * address of a copy of the value in `*data`, its length in `*len`, and how many bytes there are in `*cap`.
  *
- * Readers have the old value until ipcx_buffer_unlock() or ipcx_buffer_publish() makes the copy the value;
- * ipcx_buffer_abandon() leaves it. The lock excludes the threads of one process as well as processes. It belongs to the
- * thread that took it: another one cannot unlock it, and the same one cannot take it twice (by another handle on the
- * buffer it would wait for itself). If the owner's process dies, the lock goes to the next one, the value is the one
- * that was committed last, and ipcx_buffer_recovered() says so. A thread that merely ends keeps it, until the handle
- * is closed.
+ * Readers have the old value until ipcx_buffer_unlock() makes the copy the value; ipcx_buffer_abandon() leaves it. The
+ * lock excludes the threads of one process as well as processes. It belongs to the thread that took it: another one
+ * cannot unlock it, and the same one cannot take it twice (by another handle on the buffer it would wait for itself).
+ * If the owner's process dies, the lock goes to the next one, the value is the one that was committed last, and
+ * ipcx_buffer_recovered() says so. A thread that merely ends keeps it, until the handle is closed.
  *
  * Thread-safe. Blocks up to `timeout_ns`. With IPCX_NOWAIT it is async-signal-safe.
- * Ownership: the bytes at `*data`, aligned to 64, are yours until the lock is given up or the value published. What
- * is behind the value's has any content.
- * Errors: those of ipcx_buffer_write() less IPCX_E_TOO_BIG.
+ * Ownership: the bytes at `*data`, aligned to 64, are yours until the lock is given up. What is behind the value's has
+ * any content. Errors: those of ipcx_buffer_write() less IPCX_E_TOO_BIG.
  */
 int ipcx_buffer_lock(ipcx_buffer *buffer,
                      int64_t timeout_ns,
@@ -1869,8 +1797,8 @@ int ipcx_buffer_lock(ipcx_buffer *buffer,
                      size_t *cap);
 
 /**
- * Where the copy is that this thread may change, after ipcx_buffer_wait_locked() and ipcx_buffer_publish(): these
- * change its address and its length. As ipcx_buffer_lock() says it in the first place.
+ * Where the copy is that this thread may change, after ipcx_buffer_wait_locked(), which changes its address and its
+ * length. As ipcx_buffer_lock() says it in the first place.
  *
  * Thread-safe, does not block. Async-signal-safe.
  * Ownership: as with ipcx_buffer_lock().
@@ -1890,16 +1818,6 @@ int ipcx_buffer_locked(ipcx_buffer *buffer,
  */
 int ipcx_buffer_unlock(ipcx_buffer *buffer,
                        size_t new_len);
-
-/**
- * Makes the first `new_len` bytes of the copy the value, wakes who waits for one in ipcx_buffer_wait(), and keeps
- * the lock. ipcx_buffer_locked() says where the next copy is: not where this one was.
- *
- * Thread-safe, does not block. Async-signal-safe.
- * Errors: those of ipcx_buffer_unlock(), and the lock then stays; IPCX_E_CORRUPT, and then it is given up.
- */
-int ipcx_buffer_publish(ipcx_buffer *buffer,
-                        size_t new_len);
 
 /**
  * Unlocks, and leaves the value as it was.
@@ -1932,7 +1850,7 @@ int ipcx_buffer_wait_locked(ipcx_buffer *buffer,
  * later.
  *
  * The lock is not needed. Who has it is best to notify: what was changed by then is seen by who is woken. A change
- * of the value itself is seen once it is committed, so notify after ipcx_buffer_publish() or ipcx_buffer_unlock().
+ * of the value itself is seen once it is committed, so notify after ipcx_buffer_unlock().
  *
  * Thread-safe, does not block. Async-signal-safe.
  * Errors: IPCX_E_FORKED, IPCX_E_INVALID.
@@ -1952,44 +1870,14 @@ int ipcx_buffer_notify(ipcx_buffer *buffer,
 int ipcx_buffer_recovered(ipcx_buffer *buffer);
 
 /**
- * Version of the value, as of now: how many writes were committed since the buffer was made. UINT64_MAX for what is
- * not an open buffer.
+ * What can be seen of the buffer from outside, into `*stats`, which IPCX_STATS_INIT has prepared.
  *
- * Thread-safe, does not block. Async-signal-safe.
- */
-uint64_t ipcx_buffer_version(ipcx_buffer *buffer);
-
-/**
- * Bytes that a value has at most. 0 for what is not an open buffer.
- *
- * Thread-safe, does not block. Async-signal-safe.
- */
-size_t ipcx_buffer_capacity(ipcx_buffer *buffer);
-
-/**
- * A descriptor for poll(), select() and epoll that is readable (POLLIN) while the version is another than this
- * handle last gave its user, by ipcx_buffer_read() or ipcx_buffer_wait(); or a negative code.
- *
- * It is level-triggered: do not read it. Once it is readable, read the value. The first call starts a thread that
- * waits on the handle's behalf.
- *
- * Ownership: it stays ipcx's and lives as long as the handle; do not close it.
- * Thread-safe, does not block. Not async-signal-safe.
- * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
- */
-int ipcx_buffer_poll_fd(ipcx_buffer *buffer);
-
-/**
- * Queues the real-time signal `signo` to this process each time the buffer has a version that this handle has not
- * given its user, as with ipcx_buffer_poll_fd(), and once now if it has; 0 ends that.
- *
- * Read the value: only then does the next version queue a signal. See "Signals" above.
+ * Nobody is stopped for it.
  *
  * Thread-safe, does not block. Not async-signal-safe.
- * Errors: IPCX_E_INVALID (also for what is no real-time signal), IPCX_E_FORKED, IPCX_E_OS.
+ * Errors: IPCX_E_FORKED, IPCX_E_INVALID (also for a struct_size that cannot be), IPCX_E_OS.
  */
-int ipcx_buffer_signal(ipcx_buffer *buffer,
-                       int signo);
+int ipcx_buffer_stats(ipcx_buffer *buffer, ipcx_stats *stats);
 
 /**
  * Gives a handle on a buffer back. NULL is allowed. The name stays (see ipcx_unlink()). If a thread has the lock by
@@ -2021,10 +1909,12 @@ int ipcx_semaphore_create(const char *name,
  *
  * `opts` may be NULL. If the semaphore exists, its limit, number of participants and schema must be those of the
  * options where these give any (a schema, where both have one); initial, mode, group and wait are for a new one.
+ * With IPCX_OPT_MUST_EXIST among the options' flags it creates none: that is IPCX_E_NOT_FOUND.
  *
  * Ownership: the handle is yours; give it back with ipcx_semaphore_close().
  * Thread-safe, does not block. Not async-signal-safe.
- * Errors: those of ipcx_semaphore_create() less IPCX_E_EXISTS, and those of ipcx_semaphore_attach_with().
+ * Errors: those of ipcx_semaphore_create() less IPCX_E_EXISTS, and those of ipcx_semaphore_attach();
+ * IPCX_E_MISMATCH also for other options.
  */
 int ipcx_semaphore_open(const char *name,
                         const ipcx_semaphore_options *opts,
@@ -2039,18 +1929,6 @@ int ipcx_semaphore_open(const char *name,
  * IPCX_E_PERMISSION, IPCX_E_NO_SPACE (all participant slots are taken), IPCX_E_INVALID (name), IPCX_E_OS.
  */
 int ipcx_semaphore_attach(const char *name, ipcx_semaphore **semaphore);
-
-/**
- * As ipcx_semaphore_attach(), in the directory that the options name, and only if the semaphore agrees with the
- * limit, the number of participants and the schema that they give.
- *
- * Ownership: the handle is yours; give it back with ipcx_semaphore_close().
- * Thread-safe, does not block. Not async-signal-safe.
- * Errors: those of ipcx_semaphore_attach(), IPCX_E_MISMATCH (other options) and IPCX_E_INVALID (options).
- */
-int ipcx_semaphore_attach_with(const char *name,
-                               const ipcx_semaphore_options *opts,
-                               ipcx_semaphore **semaphore);
 
 /**
  * Creates a semaphore without a name, in a memfd sealed against resizing, and gives a handle on it in `*semaphore`.
@@ -2135,49 +2013,14 @@ int ipcx_semaphore_value(ipcx_semaphore *semaphore,
                          uint32_t *value);
 
 /**
- * Most permits there can be. 0 for what is not an open semaphore.
+ * What can be seen of the semaphore from outside, into `*stats`, which IPCX_STATS_INIT has prepared.
  *
- * Thread-safe, does not block. Async-signal-safe.
- */
-uint32_t ipcx_semaphore_limit(ipcx_semaphore *semaphore);
-
-/**
- * Gives back what dead participants held. `*reclaimed`, which may be NULL, gets the number of permits.
- *
- * An acquire that finds no permit does this by itself, but looks for the dead at most every 50 ms where it does not
- * wait. This call looks at once.
+ * It looks at each permit. Nobody is stopped for it: one that changes hands meanwhile counts once, somewhere.
  *
  * Thread-safe, does not block. Not async-signal-safe.
- * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
+ * Errors: IPCX_E_FORKED, IPCX_E_INVALID (also for a struct_size that cannot be), IPCX_E_OS.
  */
-int ipcx_semaphore_recover(ipcx_semaphore *semaphore,
-                           size_t *reclaimed);
-
-/**
- * A descriptor for poll(), select() and epoll that is readable (POLLIN) while a permit can be acquired, as of this
- * handle's last acquire; or a negative code.
- *
- * It is level-triggered: do not read it. Once it is readable, acquire with IPCX_NOWAIT; where others were faster, that
- * is IPCX_E_AGAIN, and the descriptor waits again. The first call starts a thread that waits on the handle's behalf.
- *
- * Ownership: it stays ipcx's and lives as long as the handle; do not close it.
- * Thread-safe, does not block. Not async-signal-safe.
- * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
- */
-int ipcx_semaphore_poll_fd(ipcx_semaphore *semaphore);
-
-/**
- * Queues the real-time signal `signo` to this process each time the semaphore has a permit to acquire, as with
- * ipcx_semaphore_poll_fd(), and once now if it has; 0 ends that.
- *
- * Acquire, or consume, with IPCX_NOWAIT until IPCX_E_AGAIN: only then does the next permit queue a signal. See
- * "Signals" above.
- *
- * Thread-safe, does not block. Not async-signal-safe.
- * Errors: IPCX_E_INVALID (also for what is no real-time signal), IPCX_E_FORKED, IPCX_E_OS.
- */
-int ipcx_semaphore_signal(ipcx_semaphore *semaphore,
-                          int signo);
+int ipcx_semaphore_stats(ipcx_semaphore *semaphore, ipcx_stats *stats);
 
 /**
  * Gives a handle on a semaphore back, and the permits that it holds. NULL is allowed. The name stays (see
@@ -2208,10 +2051,12 @@ int ipcx_topic_create(const char *name, const ipcx_topic_options *opts, ipcx_top
  * `opts` may be NULL. If the topic exists, its capacity, number of participants and schema must be those of
  * the options where these give any (a schema, where both have one), and it must be reliable, or have a history, where
  * they say so; mode, group and wait are only for a new one.
+ * With IPCX_OPT_MUST_EXIST among the options' flags it creates none: that is IPCX_E_NOT_FOUND.
  *
  * Ownership: the handle is yours; give it back with ipcx_topic_close().
  * Thread-safe, does not block. Not async-signal-safe.
- * Errors: those of ipcx_topic_create() less IPCX_E_EXISTS, and those of ipcx_topic_attach_with().
+ * Errors: those of ipcx_topic_create() less IPCX_E_EXISTS, and those of ipcx_topic_attach();
+ * IPCX_E_MISMATCH also for other options.
  */
 int ipcx_topic_open(const char *name,
                     const ipcx_topic_options *opts,
@@ -2226,18 +2071,6 @@ int ipcx_topic_open(const char *name,
  * IPCX_E_PERMISSION, IPCX_E_NO_SPACE (all participant slots are taken), IPCX_E_INVALID (name), IPCX_E_OS.
  */
 int ipcx_topic_attach(const char *name, ipcx_topic **topic);
-
-/**
- * As ipcx_topic_attach(), in the directory that the options name, and only if the topic agrees with the
- * capacity, reliable, history, the number of participants and the schema that they give.
- *
- * Ownership: the handle is yours; give it back with ipcx_topic_close().
- * Thread-safe, does not block. Not async-signal-safe.
- * Errors: those of ipcx_topic_attach(), IPCX_E_MISMATCH (other options) and IPCX_E_INVALID (options).
- */
-int ipcx_topic_attach_with(const char *name,
-                           const ipcx_topic_options *opts,
-                           ipcx_topic **topic);
 
 /**
  * Creates a topic without a name, in a memfd sealed against resizing, and gives a handle on it in `*topic`.
@@ -2335,7 +2168,7 @@ void ipcx_topic_close(ipcx_topic *topic);
  * One thread at a time. Blocks up to `timeout_ns`. With IPCX_NOWAIT it is async-signal-safe, unless the
  * interrupted code is inside a call on this publisher.
  * Ownership: `data` stays yours.
- * Errors: IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_TOO_BIG (more than ipcx_publisher_max_len()),
+ * Errors: IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_TOO_BIG (more than half of the capacity less 24),
  * IPCX_E_FORKED, IPCX_E_CORRUPT, IPCX_E_INVALID (also while a reservation is open). Nothing is published then.
  */
 int ipcx_publisher_publish(ipcx_publisher *publisher,
@@ -2397,37 +2230,15 @@ int ipcx_publisher_commit(ipcx_publisher *publisher, size_t len);
 int ipcx_publisher_abort(ipcx_publisher *publisher);
 
 /**
- * Largest record that can be published, in bytes: half of the topic's capacity, less 24. 0 for what is not an open
- * publisher.
+ * The descriptor that ipcx_poll_fd() gives of a publisher, readable (POLLIN) while nobody else publishes and there
+ * is room for the record that last was not published (at first: for any), as there always is in a topic that is
+ * not reliable; or a negative code.
  *
- * One thread at a time. Does not block. Async-signal-safe.
- */
-size_t ipcx_publisher_max_len(ipcx_publisher *publisher);
-
-/**
- * A descriptor for poll(), select() and epoll that is readable (POLLIN) while nobody else publishes and there is room for
- * the record that last was not published (at first: for any), as there always is in a topic that is not reliable; or a
- * negative code.
- *
- * It is level-triggered: do not read it. Once it is readable, publish with IPCX_NOWAIT until IPCX_E_AGAIN. The
- * first call starts a thread that waits on the publisher's behalf.
- *
- * Ownership: it stays ipcx's and lives as long as the publisher; do not close it.
+ * Ownership: it stays ipcx's and lives as long as the publisher; do not read it, do not close it.
  * One thread at a time. Does not block. Not async-signal-safe.
  * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
  */
 int ipcx_publisher_poll_fd(ipcx_publisher *publisher);
-
-/**
- * Queues the real-time signal `signo` to this process each time the publisher can publish, as with
- * ipcx_publisher_poll_fd(), and once now if it can; 0 ends that.
- *
- * Publish with IPCX_NOWAIT until IPCX_E_AGAIN: only then is the next signal queued. See "Signals" above.
- *
- * One thread at a time. Does not block. Not async-signal-safe.
- * Errors: IPCX_E_INVALID (also for what is no real-time signal), IPCX_E_FORKED, IPCX_E_OS.
- */
-int ipcx_publisher_signal(ipcx_publisher *publisher, int signo);
 
 /**
  * Gives a publisher back. NULL is allowed. What was committed stays; an open reservation vanishes.
@@ -2505,28 +2316,14 @@ int ipcx_subscriber_return(ipcx_subscriber *subscriber);
 uint64_t ipcx_subscriber_missed(ipcx_subscriber *subscriber);
 
 /**
- * A descriptor for poll(), select() and epoll that is readable (POLLIN) while there is a record; or a negative code.
+ * The descriptor that ipcx_poll_fd() gives of a subscriber, readable (POLLIN) while there is a record; or a
+ * negative code.
  *
- * It is level-triggered: do not read it. Once it is readable, receive with IPCX_NOWAIT until IPCX_E_AGAIN.
- * The first call starts a thread that waits on the subscriber's behalf.
- *
- * Ownership: it stays ipcx's and lives as long as the subscriber; do not close it.
+ * Ownership: it stays ipcx's and lives as long as the subscriber; do not read it, do not close it.
  * One thread at a time. Does not block. Not async-signal-safe.
  * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
  */
 int ipcx_subscriber_poll_fd(ipcx_subscriber *subscriber);
-
-/**
- * Queues the real-time signal `signo` to this process each time the subscriber has a record to receive, and once now if
- * it has; 0 ends that.
- *
- * Receive with IPCX_NOWAIT until IPCX_E_AGAIN: only then is the next signal queued. See "Signals" above.
- *
- * One thread at a time. Does not block. Not async-signal-safe.
- * Errors: IPCX_E_INVALID (also for what is no real-time signal), IPCX_E_FORKED, IPCX_E_OS.
- */
-int ipcx_subscriber_signal(ipcx_subscriber *subscriber,
-                           int signo);
 
 /**
  * Gives a subscriber back. NULL is allowed. In a reliable topic publishers do not wait for it any more.
@@ -2557,10 +2354,12 @@ int ipcx_service_create(const char *name,
  *
  * `opts` may be NULL. If the service exists, its sizes, number of clients, depth, number of participants and schema must be those
  * of the options where these give any (a schema, where both have one); mode, group and wait are only for a new one.
+ * With IPCX_OPT_MUST_EXIST among the options' flags it creates none: that is IPCX_E_NOT_FOUND.
  *
  * Ownership: the handle is yours; give it back with ipcx_service_close().
  * Thread-safe, does not block. Not async-signal-safe.
- * Errors: those of ipcx_service_create() less IPCX_E_EXISTS, and those of ipcx_service_attach_with().
+ * Errors: those of ipcx_service_create() less IPCX_E_EXISTS, and those of ipcx_service_attach();
+ * IPCX_E_MISMATCH also for other options.
  */
 int ipcx_service_open(const char *name,
                       const ipcx_service_options *opts,
@@ -2575,18 +2374,6 @@ int ipcx_service_open(const char *name,
  * IPCX_E_PERMISSION, IPCX_E_NO_SPACE (all participant slots are taken), IPCX_E_INVALID (name), IPCX_E_OS.
  */
 int ipcx_service_attach(const char *name, ipcx_service **service);
-
-/**
- * As ipcx_service_attach(), in the directory that the options name, and only if the service agrees with the
- * capacity, the number of participants and the schema that they give.
- *
- * Ownership: the handle is yours; give it back with ipcx_service_close().
- * Thread-safe, does not block. Not async-signal-safe.
- * Errors: those of ipcx_service_attach(), IPCX_E_MISMATCH (other options) and IPCX_E_INVALID (options).
- */
-int ipcx_service_attach_with(const char *name,
-                             const ipcx_service_options *opts,
-                             ipcx_service **service);
 
 /**
  * Creates a service without a name, in a memfd sealed against resizing, and gives a handle on it in `*service`.
@@ -2647,20 +2434,6 @@ int ipcx_service_client(ipcx_service *service,
                         ipcx_client **client);
 
 /**
- * Bytes of the largest request, for which a server's buffer has room; 0 for what is not an open service.
- *
- * Thread-safe, does not block, async-signal-safe.
- */
-size_t ipcx_service_max_request(ipcx_service *service);
-
-/**
- * Bytes of the largest reply, for which a client's buffer has room; 0 for what is not an open service.
- *
- * Thread-safe, does not block, async-signal-safe.
- */
-size_t ipcx_service_max_reply(ipcx_service *service);
-
-/**
  * What can be seen of the service from outside, into `*stats`, which IPCX_STATS_INIT has prepared.
  *
  * Nobody is stopped for it, so the figures may be apart by what was in work.
@@ -2686,7 +2459,8 @@ void ipcx_service_close(ipcx_service *service);
  *
  * The server knows until when the call waits. One that comes to the request later leaves it out; where one has taken it
  * already, the call ends all the same when the time is over, and the late reply is dropped. So after IPCX_E_TIMEDOUT, and
- * after IPCX_E_PEER_DEAD, the request may have been carried out: it is for you to know whether it may be asked again.
+ * after IPCX_E_PEER_DEAD, the request may have been carried out, unless ipcx_last_taken() is 0: it is for you to know whether
+ * it may be asked again.
  *
  * With IPCX_E_REMOTE, `reply` has as much of the server's text as fits and `*reply_len` says how much. If the reply does not
  * fit, the code is IPCX_E_TOO_BIG, `*reply_len` is its length, and it stays: ipcx_client_recv() receives it.
@@ -2696,7 +2470,7 @@ void ipcx_service_close(ipcx_service *service);
  * Errors: IPCX_E_REMOTE, IPCX_E_PEER_DEAD and IPCX_E_CLOSED, as ipcx_client says; IPCX_E_TIMEDOUT; IPCX_E_INTR (no server had
  * taken the request, and it is withdrawn); IPCX_E_AGAIN (`timeout_ns` is IPCX_NOWAIT, with which no reply can come; or as many
  * requests are open as can be, whose replies are to be received first), IPCX_E_TOO_BIG (also a request of more than
- * ipcx_service_max_request(): nothing was sent, and `*reply_len` is not written), IPCX_E_FORKED, IPCX_E_CORRUPT,
+ * the service's max_request: nothing was sent, and `*reply_len` is not written), IPCX_E_FORKED, IPCX_E_CORRUPT,
  * IPCX_E_INVALID.
  */
 int ipcx_client_call(ipcx_client *client,
@@ -2717,7 +2491,7 @@ int ipcx_client_call(ipcx_client *client,
  * inside a call on this client.
  * Ownership: `req` stays yours, and may be NULL if `len` is 0.
  * Errors: IPCX_E_AGAIN (also with a timeout, where all that can be open are, and their replies are to be received first),
- * IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_TOO_BIG (more than ipcx_service_max_request()), IPCX_E_FORKED, IPCX_E_INVALID. Nothing
+ * IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_TOO_BIG (more than the service's max_request), IPCX_E_FORKED, IPCX_E_INVALID. Nothing
  * was sent then.
  */
 int ipcx_client_send(ipcx_client *client,
@@ -2757,29 +2531,14 @@ int ipcx_client_forget(ipcx_client *client,
                        uint64_t id);
 
 /**
- * A descriptor for poll(), select() and epoll that is readable (POLLIN) while ipcx_client_recv() has something to say: a
- * reply, or that a request ended without one; or a negative code.
+ * The descriptor that ipcx_poll_fd() gives of a client, readable (POLLIN) while ipcx_client_recv() has something
+ * to say: a reply, or that a request ended without one; or a negative code.
  *
- * It is level-triggered: do not read it. Once it is readable, receive with IPCX_NOWAIT until IPCX_E_AGAIN. The first call
- * starts a thread that waits on the client's behalf.
- *
- * Ownership: it stays ipcx's and lives as long as the client; do not close it.
+ * Ownership: it stays ipcx's and lives as long as the client; do not read it, do not close it.
  * One thread at a time. Does not block. Not async-signal-safe.
  * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
  */
 int ipcx_client_poll_fd(ipcx_client *client);
-
-/**
- * Queues the real-time signal `signo` to this process each time ipcx_client_recv() has something to say, as with
- * ipcx_client_poll_fd(), and once now if it has; 0 ends that.
- *
- * Receive with IPCX_NOWAIT until IPCX_E_AGAIN: only then is the next signal queued. See "Signals" above.
- *
- * One thread at a time. Does not block. Not async-signal-safe.
- * Errors: IPCX_E_INVALID (also for what is no real-time signal), IPCX_E_FORKED, IPCX_E_OS.
- */
-int ipcx_client_signal(ipcx_client *client,
-                       int signo);
 
 /**
  * Closes the client in good order. NULL is allowed. Its requests that no server has taken are not carried out any more, and
@@ -2796,9 +2555,9 @@ void ipcx_client_close(ipcx_client *client);
  * answered, in `*id`. Waits for one up to `timeout_ns`.
  *
  * From then on the request is this server's: nobody else carries it out, and if the process dies its client is told so. Each
- * client has its turn; of one client's requests the first comes first. Those whose client waits no longer are left out (see
- * ipcx_server_skipped()). If the request does not fit, the code is IPCX_E_TOO_BIG, `*len` is its length, and it stays, for this
- * server or another; a buffer of ipcx_service_max_request() bytes has room for any.
+ * client has its turn; of one client's requests the first comes first. Those whose client waits no longer are left out. If the
+ * request does not fit, the code is IPCX_E_TOO_BIG, `*len` is its length, and it stays, for this server or another; a buffer of
+ * the service's max_request bytes has room for any.
  *
  * One thread at a time. Blocks up to `timeout_ns`. With IPCX_NOWAIT it is async-signal-safe, unless the interrupted code is
  * inside a call on this server.
@@ -2822,7 +2581,7 @@ int ipcx_server_recv(ipcx_server *server,
  * One thread at a time. Does not block. Async-signal-safe as ipcx_server_recv().
  * Ownership: `data` stays yours, and may be NULL if `len` is 0.
  * Errors: IPCX_E_INVALID (it has no request with this number: it was answered, or is another server's), IPCX_E_TOO_BIG (more
- * than ipcx_service_max_reply(): the request stays, to be answered otherwise), IPCX_E_FORKED.
+ * than the service's max_reply: the request stays, to be answered otherwise), IPCX_E_FORKED.
  */
 int ipcx_server_reply(ipcx_server *server,
                       uint64_t id,
@@ -2831,7 +2590,7 @@ int ipcx_server_reply(ipcx_server *server,
 
 /**
  * Refuses a request that this server has: its client gets IPCX_E_REMOTE and the text of `len` bytes at `message`, cut to
- * ipcx_service_max_reply().
+ * the service's max_reply.
  *
  * One thread at a time. Does not block. Async-signal-safe as ipcx_server_recv().
  * Ownership: `message` stays yours, and may be NULL if `len` is 0.
@@ -2854,36 +2613,14 @@ int ipcx_server_remaining(ipcx_server *server,
                           int64_t *ns);
 
 /**
- * How many requests this server has left out because their client waited no longer. 0 for what is not an open server.
+ * The descriptor that ipcx_poll_fd() gives of a server, readable (POLLIN) while there is a request; or a negative
+ * code.
  *
- * One thread at a time. Does not block. Async-signal-safe.
- */
-uint64_t ipcx_server_skipped(ipcx_server *server);
-
-/**
- * A descriptor for poll(), select() and epoll that is readable (POLLIN) while there is a request, as of this server's last
- * receive; or a negative code.
- *
- * It is level-triggered: do not read it. Where there are other servers, a request may be gone when you come: receive with
- * IPCX_NOWAIT until IPCX_E_AGAIN, which arms it again. The first call starts a thread that waits on the server's behalf.
- *
- * Ownership: it stays ipcx's and lives as long as the server; do not close it.
+ * Ownership: it stays ipcx's and lives as long as the server; do not read it, do not close it.
  * One thread at a time. Does not block. Not async-signal-safe.
  * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
  */
 int ipcx_server_poll_fd(ipcx_server *server);
-
-/**
- * Queues the real-time signal `signo` to this process each time there is a request, as with ipcx_server_poll_fd(), and once
- * now if there is one; 0 ends that.
- *
- * Receive with IPCX_NOWAIT until IPCX_E_AGAIN: only then is the next signal queued. See "Signals" above.
- *
- * One thread at a time. Does not block. Not async-signal-safe.
- * Errors: IPCX_E_INVALID (also for what is no real-time signal), IPCX_E_FORKED, IPCX_E_OS.
- */
-int ipcx_server_signal(ipcx_server *server,
-                       int signo);
 
 /**
  * Closes the server in good order. NULL is allowed. Requests that it has and did not answer are refused; those that no server has
@@ -2916,10 +2653,12 @@ int ipcx_queue_create(const char *name,
  * `opts` may be NULL. If the queue exists, max_message, depth, max_deliveries, sync, the number of participants and
  * the schema must be those of the options where these give any (a schema, where both have one); mode, group and wait
  * are for a new one.
+ * With IPCX_OPT_MUST_EXIST among the options' flags it creates none: that is IPCX_E_NOT_FOUND.
  *
  * Ownership: the handle is yours; give it back with ipcx_queue_close().
  * Thread-safe, does not block. Not async-signal-safe.
- * Errors: those of ipcx_queue_create() less IPCX_E_EXISTS, and those of ipcx_queue_attach_with().
+ * Errors: those of ipcx_queue_create() less IPCX_E_EXISTS, and those of ipcx_queue_attach();
+ * IPCX_E_MISMATCH also for other options.
  */
 int ipcx_queue_open(const char *name,
                     const ipcx_queue_options *opts,
@@ -2934,18 +2673,6 @@ int ipcx_queue_open(const char *name,
  * IPCX_E_PERMISSION, IPCX_E_NO_SPACE (all participant slots are taken), IPCX_E_INVALID (name), IPCX_E_OS.
  */
 int ipcx_queue_attach(const char *name, ipcx_queue **queue);
-
-/**
- * As ipcx_queue_attach(), in the directory that the options name, and only if the queue agrees with what else
- * they give.
- *
- * Ownership: the handle is yours; give it back with ipcx_queue_close().
- * Thread-safe, does not block. Not async-signal-safe.
- * Errors: those of ipcx_queue_attach(), IPCX_E_MISMATCH (other options) and IPCX_E_INVALID (options).
- */
-int ipcx_queue_attach_with(const char *name,
-                           const ipcx_queue_options *opts,
-                           ipcx_queue **queue);
 
 /**
  * Creates a queue without a name, in a memfd sealed against resizing, and gives a handle on it in `*queue`.
@@ -3098,17 +2825,6 @@ int ipcx_queue_deliveries(ipcx_queue *queue,
                           unsigned int *deliveries);
 
 /**
- * Brings back what dead participants had taken.
- *
- * A take that finds nothing, and a push that finds no room, do this by themselves, but look for the dead at most
- * every 50 ms where they do not wait. This call looks at once.
- *
- * Thread-safe, does not block. Not async-signal-safe.
- * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
- */
-int ipcx_queue_recover(ipcx_queue *queue);
-
-/**
  * Figures of the queue into `*stats`, as of now: how many messages there are to take, taken, and dead, and for how
  * many more there is room. Takes time in proportion to the depth.
  *
@@ -3119,30 +2835,14 @@ int ipcx_queue_stats(ipcx_queue *queue,
                      ipcx_stats *stats);
 
 /**
- * A descriptor for poll(), select() and epoll that is readable (POLLIN) while there is a message to take, as of this
- * handle's last take; or a negative code.
+ * The descriptor that ipcx_poll_fd() gives of a queue, readable (POLLIN) while there is a message to take; or a
+ * negative code.
  *
- * It is level-triggered: do not read it. Once it is readable, take with IPCX_NOWAIT; where others were faster, that is
- * IPCX_E_AGAIN, and the descriptor waits again. The first call starts a thread that waits on the handle's behalf.
- *
- * Ownership: it stays ipcx's and lives as long as the handle; do not close it.
+ * Ownership: it stays ipcx's and lives as long as the queue; do not read it, do not close it.
  * Thread-safe, does not block. Not async-signal-safe.
  * Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
  */
 int ipcx_queue_poll_fd(ipcx_queue *queue);
-
-/**
- * Queues the real-time signal `signo` to this process each time the queue has a message to take, as with
- * ipcx_queue_poll_fd(), and once now if it has; 0 ends that.
- *
- * Take, or pop, with IPCX_NOWAIT until IPCX_E_AGAIN: only then does the next message queue a signal. See "Signals"
- * above.
- *
- * Thread-safe, does not block. Not async-signal-safe.
- * Errors: IPCX_E_INVALID (also for what is no real-time signal), IPCX_E_FORKED, IPCX_E_OS.
- */
-int ipcx_queue_signal(ipcx_queue *queue,
-                      int signo);
 
 /**
  * Gives a handle on a queue back; what it has taken comes back. NULL is allowed. The name stays, and the messages (see
@@ -3152,7 +2852,7 @@ int ipcx_queue_signal(ipcx_queue *queue,
  */
 void ipcx_queue_close(ipcx_queue *queue);
 
-/* ---- Waiting for one of several ---------------------------------------------------------------------- */
+/* ---- Waiting: for one of several, by descriptor, by signal ------------------------------------------- */
 
 /**
  * Waits up to `timeout_ns` until at least one of `n` things is ready. Sets each one's `ready` to 1 or 0, and `*ready` to
@@ -3163,7 +2863,7 @@ void ipcx_queue_close(ipcx_queue *queue);
  * IPCX_NOWAIT. Kinds may be mixed. A pool, semaphore, buffer or queue may be given several times, any other once.
  *
  * It costs one system call to sleep on up to 128 things. On a kernel before Linux 5.16, and for more of them, their
- * descriptors are polled, for each of which a thread is started the first time, as by ipcx_consumer_poll_fd().
+ * descriptors are polled, for each of which a thread is started the first time, as by ipcx_poll_fd().
  *
  * Blocks up to `timeout_ns`. In the thread that the endpoints belong to; otherwise thread-safe. Not
  * async-signal-safe.
@@ -3175,6 +2875,51 @@ int ipcx_wait_any(ipcx_waitable *items,
                   size_t n,
                   int64_t timeout_ns,
                   size_t *ready);
+
+/**
+ * A descriptor for poll(), select() and epoll that is ready while what IPCX_WAIT_FOR_* says of the `kind` is so; or a
+ * negative code. `*events`, which may be NULL, gets what to poll it for: POLLIN, but POLLOUT with some transports that
+ * send.
+ *
+ * It is level-triggered: do not read or write it. Once it is ready, call with IPCX_NOWAIT until IPCX_E_AGAIN, which
+ * arms it again; of a buffer, read the value: it is ready while the version is another than this handle last gave, by
+ * ipcx_buffer_read() or ipcx_buffer_wait(). Where others were faster, the first call may give IPCX_E_AGAIN. The first
+ * call starts a thread that waits on the handle's behalf.
+ *
+ * A pipe, FIFO, socket or message queue is its own descriptor, without a thread. Then of a long message only a part may
+ * be there, or room for a short one only. What a receiving end keeps itself does not show: after IPCX_E_TOO_BIG, and
+ * while the descriptor is ready, receive again, until IPCX_E_AGAIN.
+ *
+ * Ownership: it stays ipcx's and lives as long as the handle (of a FIFO or socket that sends, until a call says that
+ * the receiver went); do not close it.
+ * Endpoints and transports in one thread at a time; otherwise thread-safe. Does not block. Not async-signal-safe.
+ * Errors: IPCX_E_INVALID (also for a kind that is none, and for a handle of another kind), IPCX_E_FORKED, IPCX_E_OS;
+ * of transports IPCX_E_AGAIN (the sending end of a FIFO or socket: there is no receiver yet), and those of the first use
+ * of a ring's or buffer's end.
+ */
+int ipcx_poll_fd(uint32_t kind,
+                 void *object,
+                 int16_t *events);
+
+/**
+ * Queues the real-time signal `signo` to this process each time what IPCX_WAIT_FOR_* says of the `kind` becomes so, as
+ * with ipcx_poll_fd(), and once now if it is so; 0 ends that.
+ *
+ * Call with IPCX_NOWAIT until IPCX_E_AGAIN, or read the buffer: only then is the next signal queued. See "Signals" above.
+ *
+ * Of transports, receiving ends of rings, buffers and message queues only. Of a message queue it is the kernel's own
+ * notification (mq_notify()): one process of each queue gets it, si_value.sival_int is the number of ipcx_poll_fd(), and
+ * it ends when the process closes another descriptor of the same queue. A signal may come although the message has been
+ * received already.
+ *
+ * Endpoints and transports in one thread at a time; otherwise thread-safe. Does not block. Not async-signal-safe.
+ * Errors: IPCX_E_INVALID (also for what is no real-time signal, for a kind that is none, for a handle of another kind, and
+ * of other transports), IPCX_E_FORKED, IPCX_E_OS; of a message queue IPCX_E_BUSY (another process is told of its messages;
+ * receiving may find this too, when there is nothing to receive) and IPCX_E_NO_SPACE (the queue of signals is full).
+ */
+int ipcx_signal(uint32_t kind,
+                void *object,
+                int signo);
 
 /* ---- Which segments there are ------------------------------------------------------------------------ */
 
@@ -3265,56 +3010,6 @@ int ipcx_transport_from_fd(const char *word,
 int ipcx_transport_into_fd(ipcx_transport *transport);
 
 /**
- * Removes a transport's name. Who has an end open keeps it; what nobody has open any more is gone, with what was under
- * way. Of the options, which may be NULL, only the directory counts.
- *
- * Thread-safe, does not block. Not async-signal-safe.
- * Errors: IPCX_E_NOT_FOUND, IPCX_E_MISMATCH (something else has the name), IPCX_E_PERMISSION, IPCX_E_INVALID, IPCX_E_OS.
- */
-int ipcx_transport_unlink(const char *word,
-                          const char *name,
-                          const ipcx_transport_options *opts);
-
-/**
- * A descriptor for poll(), select() and epoll, or a negative code. `*events`, which may be NULL, gets what to wait for
- * on it: POLLIN or POLLOUT.
- *
- * A receiving end's is ready while a call with IPCX_NOWAIT may have something to say: a message, or that the sender
- * went. Of a long message only a part may be there. What this end keeps itself does not show: after IPCX_E_TOO_BIG,
- * and while the descriptor is ready, receive again, until IPCX_E_AGAIN.
- *
- * A sending end's is ready while there is room, or the receiver went. There may be room for a short message and not
- * for the one to be sent.
- *
- * It is level-triggered: do not read or write it.
- *
- * Ownership: it stays ipcx's and lives as long as the end (a sending end's of a FIFO or socket, until a call says that
- * the receiver went); do not close it.
- * One thread at a time. Does not block. Not async-signal-safe.
- * Errors: IPCX_E_AGAIN (the sending end of a FIFO or socket: there is no receiver yet), IPCX_E_FORKED, IPCX_E_INVALID,
- * IPCX_E_OS; those of the first use of a ring's or buffer's end.
- */
-int ipcx_transport_poll_fd(ipcx_transport *transport,
-                           int16_t *events);
-
-/**
- * Queues the real-time signal `signo` to this process when the receiving end has a message, and once now if it has; 0
- * ends that. Rings, buffers and message queues only.
- *
- * Receive with IPCX_NOWAIT until IPCX_E_AGAIN: only then does the next message queue a signal. See "Signals" above. Of a
- * message queue it is the kernel's own notification (mq_notify()): one process of each queue gets it, si_value.sival_int
- * is the number of ipcx_transport_poll_fd(), and it ends when the process closes another descriptor of the same queue. A
- * signal may come although the message has been received already.
- *
- * One thread at a time. Does not block. Not async-signal-safe.
- * Errors: IPCX_E_INVALID (also for what is no real-time signal, and of other transports), IPCX_E_BUSY (another process
- * is told of this queue's messages; receiving may find this too, when there is nothing to receive), IPCX_E_NO_SPACE (the
- * queue of signals is full), IPCX_E_FORKED, IPCX_E_OS.
- */
-int ipcx_transport_signal(ipcx_transport *transport,
-                          int signo);
-
-/**
  * Closes an end. NULL is allowed. The other end learns it, where its transport tells; what a name keeps, it keeps.
  *
  * What was sent and not received is lost with the last end of a pipe, and with the receiver of a FIFO or socket.
@@ -3327,7 +3022,8 @@ void ipcx_transport_close(ipcx_transport *transport);
 
 /**
  * Sends a copy of `len` bytes as one message; waits for room, and of a FIFO or socket for a receiver, up to
- * `timeout_ns`.
+ * `timeout_ns`. A message queue gives it before every message of a lower `priority`, 0 to 32767; all others keep the
+ * order, and take 0.
  *
  * Messages of up to 4092 bytes go into a pipe or FIFO all at once or not at all. Of a longer one a part may be there
  * when the call ends with IPCX_E_AGAIN, IPCX_E_TIMEDOUT or IPCX_E_INTR: it is then remembered. Sending the same bytes
@@ -3339,32 +3035,18 @@ void ipcx_transport_close(ipcx_transport *transport);
  * One thread at a time. Blocks up to `timeout_ns`. Not async-signal-safe.
  * Ownership: `data` stays yours. It may be NULL if `len` is 0.
  * Errors: IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_CLOSED, of a ring IPCX_E_PEER_DEAD too (the receiver went),
- * IPCX_E_TOO_BIG, IPCX_E_FORKED, IPCX_E_INVALID (also of a receiving end), IPCX_E_OS; those of opening, where connecting
- * to a receiver meets them.
+ * IPCX_E_TOO_BIG, IPCX_E_FORKED, IPCX_E_INVALID (also of a receiving end, and for another priority), IPCX_E_OS; those of
+ * opening, where connecting to a receiver meets them.
  */
 int ipcx_transport_send(ipcx_transport *transport,
                         const void *data,
                         size_t len,
+                        unsigned int priority,
                         int64_t timeout_ns);
 
 /**
- * As ipcx_transport_send(), before every message of a lower priority: 0, which ipcx_transport_send() sends with, to
- * 32767. Message queues only: all others keep the order, and take 0.
- *
- * One thread at a time. Blocks up to `timeout_ns`. Not async-signal-safe.
- * Ownership: `data` stays yours. It may be NULL if `len` is 0.
- * Errors: those of ipcx_transport_send(); IPCX_E_INVALID also for a priority out of range, or other than 0 through
- * anything else.
- */
-int ipcx_transport_send_priority(ipcx_transport *transport,
-                                 const void *data,
-                                 size_t len,
-                                 uint32_t priority,
-                                 int64_t timeout_ns);
-
-/**
- * Copies the next message to `buf`, which has `cap` bytes, and says its length in `*len`; waits for it up to
- * `timeout_ns`.
+ * Copies the next message to `buf`, which has `cap` bytes, and says its length in `*len`, and its priority, which is 0
+ * but from a message queue, in `*priority`, which may be NULL. Waits for it up to `timeout_ns`.
  *
  * If it does not fit, the code is IPCX_E_TOO_BIG, `*len` is its length, and it stays: call again with a larger buffer.
  * If the call ends in the middle of a message, what came of it is kept, and the next call goes on. A buffer gives the
@@ -3381,22 +3063,8 @@ int ipcx_transport_recv(ipcx_transport *transport,
                         void *buf,
                         size_t cap,
                         size_t *len,
+                        unsigned int *priority,
                         int64_t timeout_ns);
-
-/**
- * As ipcx_transport_recv(), and says the message's priority in `*priority`: 0 but from a message queue, which gives
- * messages of a higher one first.
- *
- * One thread at a time. Blocks up to `timeout_ns`. Not async-signal-safe.
- * Ownership: `buf` stays yours. It may be NULL if `cap` is 0.
- * Errors: those of ipcx_transport_recv().
- */
-int ipcx_transport_recv_priority(ipcx_transport *transport,
-                                 void *buf,
-                                 size_t cap,
-                                 size_t *len,
-                                 uint32_t *priority,
-                                 int64_t timeout_ns);
 
 /**
  * Sends a descriptor as one message, for ipcx_transport_recv_fd(): of an anonymous segment (ipcx_ring_share_fd()), or
@@ -3443,17 +3111,6 @@ int ipcx_transport_send_file(ipcx_transport *transport,
                              size_t len,
                              int64_t timeout_ns,
                              size_t *sent);
-
-/**
- * Longest message that a sending end takes, in bytes, into `*len`. Of a socket that is not connected yet: not known,
- * and SIZE_MAX.
- *
- * One thread at a time. Does not block. Not async-signal-safe.
- * Errors: IPCX_E_INVALID (also of a receiving end); of a ring's or buffer's end without a name those of its first use:
- * IPCX_E_BUSY, IPCX_E_FORKED, IPCX_E_CORRUPT, IPCX_E_OS.
- */
-int ipcx_transport_max_len(ipcx_transport *transport,
-                           size_t *len);
 
 /* ---- Child process: its input and output ------------------------------------------------------------- */
 

@@ -153,7 +153,7 @@ impl Checker<'_> {
     /// One turn beside a victim, which may be dead.
     fn turn(&mut self) {
         match self.receive(Duration::from_micros(200)) {
-            Ok(()) | Err(Error::TimedOut | Error::PeerDead(_)) => {}
+            Ok(()) | Err(Error::TimedOut(_) | Error::PeerDead(_)) => {}
             Err(error) => panic!("{error}"),
         }
     }
@@ -219,7 +219,7 @@ impl Feeder<'_> {
 
     fn turn(&mut self) {
         match self.send(Duration::from_micros(200)) {
-            Ok(()) | Err(Error::TimedOut | Error::PeerDead(_)) => {}
+            Ok(()) | Err(Error::TimedOut(_) | Error::PeerDead(_)) => {}
             Err(error) => panic!("{error}"),
         }
     }

@@ -183,7 +183,7 @@ pub(crate) fn wait_any<'py>(
     let objects = objects.try_iter()?.collect::<PyResult<Vec<_>>>()?;
     check_endpoints(&objects)?;
     let ready = match attempt(py, &objects, Deadline::NOW) {
-        Err(Ended::Core(Error::WouldBlock)) if !deadline.is_now() => {
+        Err(Ended::Core(Error::WouldBlock(_))) if !deadline.is_now() => {
             slices(py, deadline, |slice| attempt(py, &objects, slice))
         }
         done => done,

@@ -62,7 +62,7 @@ impl Buffer {
     #[inline]
     fn look(&self, py: Python<'_>, buffer: &ipcx::Buffer, to: Place) -> Result<(usize, u64), Ended> {
         match read_to(py, buffer, to) {
-            Err(Error::WouldBlock) => {
+            Err(Error::WouldBlock(_)) => {
                 slices(py, Deadline::NEVER, |_| read_to(py, buffer, to).map_err(Ended::Core))
             }
             done => done.map_err(Ended::Core),
@@ -249,7 +249,7 @@ impl Buffer {
         if needed < LARGE || needed > self.capacity {
             match buffer.try_write(data.as_ref()) {
                 Ok(version) => return Ok(version),
-                Err(Error::WouldBlock) if !deadline.is_now() => {}
+                Err(Error::WouldBlock(_)) if !deadline.is_now() => {}
                 Err(error) => return Err(self.handle.raise(py, &error)),
             }
         }
@@ -288,7 +288,7 @@ impl Buffer {
         let deadline = deadline(timeout)?;
         let buffer = self.handle.get()?;
         let mut waited = buffer.wait_until(seen, Deadline::NOW).map_err(Ended::Core);
-        if matches!(waited, Err(Ended::Core(Error::WouldBlock))) {
+        if matches!(waited, Err(Ended::Core(Error::WouldBlock(_)))) {
             self.saw(py, seen)?;
             if !deadline.is_now() {
                 let wait = |slice| py.detach(|| buffer.wait_until(seen, slice)).map_err(Ended::Core);

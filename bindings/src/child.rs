@@ -15,6 +15,9 @@ use std::process::{Child, Command, ExitStatus};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+/// Why there is no exit status.
+const RUNS: &str = "the child has not ended";
+
 /// Most bytes that one read gives.
 const PART: usize = 1 << 16;
 /// Between two looks whether it ended: at first, and at most.
@@ -289,7 +292,7 @@ impl Process {
             return Ok(status);
         }
         if deadline.is_now() {
-            return Err(Ended::Core(Error::WouldBlock));
+            return Err(Ended::Core(Error::WouldBlock(RUNS)));
         }
         let mut pause = SOONEST;
         slices(py, deadline, |slice| loop {
@@ -297,7 +300,7 @@ impl Process {
             py.detach(|| std::thread::sleep(pause.min(left)));
             match look()? {
                 Some(status) => return Ok(status),
-                None if left <= pause => return Err(Ended::Core(Error::TimedOut)),
+                None if left <= pause => return Err(Ended::Core(Error::timed_out(RUNS))),
                 None => pause = (pause * 2).min(LATEST),
             }
         })

@@ -6,11 +6,13 @@ use crate::payload::Payload;
 use crate::segment::{closing, coroutine, wanted, Handle};
 use crate::wait::{deadline, wait, Ended};
 use ipcx::{Deadline, Error};
+use pyo3::exceptions::PyTimeoutError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::collections::VecDeque;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
 
 /// A reply up to this size is received without asking for its length first.
 const ROOM: usize = 1 << 16;
@@ -20,7 +22,8 @@ const ROOM: usize = 1 << 16;
 /// `call` sends a request and waits for its reply. `send` and `recv` keep several requests open, whose replies come as they are
 /// ready, each with the id of its request. A request ends once: by its reply; by RemoteError, if the server refused it; by
 /// PeerDead, if the server that had taken it died, when it may have been carried out in part; or, where none has taken it and there
-/// is no server, by PeerDead or Closed, as the last one died or closed. Before the first server came, a client waits for it.
+/// is no server, by PeerDead or Closed, as the last one died or closed. The exception's `taken` says whether a server had taken it.
+/// Before the first server came, a client waits for it.
 #[pyclass(frozen, weakref, module = "ipcx")]
 pub(crate) struct Client {
     end: Exclusive<Asking>,
@@ -59,7 +62,7 @@ type Settled<T> = ipcx::Result<ipcx::Result<T>>;
 /// What a wait for room makes of the core's word: that all is open which can be is no reason to wait.
 fn settled(sent: ipcx::Result<u64>) -> Settled<u64> {
     match sent {
-        Err(Error::WouldBlock) => Ok(Err(Error::WouldBlock)),
+        Err(error @ Error::WouldBlock(_)) => Ok(Err(error)),
         other => other.map(Ok),
     }
 }
@@ -102,7 +105,7 @@ impl Client {
         let mut state = self.lock(py)?;
         match send(&mut state.core, data.as_ref(), Deadline::NOW) {
             Ok(id) => Ok(id),
-            Err(Error::WouldBlock) if !deadline.is_now() => {
+            Err(Error::WouldBlock(_)) if !deadline.is_now() => {
                 let data = data.constant(py)?; // Other threads run meanwhile.
                 let data = data.as_bytes();
                 let attempt = |state: &mut Asking, slice| settled(send(&mut state.core, data, slice));
@@ -126,12 +129,14 @@ impl Client {
         let mut id = one.unwrap_or(0);
         match receive(&mut state, &mut id, one.is_some(), Deadline::NOW) {
             Ok(len) => Ok((state, id, len)),
-            Err(Error::WouldBlock) if !deadline.is_now() => {
+            Err(Error::WouldBlock(_)) if !deadline.is_now() => {
                 let attempt = |state: &mut Asking, slice| {
                     let mut id = one.unwrap_or(0);
                     match receive(state, &mut id, one.is_some(), slice) {
                         Ok(len) => Ok((id, Ok(len))),
-                        Err(error @ (Error::TimedOut | Error::Interrupted | Error::WouldBlock)) => Err(error),
+                        Err(error @ (Error::TimedOut(_) | Error::Interrupted | Error::WouldBlock(_))) => {
+                            Err(error)
+                        }
                         Err(error) => Ok((id, Err(error))),
                     }
                 };
@@ -170,12 +175,24 @@ impl Client {
         }
     }
 
-    fn give_up(&self, py: Python<'_>, id: u64) {
+    /// Gives a request up, if it has not ended: true if it is withdrawn.
+    fn give_up(&self, py: Python<'_>, id: u64) -> Option<bool> {
         // Closed, or in use by a signal handler's call: then it is too late for this.
-        if let Ok(mut state) = self.lock(py) {
-            state.kept.retain(|(of, _)| *of != id);
-            let _ = state.core.forget(id); // It has ended already, as a rule.
+        let mut state = self.lock(py).ok()?;
+        state.kept.retain(|(of, _)| *of != id);
+        state.core.forget(id).ok() // It has ended already, as a rule.
+    }
+
+    /// The reply to a call; the request is open no more.
+    fn concluded<'py>(&self, py: Python<'py>, id: u64, deadline: Deadline) -> PyResult<Bound<'py, PyBytes>> {
+        let reply = self.reply(py, Some(id), deadline).map(|(_, reply)| reply);
+        if let Err(error) = &reply {
+            let withdrawn = self.give_up(py, id);
+            if let Some(withdrawn) = withdrawn.filter(|_| error.is_instance_of::<PyTimeoutError>(py)) {
+                let _ = error.value(py).setattr(pyo3::intern!(py, "taken"), !withdrawn);
+            }
         }
+        reply
     }
 }
 
@@ -184,7 +201,8 @@ impl Client {
     /// Send a request and return its reply.
     ///
     /// The server knows until when the call waits, and does not begin with what comes too late. After a Timeout or PeerDead the
-    /// request may have been carried out, once: call again where that does no harm twice.
+    /// request may have been carried out, once, unless the exception's `taken` is False: call again then, or where that does no harm
+    /// twice.
     #[pyo3(signature = (data, timeout=None))]
     fn call<'py>(
         &self,
@@ -194,11 +212,7 @@ impl Client {
     ) -> PyResult<Bound<'py, PyBytes>> {
         let deadline = deadline(timeout)?;
         let id = self.sent(py, data, deadline, |core, data, room| core.begin_call(data, deadline, room))?;
-        let reply = self.reply(py, Some(id), deadline);
-        if reply.is_err() {
-            self.give_up(py, id);
-        }
-        reply.map(|(_, reply)| reply)
+        self.concluded(py, id, deadline)
     }
 
     /// Send a request, whose reply recv() will receive, and return its id. The request has no deadline.
@@ -224,11 +238,11 @@ impl Client {
         self.reply(py, None, deadline(timeout)?)
     }
 
-    /// Give up on a request that was sent: it is withdrawn, or its reply will be dropped. Of one that has ended, nothing happens.
-    fn forget(&self, py: Python<'_>, id: u64) -> PyResult<()> {
+    /// Give up on a request that was sent. True if it is withdrawn, and not carried out; False if a server has taken it, and its
+    /// reply will be dropped, or if it has ended, when nothing happens.
+    fn forget(&self, py: Python<'_>, id: u64) -> PyResult<bool> {
         drop(self.lock(py)?);
-        self.give_up(py, id);
-        Ok(())
+        Ok(self.give_up(py, id).unwrap_or(false))
     }
 
     /// Send a request and return its reply, from a coroutine: `await client.acall(data, timeout=0.5)`. Any number of tasks may do so
@@ -263,6 +277,11 @@ impl Client {
     /// The second half, without waiting.
     fn _end<'py>(&self, py: Python<'py>, id: u64) -> PyResult<Bound<'py, PyBytes>> {
         self.reply(py, Some(id), Deadline::NOW).map(|(_, reply)| reply)
+    }
+
+    /// The reply that came in the last moment, or why there is none: the time is over.
+    fn _late<'py>(&self, py: Python<'py>, id: u64) -> PyResult<Bound<'py, PyBytes>> {
+        self.concluded(py, id, Deadline::after(Duration::from_nanos(1)))
     }
 
     /// Give up on a request, if that can be done.

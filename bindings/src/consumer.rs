@@ -76,7 +76,7 @@ impl Consumer {
         let mut state = self.lock(py)?;
         match borrow(&mut state, Deadline::NOW) {
             Ok(record) => Ok((state, record)),
-            Err(Error::WouldBlock) if !deadline.is_now() => {
+            Err(Error::WouldBlock(_)) if !deadline.is_now() => {
                 wait(py, &self.end, state, deadline, borrow).map_err(|end| end.raise(py, self.end.segment()))
             }
             Err(error) => Err(self.raise(py, &error)),
@@ -242,7 +242,7 @@ impl Consumer {
         let (deadline, pool) = (deadline(timeout)?, pool.get().open_pool()?);
         let mut state = self.lock(py)?;
         let (id, len) = match state.core.recv_block_raw(&pool, Deadline::NOW) {
-            Err(Error::WouldBlock) if !deadline.is_now() => {
+            Err(Error::WouldBlock(_)) if !deadline.is_now() => {
                 let attempt = |state: &mut Receiving, slice| state.core.recv_block_raw(&pool, slice);
                 let received = wait(py, &self.end, state, deadline, attempt);
                 received.map_err(|ended| ended.raise(py, self.end.segment()))?.1

@@ -28,6 +28,9 @@ const NAMES: [&str; 16] = [
     "RemoteError",
 ];
 
+/// What the core calls a segment without a name.
+const ANONYMOUS: &str = "anonymous";
+
 /// Index of `Closed`.
 const CLOSED: usize = 3;
 
@@ -42,8 +45,8 @@ pub(crate) fn load(py: Python<'_>) -> PyResult<()> {
 
 fn class_name(error: &Error) -> &'static str {
     match error {
-        Error::WouldBlock => "WouldBlock",
-        Error::TimedOut => "Timeout",
+        Error::WouldBlock(_) => "WouldBlock",
+        Error::TimedOut(_) => "Timeout",
         Error::Closed(_) => "Closed",
         Error::PeerDead(_) => "PeerDead",
         Error::Exists(_) => "Exists",
@@ -64,18 +67,24 @@ fn class_name(error: &Error) -> &'static str {
 /// True if the error's own text does not say on which segment it happened.
 fn is_anonymous(error: &Error) -> bool {
     use Error::{Forked, Interrupted, Invalid, TimedOut, TooBig, WouldBlock};
-    matches!(error, WouldBlock | TimedOut | Interrupted | TooBig { .. } | Forked | Invalid(_))
+    match error {
+        TimedOut(context) => context.segment() == ANONYMOUS,
+        _ => matches!(error, WouldBlock(_) | Interrupted | TooBig { .. } | Forked | Invalid(_)),
+    }
 }
 
 /// The exception for an error on the segment with this name (or none, before there is one).
 #[cold]
 pub(crate) fn raise(py: Python<'_>, error: &Error, segment: &str) -> PyErr {
-    let text = if is_anonymous(error) && !matches!(segment, "" | "anonymous") {
+    let text = if is_anonymous(error) && !matches!(segment, "" | ANONYMOUS) {
         format!("{error} (segment '{segment}')")
     } else {
         error.to_string()
     };
     let raised = exception(py, class_name(error), error.errno(), text);
+    if let Some(taken) = error.taken() {
+        let _ = raised.value(py).setattr(pyo3::intern!(py, "taken"), taken);
+    }
     if let Error::Remote(refusal) = error {
         let _ = raised.value(py).setattr(pyo3::intern!(py, "text"), refusal.detail());
         // It is in the message too.

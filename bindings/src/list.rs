@@ -121,10 +121,12 @@ impl Listed {
         self.0.participants.iter().map(ListedParticipant::of).collect()
     }
 
-    /// The roles of its kind by name: of a ring, 'producer' and 'consumer'; other kinds have none.
+    /// The roles of its kind: of a ring, 'producer' and 'consumer', whether or not somebody has them; of a service, one for each
+    /// 'server' and each 'client'; of a reliable topic, one for each 'subscriber'. Nothing is written down of publishers, of
+    /// subscribers of a lossy topic, and of who uses other kinds.
     #[getter]
-    fn roles<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        self.0.roles.iter().map(|role| (role.name, ListedRole::of(role))).into_py_dict(py)
+    fn roles(&self) -> Vec<ListedRole> {
+        self.0.roles.iter().map(ListedRole::of).collect()
     }
 
     /// The options that it was made with, by name.
@@ -190,7 +192,7 @@ impl ListedParticipant {
 #[pyclass(frozen, get_all, eq, module = "ipcx")]
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct ListedRole {
-    /// 'producer' or 'consumer'.
+    /// 'producer', 'consumer', 'server', 'client' or 'subscriber'.
     name: &'static str,
     /// 'never', 'alive', 'closed' or 'dead'.
     state: &'static str,

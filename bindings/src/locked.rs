@@ -58,7 +58,7 @@ impl LockedValue {
         deadline: Deadline,
     ) -> PyResult<LockedValue> {
         let locked = match attempt(py, &buffer, Deadline::NOW) {
-            Err(Ended::Core(Error::WouldBlock)) if !deadline.is_now() => {
+            Err(Ended::Core(Error::WouldBlock(_))) if !deadline.is_now() => {
                 slices(py, deadline, |slice| attempt(py, &buffer, slice))
             }
             done => done,
@@ -178,7 +178,9 @@ impl LockedValue {
         let seen = self.or_keep(py, self.buffer.unlock_to_wait_raw())?;
         let buffer = &*self.buffer;
         if deadline.is_now() {
-            return Err(self.raise(py, &Error::WouldBlock));
+            return Err(
+                self.raise(py, &Error::WouldBlock("a call that does not wait hears of no notification"))
+            );
         }
         // What comes between two slices is not missed: the core counts the notifications.
         let notified = |slice| py.detach(|| buffer.wait_notified_raw(seen, slice)).map_err(Ended::Core);

@@ -152,7 +152,7 @@ impl Pool {
         let deadline = deadline(timeout)?;
         let pool = self.handle.get()?;
         let id = match pool.acquire_raw(Deadline::NOW) {
-            Err(Error::WouldBlock) if !deadline.is_now() => {
+            Err(Error::WouldBlock(_)) if !deadline.is_now() => {
                 slices(py, deadline, |slice| py.detach(|| pool.acquire_raw(slice)).map_err(Ended::Core))
                     .map_err(|ended| ended.raise(py, &self.handle.name))?
             }

@@ -79,13 +79,13 @@ impl Producer {
                     if count == STEP {
                         continue;
                     }
-                    Error::WouldBlock
+                    Error::WouldBlock("the ring is full")
                 }
                 Err(error) => error,
             };
             let Some(next) = rest.clone().next() else { return Ok(sent) };
             let ended = match error {
-                Error::WouldBlock if !deadline.is_now() => {
+                Error::WouldBlock(_) if !deadline.is_now() => {
                     match self.end.wait_for_room(py, state, next.len(), deadline) {
                         Ok((mut with_room, _)) => {
                             with_room.core.abort_raw().map_err(|error| self.raise(py, &error))?;
@@ -121,7 +121,7 @@ impl Producer {
         if data.place().len < LARGE {
             match state.core.try_send(data.as_ref()) {
                 Ok(()) => return Ok(()),
-                Err(Error::WouldBlock) if !deadline.is_now() => {}
+                Err(Error::WouldBlock(_)) if !deadline.is_now() => {}
                 Err(error) => return Err(self.raise(py, &error)),
             }
         }
@@ -203,7 +203,7 @@ impl Producer {
         let mut state = self.end.sending(py)?;
         let (pool, id) = block.lend()?;
         let sent = match state.core.send_block_raw(pool, id, n, Deadline::NOW) {
-            Err(Error::WouldBlock) if !deadline.is_now() => {
+            Err(Error::WouldBlock(_)) if !deadline.is_now() => {
                 let attempt = |state: &mut Sending<ipcx::Producer>, slice| {
                     state.core.send_block_raw(pool, id, n, slice)
                 };

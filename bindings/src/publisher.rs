@@ -74,7 +74,7 @@ impl Publisher {
         if data.place().len < LARGE {
             match state.core.try_publish(data.as_ref()) {
                 Ok(()) => return Ok(()),
-                Err(Error::WouldBlock) if !deadline.is_now() => {}
+                Err(Error::WouldBlock(_)) if !deadline.is_now() => {}
                 Err(error) => return Err(self.raise(py, &error)),
             }
         }

@@ -65,7 +65,7 @@ impl Queue {
         deadline: Deadline,
     ) -> PyResult<ipcx::Delivery<'q>> {
         let taken = match queue.try_take() {
-            Err(Error::WouldBlock) if !deadline.is_now() => {
+            Err(Error::WouldBlock(_)) if !deadline.is_now() => {
                 slices(py, deadline, |slice| py.detach(|| queue.take_until(slice)).map_err(Ended::Core))
             }
             done => done.map_err(Ended::Core),
@@ -215,7 +215,7 @@ impl Queue {
         if needed < LARGE || needed as u64 > self.max_message {
             match queue.try_push(data.as_ref(), priority) {
                 Ok(()) => return Ok(()),
-                Err(Error::WouldBlock) if !deadline.is_now() => {}
+                Err(Error::WouldBlock(_)) if !deadline.is_now() => {}
                 Err(error) => return Err(self.handle.raise(py, &error)),
             }
         }
@@ -246,20 +246,12 @@ impl Queue {
         Delivery::new(py, self.handle.get()?, |queue| self.next(py, queue, deadline))
     }
 
-    /// Take the next dead letter, or return None if there is none: of the highest priority, and of these the one that
-    /// was pushed first. Acknowledging discards it, putting it back has it delivered again as if it were new.
-    fn take_dead(&self, py: Python<'_>) -> PyResult<Option<Delivery>> {
-        let mut none = false;
-        let taken = Delivery::new(py, self.handle.get()?, |queue| {
-            queue.take_dead().map_err(|error| {
-                none = matches!(error, Error::WouldBlock);
-                self.handle.raise(py, &error)
-            })
-        });
-        match taken {
-            Err(_) if none => Ok(None),
-            taken => taken.map(Some),
-        }
+    /// Take the next dead letter: of the highest priority, and of these the one that was pushed first. It does not wait: WouldBlock
+    /// if there is none. Acknowledging discards it, putting it back has it delivered again as if it were new.
+    fn take_dead(&self, py: Python<'_>) -> PyResult<Delivery> {
+        Delivery::new(py, self.handle.get()?, |queue| {
+            queue.take_dead().map_err(|error| self.handle.raise(py, &error))
+        })
     }
 
     /// Push a message, from a coroutine: `await queue.apush(data)`. Cancelling it pushes nothing.

@@ -52,7 +52,7 @@ impl Receiver {
         let inside: &mut Receiving = &mut state;
         match proportional(py, room, || attempt(inside, Deadline::NOW)) {
             Ok(value) => Ok((state, value)),
-            Err(Error::WouldBlock) if !deadline.is_now() => {
+            Err(Error::WouldBlock(_)) if !deadline.is_now() => {
                 wait(py, self.end.exclusive(), state, deadline, attempt)
             }
             Err(error) => Err(Ended::Core(error)),

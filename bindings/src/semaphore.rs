@@ -89,7 +89,7 @@ impl Semaphore {
     ) -> PyResult<()> {
         let semaphore = &*self.handle.get()?;
         let taken = match take(semaphore, Deadline::NOW) {
-            Err(Error::WouldBlock) if !deadline.is_now() => {
+            Err(Error::WouldBlock(_)) if !deadline.is_now() => {
                 slices(py, deadline, |slice| py.detach(|| take(semaphore, slice)).map_err(Ended::Core))
             }
             done => done.map_err(Ended::Core),

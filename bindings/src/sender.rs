@@ -81,7 +81,7 @@ impl Sender {
         if data.place().len < LARGE {
             match state.core.send_with_priority_until(data.as_ref(), priority, Deadline::NOW) {
                 Ok(()) => return Ok(()),
-                Err(Error::WouldBlock) if !deadline.is_now() => {}
+                Err(Error::WouldBlock(_)) if !deadline.is_now() => {}
                 Err(error) => return Err(self.raise(py, &error)),
             }
         }

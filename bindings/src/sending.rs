@@ -92,7 +92,7 @@ impl<C: Reserving> Exclusive<Sending<C>> {
     ) -> Result<(Guard<'a, Sending<C>>, Place), Ended> {
         match reserve(&mut state, len, Deadline::NOW) {
             Ok(place) => Ok((state, place)),
-            Err(Error::WouldBlock) if !deadline.is_now() => self.wait_for_room(py, state, len, deadline),
+            Err(Error::WouldBlock(_)) if !deadline.is_now() => self.wait_for_room(py, state, len, deadline),
             Err(error) => Err(Ended::Core(error)),
         }
     }
@@ -152,14 +152,17 @@ impl<C: Reserving> Exclusive<Sending<C>> {
     }
 }
 
+/// What there is nothing of.
+const NOTHING: &str = "there is nothing to read from the file";
+
 /// Reads up to `to.len` bytes from `fd`; says how many, and why it ended early.
 fn fill(py: Python<'_>, fd: i32, to: Place, deadline: Deadline) -> (usize, Option<Ended>) {
     let mut filled = 0;
     while filled < to.len {
         match readable(py, fd, deadline) {
             Ok(true) => {}
-            Ok(false) if deadline.is_now() => return (filled, Some(Ended::Core(Error::WouldBlock))),
-            Ok(false) => return (filled, Some(Ended::Core(Error::TimedOut))),
+            Ok(false) if deadline.is_now() => return (filled, Some(Ended::Core(Error::WouldBlock(NOTHING)))),
+            Ok(false) => return (filled, Some(Ended::Core(Error::timed_out(NOTHING)))),
             Err(ended) => return (filled, Some(ended)),
         }
         // SAFETY: the core lends `to` until commit or abort; `filled` bytes of it are done.

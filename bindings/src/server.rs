@@ -71,7 +71,7 @@ impl Server {
         let mut state = this.lock(py)?;
         let (state, (id, len)) = match take(&mut state, Deadline::NOW) {
             Ok(taken) => (state, taken),
-            Err(Error::WouldBlock) if !deadline.is_now() => wait(py, &this.end, state, deadline, take)
+            Err(Error::WouldBlock(_)) if !deadline.is_now() => wait(py, &this.end, state, deadline, take)
                 .map_err(|ended| ended.raise(py, this.end.segment()))?,
             Err(error) => return Err(this.raise(py, &error)),
         };

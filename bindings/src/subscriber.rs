@@ -66,7 +66,7 @@ impl Subscriber {
         let mut state = self.lock(py)?;
         match borrow(&mut state, Deadline::NOW) {
             Ok(record) => Ok((state, record)),
-            Err(Error::WouldBlock) if !deadline.is_now() => {
+            Err(Error::WouldBlock(_)) if !deadline.is_now() => {
                 wait(py, &self.end, state, deadline, borrow).map_err(|end| end.raise(py, self.end.segment()))
             }
             Err(error) => Err(self.raise(py, &error)),
@@ -91,7 +91,7 @@ impl Subscriber {
             match proportional(py, record.len, || core.try_recv(unsafe { room.slice_mut() })) {
                 Ok(len) => return Ok((made, len)),
                 // Overtaken: the next one is a longer one, or they are too fast for this try.
-                Err(Error::TooBig { .. } | Error::WouldBlock) => drop(state),
+                Err(Error::TooBig { .. } | Error::WouldBlock(_)) => drop(state),
                 Err(error) => return Err(self.raise(py, &error)),
             }
             py.check_signals()?;

@@ -100,15 +100,16 @@ pub(crate) fn slices<T>(
 ) -> Result<T, Ended> {
     loop {
         let left = deadline.remaining();
-        let slice = Deadline::after(left.map_or(SLICE, |left| left.min(SLICE)));
-        match attempt(slice) {
+        // The last one is a wait too, if of no length: it says what it waited for.
+        let slice = left.map_or(SLICE, |left| left.clamp(Duration::from_nanos(1), SLICE));
+        match attempt(Deadline::after(slice)) {
             // The last slice is over; its deadline was the call's.
-            Err(Ended::Core(Error::TimedOut | Error::WouldBlock))
+            Err(Ended::Core(error @ (Error::TimedOut(_) | Error::WouldBlock(_))))
                 if left.is_some_and(|left| left <= SLICE) =>
             {
-                return Err(Ended::Core(Error::TimedOut));
+                return Err(Ended::Core(error.at_deadline()));
             }
-            Err(Ended::Core(Error::TimedOut | Error::Interrupted | Error::WouldBlock)) => {}
+            Err(Ended::Core(Error::TimedOut(_) | Error::Interrupted | Error::WouldBlock(_))) => {}
             done => return done,
         }
         py.check_signals().map_err(Ended::Python)?;

@@ -58,6 +58,9 @@ enum By {
     Descriptors,
 }
 
+/// What there is none of.
+const NOTHING: &str = "nothing that is waited for is ready";
+
 /// Waits until at least one of `items` is ready, or until `deadline`; says which are, by their places. Ready is what a call
 /// that does not wait would not answer with `WouldBlock`, so also one whose peer closed or died: the call then says so.
 /// Nothing is received or acquired by waiting; where others may be faster, try again.
@@ -107,7 +110,7 @@ fn wait_by(items: &mut [&mut dyn Waitable], deadline: Deadline, mut by: By) -> R
         return Ok(ready);
     }
     if deadline.is_now() {
-        return Err(Error::WouldBlock);
+        return Err(Error::WouldBlock(NOTHING));
     }
     let deadline = deadline.started();
     let spin_until = if cpu::single() { 0 } else { clock::now() + SPIN };
@@ -128,7 +131,7 @@ fn wait_by(items: &mut [&mut dyn Waitable], deadline: Deadline, mut by: By) -> R
             return Ok(ready);
         }
         if deadline.is_over(now) {
-            return Err(Error::TimedOut);
+            return Err(Error::timed_out(NOTHING));
         }
         let until = deadline.at_most(now + SLICE);
         let slept = match by {
@@ -185,7 +188,7 @@ fn sleep_on_descriptors(items: &mut [&mut dyn Waitable], nanoseconds: u64) -> Re
         let events = item.events();
         match item.descriptor() {
             Ok(fd) => fds.push(fd::to_poll(fd, events)),
-            Err(Error::WouldBlock) => patience = patience.min(LOOK_AGAIN),
+            Err(Error::WouldBlock(_)) => patience = patience.min(LOOK_AGAIN),
             Err(error) => return Err(error),
         }
     }

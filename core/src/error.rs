@@ -14,17 +14,58 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Clone, Debug)]
 pub struct Context {
     segment: Arc<str>,
-    detail: Cow<'static, str>,
+    detail: Detail,
 }
+
+/// A text, and of a client's request that ended whether a server had taken it. So laid out that an error is no larger for it.
+#[derive(Clone, Debug)]
+enum Detail {
+    Static(Option<bool>, &'static str),
+    Made(Option<bool>, Box<str>),
+}
+
+impl Detail {
+    fn of(detail: impl Into<Cow<'static, str>>, taken: Option<bool>) -> Detail {
+        match detail.into() {
+            Cow::Borrowed(text) => Detail::Static(taken, text),
+            Cow::Owned(text) => Detail::Made(taken, text.into()),
+        }
+    }
+
+    fn text(&self) -> &str {
+        match self {
+            Detail::Static(_, text) => text,
+            Detail::Made(_, text) => text,
+        }
+    }
+
+    fn taken(&self) -> Option<bool> {
+        let (Detail::Static(taken, _) | Detail::Made(taken, _)) = self;
+        *taken
+    }
+
+    fn set_taken(&mut self, now: bool) {
+        let (Detail::Static(taken, _) | Detail::Made(taken, _)) = self;
+        *taken = Some(now);
+    }
+}
+
+const _: () = assert!(size_of::<Detail>() == size_of::<Cow<'static, str>>());
 
 impl Context {
     pub(crate) fn new(segment: &Arc<str>, detail: impl Into<Cow<'static, str>>) -> Context {
-        Context { segment: Arc::clone(segment), detail: detail.into() }
+        Context { segment: Arc::clone(segment), detail: Detail::of(detail, None) }
     }
 
     /// The same place, something else.
     pub(crate) fn of(context: Context, detail: impl Into<Cow<'static, str>>) -> Context {
-        Context { detail: detail.into(), ..context }
+        Context { detail: Detail::of(detail, None), ..context }
+    }
+
+    /// The same of a request of a client that ended, and that a server had taken, or not.
+    pub(crate) fn of_request(mut self, taken: bool) -> Context {
+        self.detail.set_taken(taken);
+        self
     }
 
     /// The segment's name, or `anonymous`.
@@ -34,12 +75,12 @@ impl Context {
 
     /// What happened and what to do.
     pub fn detail(&self) -> &str {
-        &self.detail
+        self.detail.text()
     }
 
     /// What stands before it, if it says anything.
     fn colon(&self) -> &'static str {
-        match self.detail.is_empty() && &*self.segment == ANONYMOUS {
+        match self.detail().is_empty() && &*self.segment == ANONYMOUS {
             true => "",
             false => ": ",
         }
@@ -49,9 +90,9 @@ impl Context {
 impl fmt::Display for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.segment {
-            ANONYMOUS => f.write_str(&self.detail),
-            segment if self.detail.is_empty() => write!(f, "segment '{segment}'"),
-            segment => write!(f, "{} (segment '{segment}')", self.detail),
+            ANONYMOUS => f.write_str(self.detail()),
+            segment if self.detail().is_empty() => write!(f, "segment '{segment}'"),
+            segment => write!(f, "{} (segment '{segment}')", self.detail()),
         }
     }
 }
@@ -63,12 +104,12 @@ pub(crate) const ANONYMOUS: &str = "anonymous";
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Nothing to receive or acquire, no room to send, or locked; and the call does not wait.
-    #[error("would block: nothing to receive, no room to send, no block or permit free, no other version, or the lock is held; try again or use a call that waits")]
-    WouldBlock,
-    /// The deadline passed. Nothing happened.
-    #[error("timed out")]
-    TimedOut,
+    /// Nothing to receive or acquire, no room to send, or locked: says which of it. And the call does not wait.
+    #[error("would block: {0}")]
+    WouldBlock(&'static str),
+    /// The deadline passed. Nothing happened. Says what the call waited for, and whom, as of a look when its time was over.
+    #[error("timed out: {0}")]
+    TimedOut(Context),
     /// A signal arrived while the call slept. Nothing happened; call again to go on.
     #[error("interrupted by a signal; call again to go on")]
     Interrupted,
@@ -136,11 +177,42 @@ impl Error {
         Error::Invalid(detail.into())
     }
 
+    /// Of a wait that is on no segment. For bindings to other languages too.
+    #[doc(hidden)]
+    pub fn timed_out(detail: &'static str) -> Error {
+        Error::TimedOut(Context::new(&Arc::from(ANONYMOUS), detail))
+    }
+
+    /// Of a try after which there is no time left for another: the call has waited, and timed out. For bindings too.
+    #[doc(hidden)]
+    pub fn at_deadline(self) -> Error {
+        match self {
+            Error::WouldBlock(what) => Error::timed_out(what),
+            other => other,
+        }
+    }
+
+    /// Of an error with which a request of a service's [`Client`](crate::Client) ended: true if a server had taken the request, which
+    /// may have been carried out, in part or in full; false if none had, and it was not carried out and will not be. `None` of any
+    /// other error.
+    ///
+    /// So whoever asks again where this is `false` does nothing twice. It is told by `PeerDead`, `Closed` and `Remote`, and by
+    /// `TimedOut` of a call.
+    pub fn taken(&self) -> Option<bool> {
+        match self {
+            Error::TimedOut(context)
+            | Error::Closed(context)
+            | Error::PeerDead(context)
+            | Error::Remote(context) => context.detail.taken(),
+            _ => None,
+        }
+    }
+
     /// The error number that an equivalent system call would give, for interfaces that speak `errno`.
     pub fn errno(&self) -> i32 {
         match self {
-            Error::WouldBlock => libc::EAGAIN,
-            Error::TimedOut => libc::ETIMEDOUT,
+            Error::WouldBlock(_) => libc::EAGAIN,
+            Error::TimedOut(_) => libc::ETIMEDOUT,
             Error::Interrupted => libc::EINTR,
             Error::Closed(_) => libc::EPIPE,
             Error::PeerDead(_) => libc::ECONNRESET,

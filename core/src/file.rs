@@ -1,11 +1,14 @@
 //! Reading a file of the user straight into shared memory.
 
-use crate::error::{from_errno, Error, Result};
+use crate::error::{from_errno, Context, Error, Result};
 use crate::sys::fd;
 use crate::wait::Deadline;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// What there is nothing of.
+const NOTHING: &str = "there is nothing to read from the file";
 
 /// Reads up to `len` bytes from the file's current offset to `to`, and says how many: fewer at its end, or if the deadline passed
 /// or a signal came while a pipe or socket had no more. `segment` is for what is said of errors.
@@ -27,8 +30,8 @@ pub(crate) unsafe fn read_until(
         match fd::wait_readable(file, left) {
             Ok(true) => {}
             Ok(false) if filled > 0 => break,
-            Ok(false) if deadline.is_now() => return Err(Error::WouldBlock),
-            Ok(false) => return Err(Error::TimedOut),
+            Ok(false) if deadline.is_now() => return Err(Error::WouldBlock(NOTHING)),
+            Ok(false) => return Err(Error::TimedOut(Context::new(segment, NOTHING))),
             Err(_) if filled > 0 => break, // a signal: what there is goes out
             Err(errno) => return Err(failed("poll", errno)),
         }

@@ -163,21 +163,11 @@ impl Leases {
             succeeds: AtomicU32::new(0),
             burying: Mutex::new(()),
         };
-        for _ in 0..PATIENCE {
-            for index in 0..participants {
-                let ours = lock::try_lock(leases.file().as_fd(), SLOT_BASE + u64::from(index));
-                if ours.map_err(|errno| leases.refused(errno))? {
-                    leases.slot = index;
-                    leases.succeeds = AtomicU32::new(leases.is_open(index).into());
-                    leases.describe();
-                    return Ok(leases);
-                }
-            }
-            if !(0..participants).any(|slot| leases.record(slot).is_some_and(SlotRecord::is_buried)) {
-                break;
-            }
-            // A slot comes free as soon as what its dead participant left is recovered.
-            std::thread::sleep(Duration::from_millis(1));
+        if let Some(index) = leases.with_patience(|| leases.lock_any())? {
+            leases.slot = index;
+            leases.succeeds = AtomicU32::new(leases.is_open(index).into());
+            leases.describe();
+            return Ok(leases);
         }
         Err(Error::NoSpace(Context::new(
             &leases.segment,
@@ -186,6 +176,32 @@ impl Leases {
                  segment with a larger max_participants"
             ),
         )))
+    }
+
+    /// The lock of a slot that is free, or its participant died.
+    fn lock_any(&self) -> Result<Option<u32>> {
+        for index in 0..self.participants {
+            let ours = lock::try_lock(self.file().as_fd(), SLOT_BASE + u64::from(index));
+            if ours.map_err(|errno| self.refused(errno))? {
+                return Ok(Some(index));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What `take` finds, which it is asked for again, a millisecond apart, while somebody recovers what a dead participant left:
+    /// that comes free in a moment.
+    pub(crate) fn with_patience<T>(&self, take: impl Fn() -> Result<Option<T>>) -> Result<Option<T>> {
+        for _ in 0..PATIENCE {
+            if let Some(found) = take()? {
+                return Ok(Some(found));
+            }
+            if !(0..self.participants).any(|slot| self.record(slot).is_some_and(SlotRecord::is_buried)) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(None)
     }
 
     pub(crate) fn file(&self) -> &NotInherited {
@@ -276,8 +292,12 @@ impl Leases {
         }
         let offset = SLOT_BASE + u64::from(slot);
         if lock::try_lock(self.file().as_fd(), offset).map_err(|errno| self.refused(errno))? {
+            let open = self.is_open(slot);
+            if open {
+                self.mark(slot, BURIED);
+            }
             bury(slot);
-            if self.is_open(slot) {
+            if open {
                 self.mark(slot, CLOSED);
             }
             self.let_go(slot);
@@ -365,6 +385,14 @@ impl Leases {
         self.record(slot)?.participant()
     }
 
+    /// What messages call who has a slot, or had it.
+    pub(crate) fn who(&self, slot: u32) -> String {
+        match self.participant(slot) {
+            Some(Participant { pid, command, .. }) => format!("process {pid} ({command})"),
+            None => format!("a process (participant {slot})"),
+        }
+    }
+
     /// Takes a role's lock: the first time, after its owner closed, or after it died. Next comes [`Leases::open`], or
     /// [`Leases::put_back`].
     ///
@@ -379,15 +407,11 @@ impl Leases {
     }
 
     fn taken(&self, role: Role, word: &RoleWord) -> Error {
-        let holder = self.participant(word.slot()).map_or_else(
-            || "a living process".to_owned(),
-            |p| format!("living process {} ({})", p.pid, p.command),
-        );
-        let role = role.name;
+        let (role, holder) = (role.name, self.who(word.slot()));
         Error::RoleTaken(Context::new(
             &self.segment,
             format!(
-                "the {role}'s role is held by {holder}; there is one {role} at a time: close that one first"
+                "the {role}'s role is held by living {holder}; there is one {role} at a time: close that one first"
             ),
         ))
     }

@@ -16,16 +16,28 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
-/// The kinds, each with where the words of its roles are.
-const KINDS: &[(Format, &[RolePlace])] = &[
-    (ring::FORMAT, ring::ROLES),
-    (pool::FORMAT, &[]),
-    (buffer::FORMAT, &[]),
-    (semaphore::FORMAT, &[]),
-    (topic::FORMAT, &[]),
-    (service::FORMAT, &[]),
-    (queue::FORMAT, &[]),
+/// The kinds, each with its roles.
+const KINDS: &[(Format, Roles)] = &[
+    (ring::FORMAT, Roles::Words(ring::ROLES)),
+    (pool::FORMAT, Roles::Words(&[])),
+    (buffer::FORMAT, Roles::Words(&[])),
+    (semaphore::FORMAT, Roles::Words(&[])),
+    (topic::FORMAT, Roles::Many(topic::roles)),
+    (service::FORMAT, Roles::Many(service::roles)),
+    (queue::FORMAT, Roles::Words(&[])),
 ];
+
+/// The roles of a kind.
+#[derive(Clone, Copy)]
+enum Roles {
+    /// One has each: where their words are.
+    Words(&'static [RolePlace]),
+    /// Any number have each: who of the participants in these slots has which.
+    Many(fn(&View, &[u32]) -> Result<Vec<Holder>>),
+}
+
+/// What a role is called, and the slot of one that has it.
+pub(crate) type Holder = (&'static str, u32);
 
 /// What [`list`] says of a segment. More fields may come.
 #[derive(Clone, Debug)]
@@ -59,7 +71,9 @@ pub struct Listed {
     pub max_participants: u32,
     /// Who is attached, one for each open handle, and who died and was not recovered yet.
     pub participants: Vec<ListedParticipant>,
-    /// The roles of its kind: of a ring, `producer` and `consumer`; other kinds have none.
+    /// The roles of its kind. Of a ring, `producer` and `consumer`, whether or not somebody has them. Of a service, one for each
+    /// `server` and each `client`; of a reliable topic, one for each `subscriber`. Nothing is written down of publishers, of
+    /// subscribers of a lossy topic, and of who uses other kinds: they are among the participants, without a role.
     pub roles: Vec<ListedRole>,
     /// The options that it was made with, by their names: of a ring `capacity`, of a pool `block_size`, `blocks`,
     /// `alignment`.
@@ -199,16 +213,14 @@ impl Listed {
     /// Fills in what the file says: all of it, or nothing.
     fn read(&mut self, name: &Arc<str>, file: OwnedFd) -> Result<()> {
         let known = |kind| KINDS.iter().find(|(format, _)| format.kind as u32 == kind).copied();
-        let (view, format, places) = View::of(name, file, known)?;
-        let (mut participants, mut roles) = (Vec::new(), Vec::new());
+        let (view, format, kind) = View::of(name, file, known)?;
+        let mut participants = Vec::new();
         for slot in 0..view.participants() {
             if let Some((process, alive)) = view.participant(slot)? {
                 participants.push(ListedParticipant { slot, process, alive });
             }
         }
-        for place in places {
-            roles.push(role(place, view.role(place)?, &participants));
-        }
+        let roles = roles(&view, kind, &participants)?;
         self.state = if view.is_in_use()? { ListedState::InUse } else { ListedState::Unused };
         (self.participants, self.roles) = (participants, roles);
         self.describe(&view, &format);
@@ -230,6 +242,26 @@ impl Listed {
             Err(error) => self.problem = Some(error),
         }
     }
+}
+
+fn roles(view: &View, kind: Roles, participants: &[ListedParticipant]) -> Result<Vec<ListedRole>> {
+    match kind {
+        Roles::Words(places) => {
+            places.iter().map(|place| Ok(role(place, view.role(place)?, participants))).collect()
+        }
+        Roles::Many(who) => {
+            let slots: Vec<u32> = participants.iter().map(|participant| participant.slot).collect();
+            let has = |(name, slot)| {
+                participants.iter().find(|p| p.slot == slot).map(|participant| one_of_many(name, participant))
+            };
+            Ok(who(view, &slots)?.into_iter().filter_map(has).collect())
+        }
+    }
+}
+
+fn one_of_many(name: &'static str, participant: &ListedParticipant) -> ListedRole {
+    let state = if participant.alive { RoleState::Alive } else { RoleState::Dead };
+    ListedRole { name, state, slot: Some(participant.slot), process: Some(participant.process.clone()) }
 }
 
 fn role(

@@ -1,6 +1,6 @@
 //! Taking a mutex of a segment: waiting for it, and burying an owner that died.
 
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::event::Kernel;
 use crate::mutex::{Locked, Mutex};
 use crate::segment::Segment;
@@ -10,6 +10,8 @@ use crate::wait::{wait, Condition, Deadline, Nap, SLICE};
 
 /// A participant that takes it.
 pub(crate) trait Owner: Heir {
+    /// Says that another has it.
+    const LOCKED: &'static str;
     fn mutex(&self) -> &Mutex;
     fn kernel(&self) -> &impl Kernel;
 }
@@ -43,17 +45,17 @@ pub(crate) fn ask(heir: &impl Heir, now: u64, slots: impl Iterator<Item = u32>) 
 /// # Errors
 /// `WouldBlock`, `TimedOut`, `Interrupted`, `Corrupt`, `Os`.
 #[cold]
-pub(crate) fn acquire(owner: &impl Owner, deadline: Deadline) -> Result<Locked> {
+pub(crate) fn acquire<O: Owner>(owner: &O, deadline: Deadline) -> Result<Locked> {
     let mut free = FreeMutex { owner, found: None };
     if deadline.is_now() {
         if !free.ready()? {
             free.peer(clock::coarse())?;
         }
-        return free.found.ok_or(Error::WouldBlock);
+        return free.found.ok_or(Error::WouldBlock(O::LOCKED));
     }
     let waited = wait(&mut free, owner.segment().wait_strategy(), deadline.started());
     // One that was found as the time ran out is not lost.
-    free.found.map_or_else(|| Err(waited.err().unwrap_or(Error::WouldBlock)), Ok)
+    free.found.map_or_else(|| Err(waited.err().unwrap_or(Error::WouldBlock(O::LOCKED))), Ok)
 }
 
 /// A call waits for the mutex.
@@ -98,5 +100,10 @@ impl<O: Owner> Condition for FreeMutex<'_, O> {
 
     fn peer_is_here(&self) -> bool {
         false
+    }
+
+    /// Without a name, which would be an allocation: reads take the mutex too.
+    fn missing(&self) -> Context {
+        self.owner.segment().context(O::LOCKED)
     }
 }

@@ -149,7 +149,7 @@ impl Semaphore {
         segment.leases().succeed(|slot| {
             store.reclaim(&Slots::one(slot));
         });
-        let stock = Arc::new(Stock::new(store, segment));
+        let stock = Arc::new(Stock::new(store, segment, "no permit of the semaphore is free"));
         Ok(Semaphore {
             watcher: OnDemand::default(),
             stock,

@@ -13,7 +13,7 @@
 use crate::sync::{compiler_fence, fence, AtomicU32, AtomicU64, Ordering};
 #[cfg(not(loom))]
 use crate::{
-    error::{Error, Result},
+    error::{Context, Error, Result},
     sys::{barrier, clock, cpu},
 };
 use std::time::Duration;
@@ -334,6 +334,8 @@ pub(crate) trait Condition {
     fn peer(&mut self, now: u64) -> Result<()>;
     /// True if the peer was last seen on this thread's processor.
     fn peer_is_here(&self) -> bool;
+    /// What there was none of until the deadline, and who is in the way: a bounded look.
+    fn missing(&self) -> Context;
 }
 
 /// Waits until `condition` is ready. The deadline is a moment, or never, and not [`Deadline::NOW`].
@@ -364,7 +366,7 @@ pub(crate) fn wait(condition: &mut dyn Condition, strategy: WaitStrategy, deadli
             return if condition.ready()? { Ok(()) } else { Err(gone) };
         }
         if deadline.is_over(now) {
-            return Err(Error::TimedOut);
+            return Err(Error::TimedOut(condition.missing()));
         }
         // No more than there is time for.
         turn =

@@ -110,7 +110,7 @@ fn no_reader_sees_half_a_value() {
                                 assert!(whole && value.iter().all(|byte| *byte == value[0]), "{value:?}");
                                 reads.fetch_add(1, Ordering::Relaxed);
                             }
-                            Err(Error::WouldBlock) => {}
+                            Err(Error::WouldBlock(_)) => {}
                             Err(error) => panic!("{error}"),
                         }
                     }
@@ -184,10 +184,10 @@ fn a_lock_that_is_held_is_refused_in_time_and_to_its_own_thread() {
     let other = another(&mine);
     let guard = mine.lock().unwrap();
     for busy in [other.try_lock().map(drop), other.try_write(b"x").map(drop)] {
-        assert!(matches!(busy, Err(Error::WouldBlock)));
+        assert!(matches!(busy, Err(Error::WouldBlock(_))));
     }
     let begin = Instant::now();
-    assert!(matches!(other.write_timeout(b"x", Duration::from_millis(120)), Err(Error::TimedOut)));
+    assert!(matches!(other.write_timeout(b"x", Duration::from_millis(120)), Err(Error::TimedOut(_))));
     assert!(begin.elapsed() >= Duration::from_millis(120));
     for again in [mine.lock().map(drop), mine.write(b"x").map(drop), mine.try_lock().map(drop)] {
         assert!(matches!(again, Err(Error::Invalid(_))), "it would wait for itself");
@@ -195,7 +195,7 @@ fn a_lock_that_is_held_is_refused_in_time_and_to_its_own_thread() {
     // Another thread of the same handle may wait, and may not unlock.
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            assert!(matches!(mine.try_write(b"x"), Err(Error::WouldBlock)));
+            assert!(matches!(mine.try_write(b"x"), Err(Error::WouldBlock(_))));
             assert!(matches!(mine.unlock_raw(1), Err(Error::Invalid(_))));
             assert!(matches!(mine.abandon_raw(), Err(Error::Invalid(_))));
             assert!(matches!(mine.wait_locked_raw(Deadline::NOW), Err(Error::Invalid(_))));
@@ -212,8 +212,8 @@ fn who_waits_for_a_version_is_woken_by_it() {
     for strategy in [WaitStrategy::Balanced, WaitStrategy::Block, WaitStrategy::Spin] {
         let writer = buffer(8, strategy);
         let reader = another(&writer);
-        assert!(matches!(reader.wait_until(0, Deadline::NOW), Err(Error::WouldBlock)));
-        assert!(matches!(reader.wait_timeout(0, Duration::from_millis(1)), Err(Error::TimedOut)));
+        assert!(matches!(reader.wait_until(0, Deadline::NOW), Err(Error::WouldBlock(_))));
+        assert!(matches!(reader.wait_timeout(0, Duration::from_millis(1)), Err(Error::TimedOut(_))));
         // A sleep to the end of a slice each time would take longer than this by far.
         const ROUNDS: u64 = 1_000;
         let begin = Instant::now();
@@ -243,8 +243,8 @@ fn who_waits_in_several_turns_misses_no_notification_between_them() {
     mine.lock_raw(Deadline::NOW).unwrap();
     let seen = mine.unlock_to_wait_raw().unwrap();
     let short = Deadline::within(Duration::from_millis(1));
-    assert!(matches!(mine.wait_notified_raw(seen, short), Err(Error::TimedOut)));
-    assert!(matches!(mine.wait_notified_raw(seen, Deadline::NOW), Err(Error::WouldBlock)));
+    assert!(matches!(mine.wait_notified_raw(seen, short), Err(Error::TimedOut(_))));
+    assert!(matches!(mine.wait_notified_raw(seen, Deadline::NOW), Err(Error::WouldBlock(_))));
     other.notify(false).unwrap();
     mine.wait_notified_raw(seen, short).unwrap();
     mine.lock_raw(Deadline::NOW).unwrap();
@@ -258,7 +258,7 @@ fn a_finalizer_gives_the_lock_up_from_any_thread() {
         scope.spawn(|| mine.lock_raw(Deadline::NOW).unwrap());
     });
     assert!(
-        matches!(another(&mine).try_write(b"x"), Err(Error::WouldBlock)),
+        matches!(another(&mine).try_write(b"x"), Err(Error::WouldBlock(_))),
         "a thread's end does not unlock"
     );
     mine.abandon_from_any_thread_raw().unwrap();
@@ -304,10 +304,10 @@ fn a_wait_for_the_condition_ends_in_time_without_the_lock() {
     let mine = buffer(8, WaitStrategy::Block);
     let other = another(&mine);
     let guard = mine.lock().unwrap();
-    assert!(matches!(guard.wait_timeout(Duration::from_millis(20)), Err(Error::TimedOut)));
+    assert!(matches!(guard.wait_timeout(Duration::from_millis(20)), Err(Error::TimedOut(_))));
     drop(other.try_lock().unwrap());
     let guard = mine.lock().unwrap();
-    assert!(matches!(guard.wait_until(Deadline::NOW), Err(Error::WouldBlock)));
+    assert!(matches!(guard.wait_until(Deadline::NOW), Err(Error::WouldBlock(_))));
     drop(other.try_lock().unwrap());
     // Notified, but the lock is not to be had again.
     let (locked, done) = (std::sync::Barrier::new(2), std::sync::Barrier::new(2));
@@ -321,7 +321,7 @@ fn a_wait_for_the_condition_ends_in_time_without_the_lock() {
             done.wait();
         });
         let waited = guard.wait_timeout(Duration::from_millis(300));
-        assert!(matches!(waited, Err(Error::TimedOut)));
+        assert!(matches!(waited, Err(Error::TimedOut(_))));
         locked.wait();
         done.wait();
     });
@@ -359,7 +359,7 @@ fn a_lock_whose_owner_died_goes_to_the_next_who_learns_of_it() {
     for attempt in 0..3 {
         let mut owner = start(&dir, "locked");
         owner.wait_for("ready");
-        assert!(matches!(mine.try_lock().map(drop), Err(Error::WouldBlock)), "it lives");
+        assert!(matches!(mine.try_lock().map(drop), Err(Error::WouldBlock(_))), "it lives");
         assert_eq!(mine.stats().unwrap().owner.unwrap().pid, owner.id());
         owner.kill();
         let begin = Instant::now();
@@ -498,7 +498,7 @@ fn figures_are_no_read_and_a_later_thread_not_the_owner() {
     .join()
     .map(|writer| {
         std::thread::spawn(move || {
-            assert!(matches!(writer.try_write(b"x"), Err(Error::WouldBlock)));
+            assert!(matches!(writer.try_write(b"x"), Err(Error::WouldBlock(_))));
             assert!(matches!(writer.unlock_raw(0), Err(Error::Invalid(_))));
         })
         .join()

@@ -33,6 +33,11 @@ fn roles(listed: &Listed) -> Vec<(&'static str, RoleState, Option<u32>)> {
     listed.roles.iter().map(|role| (role.name, role.state, role.process.as_ref().map(|p| p.pid))).collect()
 }
 
+/// Name, slot and state of each role.
+fn slots(listed: &Listed) -> Vec<(&'static str, u32, RoleState)> {
+    listed.roles.iter().map(|role| (role.name, role.slot.unwrap(), role.state)).collect()
+}
+
 fn make_fifo(path: &Path) {
     let path = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
     // SAFETY: a path with a zero behind it.
@@ -272,6 +277,68 @@ fn what_is_no_file_is_not_even_opened() {
 }
 
 /// What a program that may write the segment put into the slots and role words.
+#[test]
+fn who_serves_and_who_asks_is_told() {
+    let dir = Scratch::new();
+    let options = ServiceOptions { max_clients: 3, segment: dir.segment(), ..Default::default() };
+    let service = Service::create("a", &options).unwrap();
+    assert_eq!(
+        (only(&dir).participants.len(), slots(&only(&dir))),
+        (1, vec![]),
+        "a handle alone has no role"
+    );
+    let other = Service::attach_with("a", &options).unwrap();
+    let server = service.server().unwrap();
+    let clients = [&other, &service, &other].map(|handle| handle.client().unwrap());
+    let alive = |name, slot| (name, slot, RoleState::Alive);
+    let all = [alive("server", 2), alive("client", 1), alive("client", 0), alive("client", 1)];
+    assert_eq!(slots(&only(&dir)), all);
+    let me = Some(process::id());
+    assert!(roles(&only(&dir)).iter().all(|(_, _, pid)| *pid == me));
+    drop(server);
+    assert_eq!(slots(&only(&dir)), all[1..]);
+    drop(clients);
+    assert_eq!(slots(&only(&dir)), []);
+}
+
+#[test]
+fn who_subscribes_to_a_reliable_topic_is_told() {
+    let dir = Scratch::new();
+    for (name, reliable) in [("a", true), ("b", false)] {
+        let options = TopicOptions { reliable, segment: dir.segment(), ..Default::default() };
+        let topic = Topic::create(name, &options).unwrap();
+        let (_publisher, subscriber) = (topic.publisher().unwrap(), topic.subscriber().unwrap());
+        let listed = list(&dir).pop().unwrap();
+        let expected = if reliable { vec![("subscriber", 1, RoleState::Alive)] } else { vec![] };
+        assert_eq!(slots(&listed), expected, "{listed:?}");
+        drop(subscriber);
+        assert_eq!(slots(&list(&dir).pop().unwrap()), []);
+    }
+}
+
+#[test]
+fn nonsense_about_who_serves_and_subscribes_names_only_who_is_there() {
+    let dir = Scratch::new();
+    let options = ServiceOptions { segment: dir.segment(), ..Default::default() };
+    let _service = Service::create("a", &options).unwrap();
+    let options = TopicOptions { reliable: true, segment: dir.segment(), ..Default::default() };
+    let _topic = Topic::create("b", &options).unwrap();
+    for name in ["a", "b"] {
+        let file = File::options().write(true).open(dir.file(name)).unwrap();
+        let size = file.metadata().unwrap().size();
+        let body = 4096 + 4096;
+        file.write_all_at(&vec![0xff; (size - body) as usize], body).unwrap();
+    }
+    for listed in list(&dir) {
+        let own = match listed.kind {
+            Some(Kind::Service) => "server",
+            _ => "subscriber",
+        };
+        assert!(listed.problem.is_none(), "{listed:?}");
+        assert_eq!(slots(&listed), [(own, 0, RoleState::Alive)], "of who is there");
+    }
+}
+
 #[test]
 fn nonsense_in_slots_and_roles_is_told_as_it_stands() {
     let dir = Scratch::new();

@@ -61,7 +61,7 @@ fn a_producers_descriptor_follows_the_room_for_what_did_not_fit() {
     for _ in 0..3 {
         tx.send(&[0; 1000]).unwrap();
     }
-    assert!(matches!(tx.try_send(&[0; 3000]), Err(Error::WouldBlock)));
+    assert!(matches!(tx.try_send(&[0; 3000]), Err(Error::WouldBlock(_))));
     assert!(!readable(tx.poll_fd().unwrap(), 0));
     rx.try_recv(&mut [0; 1000]).unwrap();
     assert!(!readable(tx.poll_fd().unwrap(), 120), "not enough room yet, over more than two slices");

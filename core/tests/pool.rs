@@ -91,10 +91,10 @@ fn what_one_keeps_ready_is_not_kept_from_others() {
     let pool = Pool::create("a", &options(&dir, 64, 128)).unwrap();
     let other = Pool::attach_with("a", &options(&dir, 0, 0)).unwrap();
     let ids: Vec<_> = (0..128).map(|_| pool.acquire_raw(Deadline::NOW).unwrap()).collect();
-    assert!(matches!(other.try_acquire(), Err(Error::WouldBlock)));
+    assert!(matches!(other.try_acquire(), Err(Error::WouldBlock(_))));
     ids.into_iter().for_each(|id| pool.release_raw(id).unwrap());
     let theirs: Vec<_> = (0..128).map(|_| other.try_acquire().unwrap()).collect();
-    assert!(matches!(pool.try_acquire(), Err(Error::WouldBlock)));
+    assert!(matches!(pool.try_acquire(), Err(Error::WouldBlock(_))));
     drop(theirs);
     // And back, with what the first one thinks that it has.
     let ours: Vec<_> = (0..128).map(|_| pool.try_acquire().unwrap()).collect();
@@ -132,9 +132,9 @@ fn an_acquire_waits_for_a_release_and_no_longer_than_it_was_told() {
     let pool = anonymous(64, 1);
     let held = pool.acquire().unwrap();
     let empty = pool.try_acquire().unwrap_err();
-    assert!(matches!(empty, Error::WouldBlock) && empty.to_string().contains("no block"), "{empty}");
+    assert!(matches!(empty, Error::WouldBlock(_)) && empty.to_string().contains("no block"), "{empty}");
     let begin = Instant::now();
-    assert!(matches!(pool.acquire_timeout(Duration::from_millis(120)), Err(Error::TimedOut)));
+    assert!(matches!(pool.acquire_timeout(Duration::from_millis(120)), Err(Error::TimedOut(_))));
     assert!(begin.elapsed() >= Duration::from_millis(120));
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| pool.acquire_timeout(Duration::from_secs(10)).unwrap().id());
@@ -207,7 +207,7 @@ fn a_block_goes_through_a_ring_with_its_bytes_and_its_length() {
         assert_ne!(got.id(), id, "a new owner, a new generation");
         assert_eq!(counts(&pool), (3, 1, 0));
     }
-    assert!(matches!(rx.try_recv_block(&pool), Err(Error::WouldBlock)));
+    assert!(matches!(rx.try_recv_block(&pool), Err(Error::WouldBlock(_))));
     tx.try_send(b"bytes").unwrap();
     assert!(matches!(rx.try_recv_block(&pool), Err(Error::Mismatch(_))));
     assert_eq!(rx.try_recv(&mut [0; 64]).unwrap(), 5);
@@ -233,13 +233,13 @@ fn a_block_that_does_not_fit_into_the_ring_comes_back() {
             Err(unsent) => break unsent,
         }
     };
-    assert!(matches!(unsent.error, Error::WouldBlock));
+    assert!(matches!(unsent.error, Error::WouldBlock(_)));
     let id = unsent.block.id();
     drop(unsent);
     assert!(pool.block(id).is_err(), "released with the error");
     assert_eq!(counts(&pool), (200 - sent, 0, sent));
     let timed_out = tx.send_block_timeout(pool.acquire().unwrap(), Duration::from_millis(10)).unwrap_err();
-    assert!(matches!(timed_out.error, Error::TimedOut));
+    assert!(matches!(timed_out.error, Error::TimedOut(_)));
     // It can be used and sent again.
     rx.recv_block(&pool).unwrap();
     tx.send_block(timed_out.block).unwrap();

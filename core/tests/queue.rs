@@ -36,7 +36,7 @@ fn next(queue: &Queue) -> Vec<u8> {
 }
 
 fn is_empty(queue: &Queue) -> bool {
-    matches!(queue.try_take(), Err(Error::WouldBlock))
+    matches!(queue.try_take(), Err(Error::WouldBlock(_)))
 }
 
 /// Messages that were pushed and not acknowledged; and with room for others, they are all there is.
@@ -45,6 +45,33 @@ fn there(queue: &Queue) -> u64 {
     let there = stats.ready.iter().sum::<u64>() + stats.taken + stats.dead;
     assert_eq!(there + stats.free + stats.being_pushed, stats.depth, "{stats:?}");
     there
+}
+
+#[test]
+fn a_push_that_times_out_says_what_the_queue_is_full_of() {
+    let queue = Queue::anonymous(&QueueOptions { max_deliveries: 1, ..options(4) }).unwrap();
+    (0..4).for_each(|n| queue.try_push(&[n], 0).unwrap());
+    let full = || queue.push_timeout(b"", 0, Duration::from_millis(1)).unwrap_err().to_string();
+    let text = "timed out: the queue is full: of its 4 messages, 4 wait to be taken, 0 are taken and not acknowledged, and 0 are \
+                dead letters";
+    assert_eq!(full(), text);
+    queue.try_take().unwrap().put_back().unwrap();
+    let _ticket = queue.try_take().unwrap().into_ticket();
+    let (text, me) = (full(), format!("1 are taken by process {} (", std::process::id()));
+    assert!(
+        text.contains("2 wait to be taken") && text.contains(&me) && text.contains("1 are dead letters"),
+        "{text}"
+    );
+    assert_eq!(queue.try_push(b"", 0).unwrap_err().to_string(), "would block: the queue is full");
+}
+
+#[test]
+fn what_there_is_none_of_is_said() {
+    let queue = make(3);
+    assert_eq!(queue.try_take().unwrap_err().to_string(), "would block: the queue has no message to take");
+    assert_eq!(queue.take_dead().unwrap_err().to_string(), "would block: the queue has no dead letter");
+    let error = queue.take_timeout(Duration::from_millis(1)).unwrap_err();
+    assert_eq!(error.to_string(), "timed out: the queue has no message to take");
 }
 
 #[test]
@@ -204,7 +231,7 @@ fn what_is_too_big_for_the_buffer_stays() {
     let popped = queue.try_pop(&mut [0; 5]).unwrap();
     assert_eq!((popped.len, popped.priority), (5, 1));
     assert_eq!(queue.try_pop(&mut small).unwrap().len, 1);
-    assert!(matches!(queue.try_pop(&mut small), Err(Error::WouldBlock)));
+    assert!(matches!(queue.try_pop(&mut small), Err(Error::WouldBlock(_))));
     assert_eq!(there(&queue), 0);
 }
 
@@ -215,13 +242,13 @@ fn who_pushes_waits_for_room() {
         let queue = Queue::anonymous(&QueueOptions { segment, ..options(depth) }).unwrap();
         let other = another(&queue);
         (0..depth).for_each(|n| queue.try_push(&[n as u8], 0).unwrap());
-        assert!(matches!(queue.try_push(b"x", 31), Err(Error::WouldBlock)));
+        assert!(matches!(queue.try_push(b"x", 31), Err(Error::WouldBlock(_))));
         let late = queue.push_timeout(b"x", 31, Duration::from_millis(2));
-        assert!(matches!(late, Err(Error::TimedOut)));
+        assert!(matches!(late, Err(Error::TimedOut(_))));
         assert_eq!(there(&queue), depth, "nothing was pushed");
         // What is taken is still there; what is acknowledged makes room.
         let taken = other.try_take().unwrap();
-        assert!(matches!(queue.try_push(b"x", 31), Err(Error::WouldBlock)));
+        assert!(matches!(queue.try_push(b"x", 31), Err(Error::WouldBlock(_))));
         taken.ack().unwrap();
         queue.try_push(b"x", 31).unwrap();
         std::thread::scope(|scope| {
@@ -240,7 +267,7 @@ fn who_pushes_waits_for_room() {
 #[test]
 fn who_takes_waits_for_a_message() {
     let queue = make(8);
-    assert!(matches!(queue.take_timeout(Duration::from_millis(2)), Err(Error::TimedOut)));
+    assert!(matches!(queue.take_timeout(Duration::from_millis(2)), Err(Error::TimedOut(_))));
     let other = another(&queue);
     std::thread::scope(|scope| {
         let takers: Vec<_> =
@@ -262,7 +289,7 @@ fn who_takes_waits_for_a_message() {
 fn what_comes_back_too_often_is_a_dead_letter() {
     let queue = Queue::anonymous(&QueueOptions { max_deliveries: 3, ..options(3) }).unwrap();
     let other = another(&queue);
-    assert!(matches!(queue.take_dead(), Err(Error::WouldBlock)));
+    assert!(matches!(queue.take_dead(), Err(Error::WouldBlock(_))));
     for (message, priority) in [(b"a", 1), (b"b", 1), (b"c", 2)] {
         queue.try_push(message, priority).unwrap();
     }
@@ -275,7 +302,7 @@ fn what_comes_back_too_often_is_a_dead_letter() {
     assert!(is_empty(&queue));
     let stats = queue.stats().unwrap();
     assert_eq!((stats.dead, stats.free, stats.max_deliveries), (3, 0, 3));
-    assert!(matches!(queue.try_push(b"d", 0), Err(Error::WouldBlock)), "they take room");
+    assert!(matches!(queue.try_push(b"d", 0), Err(Error::WouldBlock(_))), "they take room");
 
     let mut nothing = [0; 0];
     assert!(matches!(other.take_dead_into(&mut nothing), Err(Error::TooBig { needed: 1, available: 0 })));
@@ -362,7 +389,7 @@ fn messages_of_the_dead_come_back_and_what_they_pushed_stays() {
             _ => {
                 (0..4).for_each(|_| mine.try_push(b"fill", 0).unwrap());
                 let late = mine.push_timeout(b"more", 0, Duration::from_millis(120));
-                assert!(matches!(late, Err(Error::TimedOut)));
+                assert!(matches!(late, Err(Error::TimedOut(_))));
             }
         }
         // In round 1, the first of them came back twice, which is too often.
@@ -413,7 +440,7 @@ fn every_message_is_done_once_among_many() {
                     while left.load(Ordering::Acquire) > 0 {
                         let delivery = match queue.take_timeout(Duration::from_millis(20)) {
                             Ok(delivery) => delivery,
-                            Err(Error::TimedOut) => continue,
+                            Err(Error::TimedOut(_)) => continue,
                             Err(error) => panic!("{error}"),
                         };
                         turn += 1;
@@ -434,7 +461,7 @@ fn every_message_is_done_once_among_many() {
         assert!(queue.stats().unwrap().holders.is_empty());
         // And all of the room is there.
         (0..depth).for_each(|_| queue.try_push(b"", 0).unwrap());
-        assert!(matches!(queue.try_push(b"", 0), Err(Error::WouldBlock)));
+        assert!(matches!(queue.try_push(b"", 0), Err(Error::WouldBlock(_))));
     }
 }
 
@@ -498,7 +525,7 @@ fn a_queue_is_one_of_several_things_to_wait_for() {
     );
     let other = another(&queue);
     let (mut first, mut second) = (&semaphore, &queue);
-    assert!(matches!(wait_any(&mut [&mut first, &mut second], Deadline::NOW), Err(Error::WouldBlock)));
+    assert!(matches!(wait_any(&mut [&mut first, &mut second], Deadline::NOW), Err(Error::WouldBlock(_))));
     for _ in 0..50 {
         std::thread::scope(|scope| {
             scope.spawn(|| other.try_push(b"x", 3).unwrap());
@@ -559,7 +586,7 @@ fn many_who_wait_cost_little() {
     let work = std::thread::scope(|scope| {
         let wait = |taker: &Queue| {
             let before = worked();
-            assert!(matches!(taker.take_timeout(Duration::from_secs(1)), Err(Error::TimedOut)));
+            assert!(matches!(taker.take_timeout(Duration::from_secs(1)), Err(Error::TimedOut(_))));
             worked() - before
         };
         let threads: Vec<_> = takers.iter().map(|taker| scope.spawn(move || wait(taker))).collect();
@@ -761,7 +788,7 @@ fn damaged_words_are_told_or_do_no_harm() {
                 queue.stats().map(drop),
             ];
             for error in results.into_iter().filter_map(Result::err) {
-                let expected = matches!(error, Error::WouldBlock | Error::TimedOut | Error::Invalid(_));
+                let expected = matches!(error, Error::WouldBlock(_) | Error::TimedOut(_) | Error::Invalid(_));
                 assert!(expected || matches!(error, Error::Corrupt(_)), "{error}");
                 told += u32::from(!expected);
             }

@@ -12,6 +12,7 @@ use ipcx::{
 };
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 /// Longer than any call may need to find out about a death.
@@ -150,15 +151,15 @@ fn replies_come_by_id_in_whatever_order_they_are_given() {
             );
         }
         for n in [2, 0, 3, 1] {
-            assert!(matches!(client.try_recv(), Err(Error::WouldBlock)));
+            assert!(matches!(client.try_recv(), Err(Error::WouldBlock(_))));
             server.reply(taken[n].0, &[n as u8]).unwrap();
             let reply = client.try_recv().unwrap();
             assert_eq!((reply.id, reply.data), (sent[n], vec![n as u8]));
         }
     }
-    assert!(matches!(client.try_recv(), Err(Error::WouldBlock)));
+    assert!(matches!(client.try_recv(), Err(Error::WouldBlock(_))));
     assert!(matches!(client.recv(), Err(Error::Invalid(_))), "nothing will come");
-    assert!(matches!(server.try_recv(), Err(Error::WouldBlock)));
+    assert!(matches!(server.try_recv(), Err(Error::WouldBlock(_))));
 }
 
 #[test]
@@ -166,16 +167,16 @@ fn a_client_has_as_many_requests_open_as_there_are_cells() {
     let service = service();
     let (mut server, mut client) = (service.server().unwrap(), service.client().unwrap());
     ask(&mut client, 4);
-    assert!(matches!(client.try_send(b"x"), Err(Error::WouldBlock)));
-    assert!(matches!(client.send(b"x"), Err(Error::WouldBlock)), "no waiting makes room");
-    assert!(matches!(client.call(b"x"), Err(Error::WouldBlock)));
+    assert!(matches!(client.try_send(b"x"), Err(Error::WouldBlock(_))));
+    assert!(matches!(client.send(b"x"), Err(Error::WouldBlock(_))), "no waiting makes room");
+    assert!(matches!(client.call(b"x"), Err(Error::WouldBlock(_))));
     // Answered is not received.
     let taken: Vec<_> = (0..4).map(|_| take(&mut server)).collect();
     server.reply(taken[3].0, b"").unwrap();
-    assert!(matches!(client.try_send(b"x"), Err(Error::WouldBlock)));
+    assert!(matches!(client.try_send(b"x"), Err(Error::WouldBlock(_))));
     client.try_recv().unwrap();
     client.try_send(b"x").unwrap();
-    assert!(matches!(client.try_send(b"y"), Err(Error::WouldBlock)));
+    assert!(matches!(client.try_send(b"y"), Err(Error::WouldBlock(_))));
     assert_eq!(take(&mut server).1, b"x");
 }
 
@@ -185,8 +186,8 @@ fn what_the_caller_does_not_wait_for_is_withdrawn_and_a_late_reply_is_dropped() 
     let (mut server, mut client) = (service.server().unwrap(), service.client().unwrap());
     // Not taken: never executed.
     let result = client.call_timeout(b"a", Duration::from_millis(5));
-    assert!(matches!(result, Err(Error::TimedOut)), "{result:?}");
-    assert!(matches!(server.try_recv(), Err(Error::WouldBlock)));
+    assert!(matches!(result, Err(Error::TimedOut(_))), "{result:?}");
+    assert!(matches!(server.try_recv(), Err(Error::WouldBlock(_))));
 
     // Taken: the reply comes too late, and is no other request's.
     let (late, mut server) = std::thread::scope(|scope| {
@@ -197,7 +198,7 @@ fn what_the_caller_does_not_wait_for_is_withdrawn_and_a_late_reply_is_dropped() 
             (request.into_id(), server)
         });
         let result = client.call_timeout(b"b", Duration::from_millis(200));
-        assert!(matches!(result, Err(Error::TimedOut)), "{result:?}");
+        assert!(matches!(result, Err(Error::TimedOut(_))), "{result:?}");
         server.join().unwrap()
     });
     for n in 0..9u8 {
@@ -221,8 +222,8 @@ fn a_send_waits_for_the_reply_to_a_call_that_was_given_up() {
     let id = client.try_send(b"a").unwrap();
     assert_eq!(take(&mut server).0, id);
     client.forget(id).unwrap();
-    assert!(matches!(client.try_send(b"b"), Err(Error::WouldBlock)));
-    assert!(matches!(client.send_timeout(b"b", Duration::from_millis(5)), Err(Error::TimedOut)));
+    assert!(matches!(client.try_send(b"b"), Err(Error::WouldBlock(_))));
+    assert!(matches!(client.send_timeout(b"b", Duration::from_millis(5)), Err(Error::TimedOut(_))));
     std::thread::scope(|scope| {
         scope.spawn(|| {
             std::thread::sleep(Duration::from_millis(20));
@@ -231,7 +232,7 @@ fn a_send_waits_for_the_reply_to_a_call_that_was_given_up() {
         client.send_timeout(b"b", LONG).unwrap();
     });
     assert_eq!(take(&mut server).1, b"b");
-    assert!(matches!(client.try_recv(), Err(Error::WouldBlock)));
+    assert!(matches!(client.try_recv(), Err(Error::WouldBlock(_))));
     assert!(matches!(client.forget(id), Err(Error::Invalid(_))));
 }
 
@@ -303,7 +304,7 @@ fn what_a_server_refuses_is_told_with_its_text() {
     let result = client.recv_into(&mut got, &mut [], Deadline::NOW);
     assert!(matches!(result, Err(Error::Closed(_))), "{result:?}");
     assert_eq!(got, second);
-    assert!(matches!(client.try_recv(), Err(Error::WouldBlock)), "each ends once");
+    assert!(matches!(client.try_recv(), Err(Error::WouldBlock(_))), "each ends once");
 }
 
 #[test]
@@ -377,7 +378,7 @@ fn a_server_that_comes_late_or_was_away_for_long_finds_every_request() {
             let server = if n % 97 == 50 { &mut away } else { &mut one };
             server.reply(id, b"").unwrap();
             assert_eq!(client.try_recv().unwrap().id, id);
-            assert!(matches!(server.try_recv(), Err(Error::WouldBlock)));
+            assert!(matches!(server.try_recv(), Err(Error::WouldBlock(_))));
         }
         if let Some(held) = held {
             one.reply(held, b"").unwrap();
@@ -414,7 +415,7 @@ fn a_cell_that_is_held_is_looked_at_again_until_the_client_has_passed_it() {
     assert_eq!(take(&mut holds).0, held);
     exchange(&mut client, &mut other);
     // The held cell is that of the next number, to which the client has not come.
-    assert!(matches!(other.try_recv(), Err(Error::WouldBlock)));
+    assert!(matches!(other.try_recv(), Err(Error::WouldBlock(_))));
     holds.reply(held, b"").unwrap();
     assert_eq!(client.try_recv().unwrap().id, held);
     exchange(&mut client, &mut other);
@@ -480,17 +481,17 @@ fn a_request_whose_time_has_passed_is_left_out() {
     let (id, data) = take(&mut server);
     assert_eq!((id, &data[..]), (good, &b"good"[..]));
     assert!(server.remaining(id).unwrap().is_some_and(|left| left <= LONG && left > LONG / 2));
-    assert!(matches!(server.try_recv(), Err(Error::WouldBlock)));
+    assert!(matches!(server.try_recv(), Err(Error::WouldBlock(_))));
     assert_eq!(server.skipped(), 1);
     let result = client.end_call(late, &mut [], Deadline::within(Duration::from_millis(1)));
-    assert!(matches!(result, Err(Error::TimedOut)), "{result:?}");
+    assert!(matches!(result, Err(Error::TimedOut(_))), "{result:?}");
     client.forget(late).unwrap();
     server.reply(good, b"r").unwrap();
     let mut buffer = [0; 1];
     assert_eq!(client.end_call(good, &mut buffer, Deadline::NEVER).unwrap(), 1);
     assert!(matches!(client.end_call(good, &mut buffer, Deadline::NEVER), Err(Error::Invalid(_))));
-    assert!(matches!(client.call_until(b"x", Deadline::NOW), Err(Error::WouldBlock)));
-    assert!(matches!(server.try_recv(), Err(Error::WouldBlock)));
+    assert!(matches!(client.call_until(b"x", Deadline::NOW), Err(Error::WouldBlock(_))));
+    assert!(matches!(server.try_recv(), Err(Error::WouldBlock(_))));
 }
 
 #[test]
@@ -503,7 +504,7 @@ fn what_follows_a_request_whose_time_has_passed_is_not_passed_over() {
     std::thread::sleep(Duration::from_millis(2));
     assert_eq!(take(&mut server).0, good);
     // In the cell of the next number is the late one still.
-    assert!(matches!(server.try_recv(), Err(Error::WouldBlock)));
+    assert!(matches!(server.try_recv(), Err(Error::WouldBlock(_))));
     server.reply(good, b"").unwrap();
     assert_eq!(client.try_recv().unwrap().id, good);
     client.forget(late).unwrap();
@@ -519,10 +520,10 @@ fn a_descriptor_tells_of_what_is_behind_a_request_whose_time_has_passed() {
     let late =
         client.begin_call(b"late", Deadline::after(Duration::from_millis(1)), Deadline::NEVER).unwrap();
     std::thread::sleep(Duration::from_millis(2));
-    assert!(matches!(watched.try_recv(), Err(Error::WouldBlock)));
+    assert!(matches!(watched.try_recv(), Err(Error::WouldBlock(_))));
     watched.poll_fd().unwrap();
     (0..3).for_each(|_| exchange(&mut client, &mut one));
-    assert!(matches!(watched.try_recv(), Err(Error::WouldBlock)));
+    assert!(matches!(watched.try_recv(), Err(Error::WouldBlock(_))));
     // In the cell behind that of the late one, a round later.
     let id = client.try_send(b"good").unwrap();
     assert!(readable(watched.poll_fd().unwrap().as_raw_fd(), LONG.as_millis() as i32));
@@ -536,7 +537,7 @@ fn a_client_waits_for_the_first_server_and_is_told_when_the_last_closed() {
     let service = service();
     let mut client = service.client().unwrap();
     let result = client.call_timeout(b"a", Duration::from_millis(5));
-    assert!(matches!(result, Err(Error::TimedOut)), "nobody has come yet: {result:?}");
+    assert!(matches!(result, Err(Error::TimedOut(_))), "nobody has come yet: {result:?}");
     std::thread::scope(|scope| {
         scope.spawn(|| {
             std::thread::sleep(Duration::from_millis(20));
@@ -561,9 +562,126 @@ fn a_client_waits_for_the_first_server_and_is_told_when_the_last_closed() {
     });
     // And then there is one again, which is not asked what was withdrawn.
     let mut server = service.server().unwrap();
-    assert!(matches!(server.try_recv(), Err(Error::WouldBlock)));
+    assert!(matches!(server.try_recv(), Err(Error::WouldBlock(_))));
     client.try_send(b"d").unwrap();
     assert_eq!(take(&mut server).1, b"d");
+}
+
+/// The text of a call that timed out, and whether a server had taken its request.
+fn timed_out(client: &mut Client) -> (String, Option<bool>) {
+    let error = client.call_timeout(b"x", Duration::from_millis(1)).unwrap_err();
+    assert!(matches!(error, Error::TimedOut(_)), "{error}");
+    (error.to_string(), error.taken())
+}
+
+#[test]
+fn a_call_that_times_out_says_what_it_waited_for_and_whether_its_request_was_taken() {
+    let dir = Scratch::new();
+    let service = in_directory(&dir, WaitStrategy::Block, 3);
+    let mut client = service.client().unwrap();
+    let (text, taken) = timed_out(&mut client);
+    assert_eq!(text, "timed out: no server has attached to the service; start one (segment 's')");
+    assert_eq!(taken, Some(false));
+
+    let server = service.server().unwrap();
+    let (text, taken) = timed_out(&mut client);
+    let me = format!("process {} (", std::process::id());
+    assert!(text.contains("no server has taken the request") && text.contains(&me), "{text}");
+    assert_eq!(taken, Some(false));
+    drop(server);
+
+    let mut other = started("takes", &dir);
+    other.wait_for("waits");
+    let sent = std::thread::scope(|scope| {
+        let calling = scope.spawn(|| client.call_timeout(b"x", LONG / 20).unwrap_err());
+        other.wait_for("ready"); // It has the request, and keeps it.
+        calling.join().unwrap()
+    });
+    assert_eq!(sent.taken(), Some(true));
+    let text = sent.to_string();
+    assert!(text.contains(&format!("the server of process {} (", other.id())), "{text}");
+    assert!(text.contains("has taken the request, and has not answered it"), "{text}");
+}
+
+#[test]
+fn nonsense_about_servers_is_no_reason_to_fail_otherwise() {
+    let service = service();
+    let mut client = service.client().unwrap();
+    let file = std::fs::File::from(service.share_fd().unwrap());
+    let serves = 4096 + 4096 + 256;
+    file.write_all_at(&[0xff; 4 * 32], serves).unwrap();
+    // Those that are not there are buried, and this one, which is no server, is named.
+    let (text, taken) = timed_out(&mut client);
+    assert!(text.contains("no server has taken the request"), "{text}");
+    assert_eq!(taken, Some(false));
+}
+
+#[test]
+fn what_would_block_says_what_there_is_none_of() {
+    let service = service();
+    let (mut server, mut client) = (service.server().unwrap(), service.client().unwrap());
+    let says = |error: Error, what: &str| {
+        assert!(matches!(error, Error::WouldBlock(_)) && error.to_string().contains(what), "{error}");
+        assert_eq!(error.taken(), None);
+    };
+    says(server.try_recv().unwrap_err(), "no client has sent a request");
+    says(client.try_recv().unwrap_err(), "no reply has come");
+    says(client.call_until(b"", Deadline::NOW).unwrap_err(), "a call that does not wait has no reply");
+    ask(&mut client, 4);
+    says(client.try_send(b"").unwrap_err(), "receive a reply first");
+}
+
+#[test]
+fn who_gives_a_request_up_is_told_whether_it_was_taken() {
+    let service = service();
+    let (mut server, mut client) = (service.server().unwrap(), service.client().unwrap());
+    let (taken, waiting) = (client.try_send(b"a").unwrap(), client.try_send(b"b").unwrap());
+    assert_eq!(take(&mut server), (taken, b"a".to_vec()));
+    assert_eq!((client.forget(taken).unwrap(), client.forget(waiting).unwrap()), (false, true));
+    assert!(matches!(server.try_recv(), Err(Error::WouldBlock(_))), "it is withdrawn");
+}
+
+#[test]
+fn a_place_that_somebody_clears_for_another_client_is_waited_for() {
+    let dir = Scratch::new();
+    let service = in_directory(&dir, WaitStrategy::Balanced, 1);
+    let mut asking = started("asks", &dir);
+    asking.wait_for("ready");
+    asking.kill();
+    // As one that buries it: it has the lease, and has said so.
+    let file = std::fs::File::options().read(true).write(true).open(dir.file("s")).unwrap();
+    let slot = service.stats().unwrap().clients.iter().position(|client| !client.alive).unwrap();
+    assert_eq!(slot, 0, "the only place");
+    let record = 4096 + 64; // of participant 1
+    let mut state = [0; 8];
+    file.read_exact_at(&mut state, record).unwrap();
+    state[0] |= 3;
+    lock_slot(&file, 1);
+    file.write_all_at(&state, record).unwrap();
+    std::thread::scope(|scope| {
+        let client = scope.spawn(|| service.client().map(drop));
+        std::thread::sleep(Duration::from_millis(20)); // It would have failed long ago.
+        assert!(!client.is_finished());
+        unlock_slot(&file, 1);
+        client.join().unwrap().unwrap();
+    });
+}
+
+/// A lock as that of a participant, through this descriptor.
+fn lock_slot(file: &std::fs::File, slot: i64) {
+    set_lock(file, slot, libc::F_WRLCK);
+}
+
+fn unlock_slot(file: &std::fs::File, slot: i64) {
+    set_lock(file, slot, libc::F_UNLCK);
+}
+
+fn set_lock(file: &std::fs::File, slot: i64, kind: i32) {
+    // SAFETY: all zeroes is a value of it.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    (lock.l_type, lock.l_start, lock.l_len) = (kind as i16, (1 << 62) + slot, 1);
+    // SAFETY: an open descriptor, and a lock to read.
+    assert_eq!(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &lock) }, 0);
 }
 
 #[test]
@@ -595,9 +713,9 @@ fn what_a_client_leaves_is_not_executed_and_its_successor_gets_no_reply_of_its()
         client.try_send(b"waiting").unwrap();
         client.try_send(b"waiting too").unwrap();
         drop(client);
-        assert!(matches!(server.try_recv(), Err(Error::WouldBlock)));
+        assert!(matches!(server.try_recv(), Err(Error::WouldBlock(_))));
         client = service.client().unwrap();
-        assert!(matches!(server.try_recv(), Err(Error::WouldBlock)));
+        assert!(matches!(server.try_recv(), Err(Error::WouldBlock(_))));
         if round % 2 == 0 {
             server.reply(taken, b"of the one before").unwrap();
         }
@@ -608,7 +726,7 @@ fn what_a_client_leaves_is_not_executed_and_its_successor_gets_no_reply_of_its()
             server.reply(*id, &[round]).unwrap();
             assert_eq!(client.try_recv().unwrap().id, *id);
         }
-        assert!(matches!(client.try_recv(), Err(Error::WouldBlock)));
+        assert!(matches!(client.try_recv(), Err(Error::WouldBlock(_))));
         if round % 2 == 1 {
             server.reply(taken, b"of the one before").unwrap();
         }
@@ -620,19 +738,19 @@ fn descriptors_and_wait_any_tell_of_requests_and_replies() {
     let service = service();
     let (mut server, mut client) = (service.server().unwrap(), service.client().unwrap());
     let (asks, answers) = (client.poll_fd().unwrap().as_raw_fd(), server.poll_fd().unwrap().as_raw_fd());
-    assert!(matches!(client.try_recv(), Err(Error::WouldBlock)));
-    assert!(matches!(server.try_recv(), Err(Error::WouldBlock)));
+    assert!(matches!(client.try_recv(), Err(Error::WouldBlock(_))));
+    assert!(matches!(server.try_recv(), Err(Error::WouldBlock(_))));
     for _ in 0..3 {
         assert!(!readable(asks, 0) && !readable(answers, 0));
         let id = client.try_send(b"a").unwrap();
         assert!(readable(answers, 10_000), "a request");
         assert!(!readable(asks, 0));
         assert_eq!(take(&mut server).0, id);
-        assert!(matches!(server.try_recv(), Err(Error::WouldBlock)));
+        assert!(matches!(server.try_recv(), Err(Error::WouldBlock(_))));
         server.reply(id, b"r").unwrap();
         assert!(readable(asks, 10_000), "a reply");
         assert_eq!(client.try_recv().unwrap().data, b"r");
-        assert!(matches!(client.try_recv(), Err(Error::WouldBlock)));
+        assert!(matches!(client.try_recv(), Err(Error::WouldBlock(_))));
     }
     // A reply that nobody wants is none.
     let id = client.try_send(b"a").unwrap();
@@ -657,11 +775,11 @@ fn descriptors_and_wait_any_tell_of_requests_and_replies() {
             }
         };
         let short = Deadline::within(Duration::from_millis(5));
-        assert!(matches!(wait(&mut client, &mut server, short), Err(Error::TimedOut)));
+        assert!(matches!(wait(&mut client, &mut server, short), Err(Error::TimedOut(_))));
         let id = client.try_send(b"a").unwrap();
         assert_eq!(wait(&mut client, &mut server, Deadline::within(LONG)).unwrap(), [1]);
         take(&mut server);
-        assert!(matches!(wait(&mut client, &mut server, short), Err(Error::TimedOut)));
+        assert!(matches!(wait(&mut client, &mut server, short), Err(Error::TimedOut(_))));
         server.reply(id, b"r").unwrap();
         assert_eq!(wait(&mut client, &mut server, Deadline::within(LONG)).unwrap(), [0]);
         client.try_recv().unwrap();
@@ -692,7 +810,7 @@ fn a_forked_child_has_nothing_of_it() {
         forked(client.try_send(b"x").map(drop))
             && forked(client.call(b"x").map(drop))
             && forked(client.try_recv().map(drop))
-            && forked(client.forget(id))
+            && forked(client.forget(id).map(drop))
             && forked(client.poll_fd().map(drop))
             && forked(server.try_recv().map(drop))
             && forked(server.reply(id, b"x"))
@@ -861,9 +979,10 @@ fn a_client_is_told_in_time_that_the_server_that_took_its_request_died() {
         let mut got = 0;
         let result = client.recv_into(&mut got, &mut [], Deadline::within(LONG));
         assert!(matches!(result, Err(Error::PeerDead(_))), "{result:?}");
+        assert_eq!(result.unwrap_err().taken(), Some(true), "it may have been carried out");
         assert!(got == id && begin.elapsed() < NOTICE, "{:?}", begin.elapsed());
         // Nobody executes it again, and its cell is free.
-        assert!(matches!(other.try_recv(), Err(Error::WouldBlock)));
+        assert!(matches!(other.try_recv(), Err(Error::WouldBlock(_))));
         ask(&mut client, 4);
         (0..4).for_each(|n| assert_eq!(take(&mut other).1, [n]));
         assert_eq!(service.stats().unwrap().servers.len(), 1);
@@ -909,9 +1028,10 @@ fn a_client_is_told_that_the_last_server_died_before_it_took_anything() {
     let begin = Instant::now();
     let result = client.call_timeout(b"a", LONG);
     assert!(matches!(result, Err(Error::PeerDead(_))), "{result:?}");
+    assert_eq!(result.unwrap_err().taken(), Some(false), "it was certainly not carried out");
     assert!(begin.elapsed() < NOTICE, "{:?}", begin.elapsed());
     // It was withdrawn.
-    assert!(matches!(service.server().unwrap().try_recv(), Err(Error::WouldBlock)));
+    assert!(matches!(service.server().unwrap().try_recv(), Err(Error::WouldBlock(_))));
 }
 
 #[test]
@@ -944,9 +1064,9 @@ fn the_place_of_a_client_that_died_is_had_by_the_next_and_what_it_asked_is_not_e
     assert!(service.client().is_err(), "it lives");
     asking.kill();
     let mut client = service.client().unwrap();
-    assert!(matches!(server.try_recv(), Err(Error::WouldBlock)), "withdrawn");
+    assert!(matches!(server.try_recv(), Err(Error::WouldBlock(_))), "withdrawn");
     let sent: Vec<u64> = (0..3).map(|n| client.try_send(&[10 + n]).unwrap()).collect();
-    assert!(matches!(client.try_send(b"x"), Err(Error::WouldBlock)), "one cell is still the server's");
+    assert!(matches!(client.try_send(b"x"), Err(Error::WouldBlock(_))), "one cell is still the server's");
     server.reply(taken, b"to nobody").unwrap();
     let last = client.try_send(&[13]).unwrap();
     for (n, id) in sent.into_iter().chain([last]).enumerate() {

@@ -52,11 +52,11 @@ extern "C" fn use_everything(_: libc::c_int, _: *mut libc::siginfo_t, _: *mut li
     let mut good = sent.is_ok() && matches!(received, Ok(8)) && bytes == number;
     match tools.buffer.try_write(&number) {
         Ok(_) => _ = WRITTEN.fetch_add(1, Ordering::Relaxed),
-        Err(Error::WouldBlock | Error::Invalid(_)) => {} // the interrupted code has the lock
+        Err(Error::WouldBlock(_) | Error::Invalid(_)) => {} // the interrupted code has the lock
         Err(_) => good = false,
     }
     good &= matches!(tools.buffer.read(&mut bytes), Ok((0 | 8, _)));
-    good &= matches!(tools.semaphore.try_acquire().map(drop), Ok(()) | Err(Error::WouldBlock));
+    good &= matches!(tools.semaphore.try_acquire().map(drop), Ok(()) | Err(Error::WouldBlock(_)));
     if !good {
         // SAFETY: ends the process, as a panic in a handler would not.
         unsafe { libc::abort() };

@@ -57,7 +57,7 @@ fn try_recv(rx: &mut Subscriber) -> Option<u64> {
     let mut buffer = [0; 100];
     match rx.try_recv(&mut buffer) {
         Ok(len) => Some(number(&buffer[..len])),
-        Err(Error::WouldBlock) => None,
+        Err(Error::WouldBlock(_)) => None,
         Err(error) => panic!("{error}"),
     }
 }
@@ -78,8 +78,39 @@ fn fill(tx: &mut Publisher, from: u64) -> u64 {
     while tx.try_publish(&record(n)).is_ok() {
         n += 1;
     }
-    assert!(matches!(tx.try_publish(&record(n)), Err(Error::WouldBlock)));
+    assert!(matches!(tx.try_publish(&record(n)), Err(Error::WouldBlock(_))));
     n
+}
+
+#[test]
+fn a_publish_that_times_out_says_who_is_in_the_way() {
+    let topic = topic(true);
+    let (mut tx, _rx) = (topic.publisher().unwrap(), topic.subscriber().unwrap());
+    let full = loop {
+        if let Err(error) = tx.try_publish(&[0; 500]) {
+            break error.to_string();
+        }
+    };
+    assert!(
+        full.starts_with("would block: the topic is reliable, and a subscriber has not released"),
+        "{full}"
+    );
+    let publish =
+        |tx: &mut Publisher| tx.publish_timeout(&[0; 500], Duration::from_millis(1)).unwrap_err().to_string();
+    let me = format!("of process {} (", std::process::id());
+    let text = publish(&mut tx);
+    assert!(text.starts_with("timed out: the topic is reliable, and the subscriber of process"), "{text}");
+    assert!(text.contains(&me) && !text.contains("others"), "{text}");
+
+    // The lock of another.
+    let lossy = self::topic(false);
+    let (mut first, mut second) = (lossy.publisher().unwrap(), lossy.publisher().unwrap());
+    let _reservation = first.try_reserve(8).unwrap();
+    let text = publish(&mut second);
+    assert!(text.contains(&format!("process {} (", std::process::id())), "{text}");
+    assert!(text.contains("is publishing, or has a reservation open"), "{text}");
+    let text = second.try_publish(b"").unwrap_err().to_string();
+    assert_eq!(text, "would block: another publisher has the topic's lock");
 }
 
 #[test]
@@ -257,9 +288,9 @@ fn a_reliable_publisher_waits_for_the_slowest_and_can_say_who_that_is() {
     let mut tx = topic.publisher().unwrap();
     let full = fill(&mut tx, 0);
     (0..full).for_each(|n| assert_eq!(try_recv(&mut fast), Some(n)));
-    assert!(matches!(tx.try_publish(&record(full)), Err(Error::WouldBlock)), "one still holds all");
+    assert!(matches!(tx.try_publish(&record(full)), Err(Error::WouldBlock(_))), "one still holds all");
     let timeout = Duration::from_millis(20);
-    assert!(matches!(tx.publish_timeout(&record(full), timeout), Err(Error::TimedOut)));
+    assert!(matches!(tx.publish_timeout(&record(full), timeout), Err(Error::TimedOut(_))));
     let stats = topic.stats().unwrap();
     let most = stats.subscribers.iter().max_by_key(|subscriber| subscriber.unread).unwrap();
     assert!(most.alive && most.unread > CAPACITY / 2);
@@ -303,7 +334,7 @@ fn a_record_in_place_is_released_or_comes_again() {
         assert!(matches!(lent.read_at(lent.len() - 1, &mut beyond), Err(Error::TooBig { .. })));
         assert!(lent.release().unwrap());
         assert_eq!((try_recv(&mut rx), rx.missed()), (Some(1), 0));
-        assert!(matches!(rx.try_borrow().map(drop), Err(Error::WouldBlock)));
+        assert!(matches!(rx.try_borrow().map(drop), Err(Error::WouldBlock(_))));
     }
 }
 
@@ -328,8 +359,8 @@ fn a_reservation_is_published_or_vanishes_and_keeps_others_out() {
     let mut room = tx.reserve(300).unwrap();
     room.write_all(&record(5)).unwrap();
     assert!(matches!(room.write_at(299, &[1, 2]), Err(Error::TooBig { .. })));
-    assert!(matches!(other.try_publish(b""), Err(Error::WouldBlock)));
-    assert!(matches!(other.publish_timeout(b"", Duration::from_millis(20)), Err(Error::TimedOut)));
+    assert!(matches!(other.try_publish(b""), Err(Error::WouldBlock(_))));
+    assert!(matches!(other.publish_timeout(b"", Duration::from_millis(20)), Err(Error::TimedOut(_))));
     assert_eq!(topic.stats().unwrap().publisher.unwrap().pid, std::process::id());
     assert_eq!(try_recv(&mut rx), None);
     room.commit_len(record(5).len()).unwrap();
@@ -356,7 +387,7 @@ fn waiting_ends_at_the_deadline_and_with_a_record() {
         let mut subscribers: Vec<_> = (0..4).map(|_| topic.subscriber().unwrap()).collect();
         let begin = Instant::now();
         let waited = subscribers[0].recv_timeout(&mut [0; 8], Duration::from_millis(30));
-        assert!(matches!(waited, Err(Error::TimedOut)), "{waited:?}");
+        assert!(matches!(waited, Err(Error::TimedOut(_))), "{waited:?}");
         assert!((30..2000).contains(&begin.elapsed().as_millis()));
         let ready = AtomicU32::new(0);
         std::thread::scope(|scope| {
@@ -442,7 +473,7 @@ fn those_that_wait_for_nothing_sleep() {
                 let mut rx = topic.subscriber().unwrap();
                 scope.spawn(move || {
                     let waited = rx.recv_timeout(&mut [0; 8], Duration::from_millis(500));
-                    assert!(matches!(waited, Err(Error::TimedOut)));
+                    assert!(matches!(waited, Err(Error::TimedOut(_))));
                     // SAFETY: no memory is involved.
                     sleeps(unsafe { libc::gettid() })
                 })
@@ -498,7 +529,7 @@ fn a_publishers_descriptor_follows_the_room_and_the_lock() {
         while try_recv(&mut rx).is_some() {}
         assert!(readable(tx.poll_fd().unwrap(), 20_000), "there is room");
         let reserved = other.try_reserve(8).unwrap();
-        assert!(matches!(tx.try_publish(b"1"), Err(Error::WouldBlock)));
+        assert!(matches!(tx.try_publish(b"1"), Err(Error::WouldBlock(_))));
         assert!(!readable(tx.poll_fd().unwrap(), if round == 0 { 120 } else { 0 }), "another publishes");
         drop(reserved);
         assert!(readable(tx.poll_fd().unwrap(), 20_000), "nobody else does any more");
@@ -516,7 +547,7 @@ fn a_watcher_that_an_unlock_wakes_wakes_another() {
     let mut slow = 0;
     for _ in 0..20 {
         let reserved = holder.try_reserve(8).unwrap();
-        assert!(matches!(watched.try_publish(b"1"), Err(Error::WouldBlock)));
+        assert!(matches!(watched.try_publish(b"1"), Err(Error::WouldBlock(_))));
         assert!(!readable(watched.poll_fd().unwrap(), 5));
         let (say, hear) = std::sync::mpsc::channel();
         let waited = std::thread::scope(|scope| {
@@ -547,7 +578,7 @@ fn a_publisher_is_one_of_several_things_to_wait_for() {
         assert_eq!(wait(&mut [&mut rx, &mut tx], Deadline::within(LONG)).unwrap(), [1], "there is room");
         fill(&mut tx, 0);
         let none = wait(&mut [&mut tx], Deadline::within(Duration::from_millis(5)));
-        assert!(matches!(none, Err(Error::TimedOut)));
+        assert!(matches!(none, Err(Error::TimedOut(_))));
         std::thread::scope(|scope| {
             scope.spawn(|| while try_recv(&mut rx).is_some() {});
             assert_eq!(wait(&mut [&mut tx], Deadline::within(LONG)).unwrap(), [0], "a subscriber went on");
@@ -555,7 +586,7 @@ fn a_publisher_is_one_of_several_things_to_wait_for() {
         let mut other = topic.publisher().unwrap();
         let reserved = other.try_reserve(8).unwrap();
         let none = wait(&mut [&mut tx], Deadline::within(Duration::from_millis(5)));
-        assert!(matches!(none, Err(Error::TimedOut | Error::WouldBlock)), "another publishes");
+        assert!(matches!(none, Err(Error::TimedOut(_) | Error::WouldBlock(_))), "another publishes");
         std::thread::scope(|scope| {
             scope.spawn(|| drop(reserved));
             assert_eq!(
@@ -591,11 +622,11 @@ fn a_file_is_published_by_one_read() {
     let (mut tx, mut rx) = (topic.publisher().unwrap(), topic.subscriber().unwrap());
     let (from, mut to) = std::io::pipe().unwrap();
     let mut publish = |len, deadline| tx.publish_file_until(from.as_fd(), len, deadline);
-    assert!(matches!(publish(4, Deadline::NOW), Err(Error::WouldBlock)));
+    assert!(matches!(publish(4, Deadline::NOW), Err(Error::WouldBlock(_))));
     to.write_all(b"123456").unwrap();
     assert_eq!(publish(4, Deadline::NEVER).unwrap(), 4);
     assert_eq!(publish(4, Deadline::within(Duration::from_millis(5))).unwrap(), 2);
-    assert!(matches!(publish(4, Deadline::within(Duration::from_millis(5))), Err(Error::TimedOut)));
+    assert!(matches!(publish(4, Deadline::within(Duration::from_millis(5))), Err(Error::TimedOut(_))));
     assert!(matches!(publish(CAPACITY as usize, Deadline::NOW), Err(Error::TooBig { .. })));
     drop(to);
     assert_eq!(publish(4, Deadline::NEVER).unwrap(), 0, "the end");
@@ -604,7 +635,7 @@ fn a_file_is_published_by_one_read() {
         assert_eq!(record.to_vec().unwrap(), expected);
         record.release().unwrap();
     }
-    assert!(matches!(rx.try_borrow(), Err(Error::WouldBlock)), "no record of the rest");
+    assert!(matches!(rx.try_borrow(), Err(Error::WouldBlock(_))), "no record of the rest");
 }
 
 #[test]
@@ -660,7 +691,7 @@ fn a_subscriber_is_one_of_several_things_to_wait_for() {
     let topics = [topic(false), topic(true)];
     let [mut first, mut second] = [topics[0].subscriber().unwrap(), topics[1].subscriber().unwrap()];
     let none = wait_any(&mut [&mut first, &mut second], Deadline::within(Duration::from_millis(5)));
-    assert!(matches!(none, Err(Error::TimedOut)));
+    assert!(matches!(none, Err(Error::TimedOut(_))));
     std::thread::scope(|scope| {
         scope.spawn(|| publish(&mut topics[1].publisher().unwrap(), [4]));
         let ready = wait_any(&mut [&mut first, &mut second], Deadline::within(LONG)).unwrap();
@@ -789,7 +820,7 @@ fn a_subscriber_that_died_is_dropped_and_its_slot_is_free() {
         let mut dead = silent_subscriber("a_subscriber_that_died_is_dropped_and_its_slot_is_free", &dir);
         let full = fill(&mut tx, 0);
         (0..full).for_each(|n| assert_eq!(try_recv(&mut rx), Some(n)));
-        assert!(matches!(tx.try_publish(&record(full)), Err(Error::WouldBlock)));
+        assert!(matches!(tx.try_publish(&record(full)), Err(Error::WouldBlock(_))));
         dead.kill();
         let begin = Instant::now();
         match way {
@@ -835,7 +866,7 @@ fn a_stopped_subscriber_holds_a_reliable_topic_up_and_no_lossy_one() {
     let mut tx = reliable.publisher().unwrap();
     let full = fill(&mut tx, 0);
     let patience = Duration::from_millis(400);
-    assert!(matches!(tx.publish_timeout(&record(full), patience), Err(Error::TimedOut)), "it lives");
+    assert!(matches!(tx.publish_timeout(&record(full), patience), Err(Error::TimedOut(_))), "it lives");
     let stats = reliable.stats().unwrap();
     assert!(stats.subscribers.len() == 1 && stats.subscribers[0].alive);
     assert_eq!(stats.subscribers[0].process.as_ref().unwrap().pid, stopped.id());
@@ -863,7 +894,7 @@ fn a_publisher_that_died_leaves_whole_records_and_others_go_on() {
             publish(&mut tx, [1]);
             let test = "a_publisher_that_died_leaves_whole_records_and_others_go_on";
             let mut dead = silent_subscriber(test, &dir);
-            assert!(matches!(tx.try_publish(&record(2)), Err(Error::WouldBlock)), "it lives");
+            assert!(matches!(tx.try_publish(&record(2)), Err(Error::WouldBlock(_))), "it lives");
             dead.kill();
             tx.publish_timeout(&record(2), NOTICE).unwrap();
             let got: Vec<u64> = std::iter::from_fn(|| try_recv(&mut rx)).collect();

@@ -105,7 +105,10 @@ fn messages_of_every_size_arrive_whole_and_in_order() {
                 }
             }
         });
-        assert!(matches!(rx.try_recv(&mut buffer), Err(Error::WouldBlock)), "{transport}: nothing is left");
+        assert!(
+            matches!(rx.try_recv(&mut buffer), Err(Error::WouldBlock(_))),
+            "{transport}: nothing is left"
+        );
     });
 }
 
@@ -113,9 +116,9 @@ fn messages_of_every_size_arrive_whole_and_in_order() {
 fn an_empty_transport_blocks_times_out_and_goes_on() {
     each(&Default::default(), |transport, mut tx, mut rx| {
         let mut buffer = [0; 4096];
-        assert!(matches!(rx.try_recv(&mut buffer), Err(Error::WouldBlock)), "{transport}");
+        assert!(matches!(rx.try_recv(&mut buffer), Err(Error::WouldBlock(_))), "{transport}");
         let begin = Instant::now();
-        assert!(matches!(rx.recv_timeout(&mut buffer, SHORT), Err(Error::TimedOut)), "{transport}");
+        assert!(matches!(rx.recv_timeout(&mut buffer, SHORT), Err(Error::TimedOut(_))), "{transport}");
         assert!(begin.elapsed() >= SHORT && begin.elapsed() < SOON, "{transport}");
         tx.send(b"late").unwrap();
         assert_eq!(rx.recv_timeout(&mut buffer, SOON).unwrap(), 4);
@@ -137,13 +140,13 @@ fn a_full_transport_blocks_times_out_and_loses_nothing() {
                 return; // never full
             }
             let mut sent = 0;
-            let fails = |done: &ipcx::Result<()>| matches!(done, Err(Error::WouldBlock));
+            let fails = |done: &ipcx::Result<()>| matches!(done, Err(Error::WouldBlock(_)));
             while !fails(&tx.try_send(&message(sent, len))) {
                 sent += 1;
             }
             let begin = Instant::now();
             let next = message(sent, len);
-            assert!(matches!(tx.send_timeout(&next, SHORT), Err(Error::TimedOut)), "{transport}");
+            assert!(matches!(tx.send_timeout(&next, SHORT), Err(Error::TimedOut(_))), "{transport}");
             assert!(begin.elapsed() >= SHORT, "{transport}");
             assert!(fails(&tx.try_send(&next)), "{transport}: still full");
             let mut buffer = vec![0; 1 << 16];
@@ -155,7 +158,7 @@ fn a_full_transport_blocks_times_out_and_loses_nothing() {
                 scope.spawn(|| tx.send_timeout(&next, SOON).unwrap());
                 (0..=sent).for_each(|n| receive(&mut rx, n));
             });
-            assert!(matches!(rx.try_recv(&mut [0; 8]), Err(Error::WouldBlock)), "{transport}: once");
+            assert!(matches!(rx.try_recv(&mut [0; 8]), Err(Error::WouldBlock(_))), "{transport}: once");
         });
     }
 }
@@ -177,7 +180,7 @@ fn a_sender_that_closes_is_told_after_the_last_message() {
                 assert!(matches!(after, Err(Error::Closed(_))), "{transport}: {after:?}");
                 assert!(matches!(rx.try_recv(&mut buffer), Err(Error::Closed(_))), "{transport}: again");
             }
-            false => assert!(matches!(after, Err(Error::TimedOut)), "{transport}: {after:?}"),
+            false => assert!(matches!(after, Err(Error::TimedOut(_))), "{transport}: {after:?}"),
         }
     });
 }
@@ -188,7 +191,7 @@ fn a_sender_that_closes_unused_is_told_too() {
         if !tells(transport) {
             return;
         }
-        assert!(matches!(rx.try_recv(&mut [0; 8]), Err(Error::WouldBlock)), "{transport}");
+        assert!(matches!(rx.try_recv(&mut [0; 8]), Err(Error::WouldBlock(_))), "{transport}");
         drop(tx);
         let after = rx.recv_timeout(&mut [0; 8], SOON);
         assert!(matches!(after, Err(Error::Closed(_))), "{transport}: {after:?}");
@@ -238,7 +241,7 @@ fn a_message_that_can_never_be_sent_is_too_big_and_sends_nothing() {
         let right = matches!(result, Err(Error::TooBig { needed, available })
             if needed == most + 1 && available == most);
         assert!(right, "{transport}: {result:?}");
-        assert!(matches!(rx.try_recv(&mut [0; 8192]), Err(Error::WouldBlock)), "{transport}");
+        assert!(matches!(rx.try_recv(&mut [0; 8192]), Err(Error::WouldBlock(_))), "{transport}");
     });
 }
 
@@ -306,7 +309,7 @@ fn messages_longer_than_the_room_survive_signals_and_timeouts_on_both_sides() {
             for n in 0..40 {
                 let data = message(n, n * 2500);
                 while let Err(error) = tx.send_timeout(&data, Duration::from_micros(200)) {
-                    assert!(matches!(error, Error::TimedOut), "{error:?}");
+                    assert!(matches!(error, Error::TimedOut(_)), "{error:?}");
                 }
             }
         });
@@ -315,7 +318,7 @@ fn messages_longer_than_the_room_survive_signals_and_timeouts_on_both_sides() {
             let len = loop {
                 match rx.recv_timeout(&mut buffer, Duration::from_micros(150)) {
                     Ok(len) => break len,
-                    Err(error) => assert!(matches!(error, Error::TimedOut), "{error:?}"),
+                    Err(error) => assert!(matches!(error, Error::TimedOut(_)), "{error:?}"),
                 }
             };
             assert!(buffer[..len] == message(n, n * 2500), "message {n}");
@@ -339,7 +342,7 @@ fn nothing_raises_sigpipe() {
                 drop(rx);
                 good &= matches!(tx.send_timeout(b"x", SOON), Err(Error::Closed(_)));
                 let sent = tx.send_file_until(file.as_fd(), 0, 10_000, Deadline::NOW);
-                good &= matches!(sent, Err(Error::Closed(_) | Error::WouldBlock));
+                good &= matches!(sent, Err(Error::Closed(_) | Error::WouldBlock(_)));
             }
         });
         drop(scratch);
@@ -476,7 +479,7 @@ fn part_of_a_file_is_one_message() {
             assert_eq!(sent, expected.len(), "{transport}");
         }
         assert_eq!(tx.send_file_until(file.as_fd(), 300_000, 1, Deadline::NOW).unwrap(), 0, "{transport}");
-        assert!(matches!(rx.try_recv(&mut [0; 8192]), Err(Error::WouldBlock)), "{transport}: no message");
+        assert!(matches!(rx.try_recv(&mut [0; 8192]), Err(Error::WouldBlock(_))), "{transport}: no message");
     });
 }
 
@@ -490,7 +493,7 @@ fn part_of_a_file_goes_on_after_a_timeout_and_only_once() {
     let (mut tx, mut rx) = Transport::Pipe.pair(&Default::default()).unwrap();
     for _ in 0..3 {
         let sent = tx.send_file_until(file.as_fd(), 100, 250_000, Deadline::NOW);
-        assert!(matches!(sent, Err(Error::WouldBlock)), "{sent:?}");
+        assert!(matches!(sent, Err(Error::WouldBlock(_))), "{sent:?}");
     }
     std::thread::scope(|scope| {
         scope.spawn(|| {

@@ -63,11 +63,11 @@ fn an_end_that_a_forked_child_goes_on_with_is_not_closed_by_its_parent() {
             Err(Error::Os { errno: libc::ENOSYS, .. }) => continue,
             pair => pair.unwrap(),
         };
-        assert!(matches!(rx.try_recv(&mut [0; 8192]), Err(Error::WouldBlock)), "{transport}");
+        assert!(matches!(rx.try_recv(&mut [0; 8192]), Err(Error::WouldBlock(_))), "{transport}");
         let (mut go, child) = held_child(|| tx.send_timeout(b"late", SOON).unwrap());
         drop(tx);
         let before = rx.try_recv(&mut [0; 8192]);
-        assert!(matches!(before, Err(Error::WouldBlock)), "{transport}: {before:?}");
+        assert!(matches!(before, Err(Error::WouldBlock(_))), "{transport}: {before:?}");
         go.write_all(b"x").unwrap();
         assert_eq!(rx.recv_timeout(&mut [0; 8192], SOON).unwrap(), 4, "{transport}");
         wait_for(child);
@@ -338,7 +338,7 @@ fn what_is_no_regular_file_is_no_message() {
     }
     let file = File::open("/proc/self/exe").unwrap();
     assert_eq!(tx.send_file_until(file.as_fd(), u64::MAX, 10, Deadline::NOW).unwrap(), 0, "behind its end");
-    assert!(matches!(rx.try_recv(&mut [0; 64]), Err(Error::WouldBlock)));
+    assert!(matches!(rx.try_recv(&mut [0; 64]), Err(Error::WouldBlock(_))));
 }
 
 #[test]
@@ -390,7 +390,7 @@ fn a_file_for_nobody_is_not_read() {
     let unreadable = File::options().write(true).open(&path).unwrap();
     let mut tx = Transport::Unix.sender("x", &options(&scratch)).unwrap();
     let sent = tx.send_file_until(unreadable.as_fd(), 0, 100, Deadline::NOW);
-    assert!(matches!(sent, Err(Error::WouldBlock)), "{sent:?}");
+    assert!(matches!(sent, Err(Error::WouldBlock(_))), "{sent:?}");
 }
 
 /// A connection to a receiver's socket by a program that is no ipcx.
@@ -487,7 +487,7 @@ fn make_for_another_user(transport: Transport, file: &str) {
         for _ in 0..3000 {
             let mut tx = transport.sender("x", &options).unwrap_or_else(|e| panic!("{transport}: {e}"));
             match tx.try_send(b"x") {
-                Ok(()) | Err(Error::WouldBlock | Error::Closed(_)) => {}
+                Ok(()) | Err(Error::WouldBlock(_) | Error::Closed(_)) => {}
                 Err(error) => panic!("{transport}: {error}"),
             }
         }

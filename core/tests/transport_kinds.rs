@@ -37,7 +37,7 @@ fn hold(argument: &str) {
         let mut tx = transport.sender("x", &options).unwrap();
         tx.send_timeout(b"whole", SOON).unwrap();
         if transport == Transport::Fifo {
-            assert!(matches!(tx.send_timeout(&[1; 200_000], SHORT), Err(Error::TimedOut)));
+            assert!(matches!(tx.send_timeout(&[1; 200_000], SHORT), Err(Error::TimedOut(_))));
         }
         say_and_sleep();
     }
@@ -49,9 +49,9 @@ fn either_end_is_opened_first_and_neither_waits() {
         let scratch = Scratch::new();
         let options = options(&scratch);
         let mut tx = transport.sender("x", &options).unwrap();
-        assert!(matches!(tx.try_send(b"x"), Err(Error::WouldBlock)), "{transport}");
-        assert!(matches!(tx.poll_fd(), Err(Error::WouldBlock)), "{transport}");
-        assert!(matches!(tx.send_timeout(b"x", SHORT), Err(Error::TimedOut)), "{transport}");
+        assert!(matches!(tx.try_send(b"x"), Err(Error::WouldBlock(_))), "{transport}");
+        assert!(matches!(tx.poll_fd(), Err(Error::WouldBlock(_))), "{transport}");
+        assert!(matches!(tx.send_timeout(b"x", SHORT), Err(Error::TimedOut(_))), "{transport}");
         let mut rx = transport.receiver("x", &options).unwrap();
         tx.send_timeout(b"now", SOON).unwrap();
         assert_eq!(rx.recv_timeout(&mut [0; 8], SOON).unwrap(), 3, "{transport}");
@@ -100,7 +100,7 @@ fn a_sender_connects_to_the_successor_of_a_receiver_that_closed() {
             // A child that another test is starting may have the descriptor for a moment more.
             let ends = (0..100_000).find_map(|_| tx.send_timeout(&[0; 1000], SOON).err());
             assert!(matches!(ends, Some(Error::Closed(_))), "{transport}: {ends:?}");
-            assert!(matches!(tx.try_send(b"none"), Err(Error::WouldBlock)), "{transport}");
+            assert!(matches!(tx.try_send(b"none"), Err(Error::WouldBlock(_))), "{transport}");
         }
     }
 }
@@ -120,7 +120,7 @@ fn a_sender_killed_in_the_middle_of_a_message_leaves_nothing_of_it_to_its_succes
         let mut buffer = vec![0; 200_000];
         assert_eq!(rx.recv_timeout(&mut buffer, SOON).unwrap(), 5, "{transport}");
         sender.wait_for("ready");
-        assert!(matches!(rx.recv_timeout(&mut buffer, SHORT), Err(Error::TimedOut)), "{transport}");
+        assert!(matches!(rx.recv_timeout(&mut buffer, SHORT), Err(Error::TimedOut(_))), "{transport}");
         sender.kill();
         let mut tx = transport.sender("x", &options).unwrap();
         let went = rx.recv_timeout(&mut buffer, SOON);
@@ -155,7 +155,7 @@ fn what_a_killed_receiver_left_is_no_obstacle() {
         receiver.kill();
         assert!(scratch.path().join(file).exists());
         let mut tx = transport.sender("x", &options).unwrap();
-        assert!(matches!(tx.try_send(b"x"), Err(Error::WouldBlock)), "{transport}");
+        assert!(matches!(tx.try_send(b"x"), Err(Error::WouldBlock(_))), "{transport}");
         let mut rx = transport.receiver("x", &options).unwrap();
         tx.send_timeout(b"y", SOON).unwrap();
         assert_eq!(rx.recv_timeout(&mut [0; 8], SOON).unwrap(), 1, "{transport}");
@@ -300,7 +300,7 @@ fn a_queue_that_exists_is_as_it_was_made_and_no_other() {
         assert!(matches!(refused, Err(Error::Mismatch(_))), "{refused:?}");
     }
     (0..3).for_each(|_| tx.try_send(b"kept").unwrap());
-    assert!(matches!(tx.try_send(b"x"), Err(Error::WouldBlock)));
+    assert!(matches!(tx.try_send(b"x"), Err(Error::WouldBlock(_))));
     drop(tx);
     let mut rx = Transport::MessageQueue.receiver(&name.0, &Default::default()).unwrap();
     assert_eq!(rx.try_recv(&mut [0; 4]).unwrap(), 4, "it outlives its sender");
@@ -344,7 +344,7 @@ fn a_buffer_gives_the_newest_message_once() {
     let mut byte = [9];
     assert_eq!(rx.recv(&mut byte).unwrap(), 1);
     assert_eq!(byte, [4]);
-    assert!(matches!(rx.try_recv(&mut byte), Err(Error::WouldBlock)));
+    assert!(matches!(rx.try_recv(&mut byte), Err(Error::WouldBlock(_))));
 }
 
 #[test]

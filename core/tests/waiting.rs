@@ -39,7 +39,7 @@ fn records_before_closed(rx: &mut Consumer, deadline: Deadline) -> u64 {
     loop {
         match rx.recv_until(&mut buffer, deadline) {
             Ok(_) => records += 1,
-            Err(Error::WouldBlock) => {}
+            Err(Error::WouldBlock(_)) => {}
             Err(Error::Closed(_)) => return records,
             Err(error) => panic!("{error}"),
         }

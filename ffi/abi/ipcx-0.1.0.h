@@ -36,6 +36,7 @@
 #define IPCX_BACKING_DIRECTORY 0
 #define IPCX_BACKING_SYSTEM_V 1
 #define IPCX_OPT_GROUP 1
+#define IPCX_OPT_MUST_EXIST 2
 #define IPCX_SEMAPHORE_EMPTY UINT32_MAX
 #define IPCX_KIND_RING 1
 #define IPCX_KIND_POOL 2
@@ -121,6 +122,11 @@ typedef struct ipcx_stats {
     uint64_t free;
     uint64_t servers;
     uint64_t clients;
+    uint64_t max_message;
+    uint64_t max_reply;
+    uint64_t holders;
+    uint32_t holder_state;
+    uint32_t holder_pid;
 } ipcx_stats;
 typedef struct ipcx_block {
     uint64_t id;
@@ -142,12 +148,6 @@ typedef struct ipcx_pool_options {
     uint64_t blocks;
     uint64_t alignment;
 } ipcx_pool_options;
-typedef struct ipcx_pool_holder {
-    uint32_t pid;
-    uint32_t alive;
-    uint64_t blocks;
-    char command[16];
-} ipcx_pool_holder;
 typedef struct ipcx_buffer_options {
     uint32_t struct_size;
     uint32_t mode;
@@ -283,22 +283,25 @@ typedef struct ipcx_transport_options {
 #define IPCX_SERVICE_OPTIONS_INIT { sizeof(ipcx_service_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0, 0 }
 #define IPCX_QUEUE_OPTIONS_INIT { sizeof(ipcx_queue_options), 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0, 0 }
 #define IPCX_TRANSPORT_OPTIONS_INIT { sizeof(ipcx_transport_options), 0, 0, 0, 0, NULL }
-#define IPCX_STATS_INIT { sizeof(ipcx_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define IPCX_STATS_INIT \
+    { sizeof(ipcx_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #ifdef __cplusplus
 extern "C" {
 #endif
 const char *ipcx_strerror(int code);
 const char *ipcx_last_error(void);
+int ipcx_last_taken(void);
 const char *ipcx_version(void);
 uint32_t ipcx_layout_version(void);
 int ipcx_unlink(const char *name);
-int ipcx_unlink_in(const char *directory, const char *name);
+int ipcx_unlink_in(const char *directory,
+                   const char *word,
+                   const char *name);
 int ipcx_ring_create(const char *name, const ipcx_ring_options *opts, ipcx_ring **ring);
 int ipcx_ring_open(const char *name,
                    const ipcx_ring_options *opts,
                    ipcx_ring **ring);
 int ipcx_ring_attach(const char *name, ipcx_ring **ring);
-int ipcx_ring_attach_with(const char *name, const ipcx_ring_options *opts, ipcx_ring **ring);
 int ipcx_ring_anonymous(const ipcx_ring_options *opts, ipcx_ring **ring);
 int ipcx_ring_from_fd(int fd, ipcx_ring **ring);
 int ipcx_ring_share_fd(ipcx_ring *ring);
@@ -320,15 +323,12 @@ int ipcx_producer_send_file(ipcx_producer *producer,
                             size_t len,
                             int64_t timeout_ns,
                             size_t *sent);
-size_t ipcx_producer_max_len(ipcx_producer *producer);
-uint64_t ipcx_producer_position(ipcx_producer *producer);
 int ipcx_producer_send_block(ipcx_producer *producer,
                              ipcx_pool *pool,
                              ipcx_block *block,
                              size_t len,
                              int64_t timeout_ns);
 int ipcx_producer_poll_fd(ipcx_producer *producer);
-int ipcx_producer_signal(ipcx_producer *producer, int signo);
 void ipcx_producer_close(ipcx_producer *producer);
 int ipcx_consumer_recv(ipcx_consumer *consumer,
                        void *buf,
@@ -353,7 +353,6 @@ int ipcx_consumer_recv_block(ipcx_consumer *consumer,
 int ipcx_consumer_skip(ipcx_consumer *consumer);
 uint64_t ipcx_consumer_position(ipcx_consumer *consumer);
 int ipcx_consumer_poll_fd(ipcx_consumer *consumer);
-int ipcx_consumer_signal(ipcx_consumer *consumer, int signo);
 void ipcx_consumer_close(ipcx_consumer *consumer);
 int ipcx_pool_create(const char *name,
                      const ipcx_pool_options *opts,
@@ -362,7 +361,6 @@ int ipcx_pool_open(const char *name,
                    const ipcx_pool_options *opts,
                    ipcx_pool **pool);
 int ipcx_pool_attach(const char *name, ipcx_pool **pool);
-int ipcx_pool_attach_with(const char *name, const ipcx_pool_options *opts, ipcx_pool **pool);
 int ipcx_pool_anonymous(const ipcx_pool_options *opts, ipcx_pool **pool);
 int ipcx_pool_from_fd(int fd, ipcx_pool **pool);
 int ipcx_pool_share_fd(ipcx_pool *pool);
@@ -370,12 +368,8 @@ int ipcx_pool_acquire(ipcx_pool *pool, int64_t timeout_ns, ipcx_block *block);
 int ipcx_pool_release(ipcx_pool *pool, ipcx_block *block);
 int ipcx_pool_recover(ipcx_pool *pool,
                       size_t *reclaimed);
-int ipcx_pool_poll_fd(ipcx_pool *pool);
-int ipcx_pool_signal(ipcx_pool *pool,
-                     int signo);
 int ipcx_pool_stats(ipcx_pool *pool,
                     ipcx_stats *stats);
-int ipcx_pool_holders(ipcx_pool *pool, ipcx_pool_holder *holders, size_t max, size_t *n);
 void ipcx_pool_close(ipcx_pool *pool);
 int ipcx_buffer_create(const char *name,
                        const ipcx_buffer_options *opts,
@@ -384,9 +378,6 @@ int ipcx_buffer_open(const char *name,
                      const ipcx_buffer_options *opts,
                      ipcx_buffer **buffer);
 int ipcx_buffer_attach(const char *name, ipcx_buffer **buffer);
-int ipcx_buffer_attach_with(const char *name,
-                            const ipcx_buffer_options *opts,
-                            ipcx_buffer **buffer);
 int ipcx_buffer_anonymous(const ipcx_buffer_options *opts, ipcx_buffer **buffer);
 int ipcx_buffer_from_fd(int fd, ipcx_buffer **buffer);
 int ipcx_buffer_share_fd(ipcx_buffer *buffer);
@@ -414,19 +405,13 @@ int ipcx_buffer_locked(ipcx_buffer *buffer,
                        size_t *cap);
 int ipcx_buffer_unlock(ipcx_buffer *buffer,
                        size_t new_len);
-int ipcx_buffer_publish(ipcx_buffer *buffer,
-                        size_t new_len);
 int ipcx_buffer_abandon(ipcx_buffer *buffer);
 int ipcx_buffer_wait_locked(ipcx_buffer *buffer,
                             int64_t timeout_ns);
 int ipcx_buffer_notify(ipcx_buffer *buffer,
                        int all);
 int ipcx_buffer_recovered(ipcx_buffer *buffer);
-uint64_t ipcx_buffer_version(ipcx_buffer *buffer);
-size_t ipcx_buffer_capacity(ipcx_buffer *buffer);
-int ipcx_buffer_poll_fd(ipcx_buffer *buffer);
-int ipcx_buffer_signal(ipcx_buffer *buffer,
-                       int signo);
+int ipcx_buffer_stats(ipcx_buffer *buffer, ipcx_stats *stats);
 void ipcx_buffer_close(ipcx_buffer *buffer);
 int ipcx_semaphore_create(const char *name,
                           const ipcx_semaphore_options *opts,
@@ -435,9 +420,6 @@ int ipcx_semaphore_open(const char *name,
                         const ipcx_semaphore_options *opts,
                         ipcx_semaphore **semaphore);
 int ipcx_semaphore_attach(const char *name, ipcx_semaphore **semaphore);
-int ipcx_semaphore_attach_with(const char *name,
-                               const ipcx_semaphore_options *opts,
-                               ipcx_semaphore **semaphore);
 int ipcx_semaphore_anonymous(const ipcx_semaphore_options *opts,
                              ipcx_semaphore **semaphore);
 int ipcx_semaphore_from_fd(int fd, ipcx_semaphore **semaphore);
@@ -449,21 +431,13 @@ int ipcx_semaphore_consume(ipcx_semaphore *semaphore,
                            int64_t timeout_ns);
 int ipcx_semaphore_value(ipcx_semaphore *semaphore,
                          uint32_t *value);
-uint32_t ipcx_semaphore_limit(ipcx_semaphore *semaphore);
-int ipcx_semaphore_recover(ipcx_semaphore *semaphore,
-                           size_t *reclaimed);
-int ipcx_semaphore_poll_fd(ipcx_semaphore *semaphore);
-int ipcx_semaphore_signal(ipcx_semaphore *semaphore,
-                          int signo);
+int ipcx_semaphore_stats(ipcx_semaphore *semaphore, ipcx_stats *stats);
 void ipcx_semaphore_close(ipcx_semaphore *semaphore);
 int ipcx_topic_create(const char *name, const ipcx_topic_options *opts, ipcx_topic **topic);
 int ipcx_topic_open(const char *name,
                     const ipcx_topic_options *opts,
                     ipcx_topic **topic);
 int ipcx_topic_attach(const char *name, ipcx_topic **topic);
-int ipcx_topic_attach_with(const char *name,
-                           const ipcx_topic_options *opts,
-                           ipcx_topic **topic);
 int ipcx_topic_anonymous(const ipcx_topic_options *opts, ipcx_topic **topic);
 int ipcx_topic_from_fd(int fd, ipcx_topic **topic);
 int ipcx_topic_share_fd(ipcx_topic *topic);
@@ -488,9 +462,7 @@ int ipcx_publisher_reserve(ipcx_publisher *publisher,
                            void **data);
 int ipcx_publisher_commit(ipcx_publisher *publisher, size_t len);
 int ipcx_publisher_abort(ipcx_publisher *publisher);
-size_t ipcx_publisher_max_len(ipcx_publisher *publisher);
 int ipcx_publisher_poll_fd(ipcx_publisher *publisher);
-int ipcx_publisher_signal(ipcx_publisher *publisher, int signo);
 void ipcx_publisher_close(ipcx_publisher *publisher);
 int ipcx_subscriber_recv(ipcx_subscriber *subscriber,
                          void *buf,
@@ -506,8 +478,6 @@ int ipcx_subscriber_release(ipcx_subscriber *subscriber,
 int ipcx_subscriber_return(ipcx_subscriber *subscriber);
 uint64_t ipcx_subscriber_missed(ipcx_subscriber *subscriber);
 int ipcx_subscriber_poll_fd(ipcx_subscriber *subscriber);
-int ipcx_subscriber_signal(ipcx_subscriber *subscriber,
-                           int signo);
 void ipcx_subscriber_close(ipcx_subscriber *subscriber);
 int ipcx_service_create(const char *name,
                         const ipcx_service_options *opts,
@@ -516,9 +486,6 @@ int ipcx_service_open(const char *name,
                       const ipcx_service_options *opts,
                       ipcx_service **service);
 int ipcx_service_attach(const char *name, ipcx_service **service);
-int ipcx_service_attach_with(const char *name,
-                             const ipcx_service_options *opts,
-                             ipcx_service **service);
 int ipcx_service_anonymous(const ipcx_service_options *opts,
                            ipcx_service **service);
 int ipcx_service_from_fd(int fd, ipcx_service **service);
@@ -527,8 +494,6 @@ int ipcx_service_server(ipcx_service *service,
                         ipcx_server **server);
 int ipcx_service_client(ipcx_service *service,
                         ipcx_client **client);
-size_t ipcx_service_max_request(ipcx_service *service);
-size_t ipcx_service_max_reply(ipcx_service *service);
 int ipcx_service_stats(ipcx_service *service, ipcx_stats *stats);
 void ipcx_service_close(ipcx_service *service);
 int ipcx_client_call(ipcx_client *client,
@@ -552,8 +517,6 @@ int ipcx_client_recv(ipcx_client *client,
 int ipcx_client_forget(ipcx_client *client,
                        uint64_t id);
 int ipcx_client_poll_fd(ipcx_client *client);
-int ipcx_client_signal(ipcx_client *client,
-                       int signo);
 void ipcx_client_close(ipcx_client *client);
 int ipcx_server_recv(ipcx_server *server,
                      uint64_t *id,
@@ -572,10 +535,7 @@ int ipcx_server_refuse(ipcx_server *server,
 int ipcx_server_remaining(ipcx_server *server,
                           uint64_t id,
                           int64_t *ns);
-uint64_t ipcx_server_skipped(ipcx_server *server);
 int ipcx_server_poll_fd(ipcx_server *server);
-int ipcx_server_signal(ipcx_server *server,
-                       int signo);
 void ipcx_server_close(ipcx_server *server);
 int ipcx_queue_create(const char *name,
                       const ipcx_queue_options *opts,
@@ -584,9 +544,6 @@ int ipcx_queue_open(const char *name,
                     const ipcx_queue_options *opts,
                     ipcx_queue **queue);
 int ipcx_queue_attach(const char *name, ipcx_queue **queue);
-int ipcx_queue_attach_with(const char *name,
-                           const ipcx_queue_options *opts,
-                           ipcx_queue **queue);
 int ipcx_queue_anonymous(const ipcx_queue_options *opts, ipcx_queue **queue);
 int ipcx_queue_from_fd(int fd, ipcx_queue **queue);
 int ipcx_queue_share_fd(ipcx_queue *queue);
@@ -621,17 +578,20 @@ int ipcx_queue_return(ipcx_queue *queue,
 int ipcx_queue_deliveries(ipcx_queue *queue,
                           uint64_t ticket,
                           unsigned int *deliveries);
-int ipcx_queue_recover(ipcx_queue *queue);
 int ipcx_queue_stats(ipcx_queue *queue,
                      ipcx_stats *stats);
 int ipcx_queue_poll_fd(ipcx_queue *queue);
-int ipcx_queue_signal(ipcx_queue *queue,
-                      int signo);
 void ipcx_queue_close(ipcx_queue *queue);
 int ipcx_wait_any(ipcx_waitable *items,
                   size_t n,
                   int64_t timeout_ns,
                   size_t *ready);
+int ipcx_poll_fd(uint32_t kind,
+                 void *object,
+                 int16_t *events);
+int ipcx_signal(uint32_t kind,
+                void *object,
+                int signo);
 int ipcx_list(const char *directory,
               ipcx_list_function function,
               void *context);
@@ -649,34 +609,18 @@ int ipcx_transport_from_fd(const char *word,
                            int fd,
                            ipcx_transport **transport);
 int ipcx_transport_into_fd(ipcx_transport *transport);
-int ipcx_transport_unlink(const char *word,
-                          const char *name,
-                          const ipcx_transport_options *opts);
-int ipcx_transport_poll_fd(ipcx_transport *transport,
-                           int16_t *events);
-int ipcx_transport_signal(ipcx_transport *transport,
-                          int signo);
 void ipcx_transport_close(ipcx_transport *transport);
 int ipcx_transport_send(ipcx_transport *transport,
                         const void *data,
                         size_t len,
+                        unsigned int priority,
                         int64_t timeout_ns);
-int ipcx_transport_send_priority(ipcx_transport *transport,
-                                 const void *data,
-                                 size_t len,
-                                 uint32_t priority,
-                                 int64_t timeout_ns);
 int ipcx_transport_recv(ipcx_transport *transport,
                         void *buf,
                         size_t cap,
                         size_t *len,
+                        unsigned int *priority,
                         int64_t timeout_ns);
-int ipcx_transport_recv_priority(ipcx_transport *transport,
-                                 void *buf,
-                                 size_t cap,
-                                 size_t *len,
-                                 uint32_t *priority,
-                                 int64_t timeout_ns);
 int ipcx_transport_send_fd(ipcx_transport *transport,
                            int fd,
                            int64_t timeout_ns);
@@ -688,8 +632,6 @@ int ipcx_transport_send_file(ipcx_transport *transport,
                              size_t len,
                              int64_t timeout_ns,
                              size_t *sent);
-int ipcx_transport_max_len(ipcx_transport *transport,
-                           size_t *len);
 int ipcx_child_start(const char *const *argv,
                      int32_t *pid,
                      ipcx_child **child);

@@ -1,13 +1,13 @@
 //! The buffer: opening, writing, reading, waiting for a version, the lock and its condition.
 
-use crate::arguments::{self, bytes, deadline, set_if_wanted, signal, tell_size, Out};
+use crate::arguments::{self, bytes, deadline, set_if_wanted, tell_size, Out};
 use crate::boundary::{self, Result};
 use crate::handles::{self, handle, shared};
 use crate::opening::{anonymous, from_fd, open, share_fd};
 use crate::options::ipcx_buffer_options;
+use crate::stats::{self, buffer_figures, ipcx_stats};
 use ipcx_core::Buffer;
 use std::ffi::{c_char, c_int, c_void};
-use std::os::fd::AsRawFd;
 use std::ptr::null;
 
 /// A handle on a buffer: a value that one thread writes at a time, and that any number read without a lock, and
@@ -36,17 +36,19 @@ pub unsafe extern "C" fn ipcx_buffer_create(
     buffer: *mut *mut ipcx_buffer,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(name, opts, buffer, Buffer::create) }
+    unsafe { open(name, opts, buffer, Buffer::create, None) }
 }
 
 /// Attaches to a buffer, or creates it if there is none, and gives a handle on it in `*buffer`.
 ///
 /// `opts` may be NULL. If the buffer exists, its capacity, number of participants and schema must be those of the
 /// options where these give any (a schema, where both have one); mode, group and wait are only for a new one.
+/// With IPCX_OPT_MUST_EXIST among the options' flags it creates none: that is IPCX_E_NOT_FOUND.
 ///
 /// Ownership: the handle is yours; give it back with ipcx_buffer_close().
 /// Thread-safe, does not block. Not async-signal-safe.
-/// Errors: those of ipcx_buffer_create() less IPCX_E_EXISTS, and those of ipcx_buffer_attach_with().
+/// Errors: those of ipcx_buffer_create() less IPCX_E_EXISTS, and those of ipcx_buffer_attach();
+/// IPCX_E_MISMATCH also for other options.
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_buffer_open(
     name: *const c_char,
@@ -54,7 +56,7 @@ pub unsafe extern "C" fn ipcx_buffer_open(
     buffer: *mut *mut ipcx_buffer,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(name, opts, buffer, Buffer::open) }
+    unsafe { open(name, opts, buffer, Buffer::open, Some(Buffer::attach_with)) }
 }
 
 /// Attaches to a buffer that must exist, and gives a handle on it in `*buffer`.
@@ -65,24 +67,8 @@ pub unsafe extern "C" fn ipcx_buffer_open(
 /// IPCX_E_PERMISSION, IPCX_E_NO_SPACE (all participant slots are taken), IPCX_E_INVALID (name), IPCX_E_OS.
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_buffer_attach(name: *const c_char, buffer: *mut *mut ipcx_buffer) -> c_int {
-    // SAFETY: pointers as the contract wants them; no options.
-    unsafe { open(name, null::<ipcx_buffer_options>(), buffer, Buffer::attach_with) }
-}
-
-/// As ipcx_buffer_attach(), in the directory that the options name, and only if the buffer agrees with the
-/// capacity, the number of participants and the schema that they give.
-///
-/// Ownership: the handle is yours; give it back with ipcx_buffer_close().
-/// Thread-safe, does not block. Not async-signal-safe.
-/// Errors: those of ipcx_buffer_attach(), IPCX_E_MISMATCH (other options) and IPCX_E_INVALID (options).
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_buffer_attach_with(
-    name: *const c_char,
-    opts: *const ipcx_buffer_options,
-    buffer: *mut *mut ipcx_buffer,
-) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(name, opts, buffer, Buffer::attach_with) }
+    unsafe { open(name, null::<ipcx_buffer_options>(), buffer, Buffer::attach_with, None) }
 }
 
 /// Creates a buffer without a name, in a memfd sealed against resizing, and gives a handle on it in `*buffer`.
@@ -196,8 +182,8 @@ pub unsafe extern "C" fn ipcx_buffer_read(
 /// Waits up to `timeout_ns` until the version is another than `seen`, and says in `*version`, which may be NULL,
 /// which it is. With IPCX_NOWAIT it asks whether it is.
 ///
-/// Every commit makes a version, that of ipcx_buffer_write() as well as those of ipcx_buffer_unlock() and
-/// ipcx_buffer_publish(). Who is slow misses versions, and gets the last: this is a value, not a queue.
+/// Every commit makes a version, that of ipcx_buffer_write() as well as that of ipcx_buffer_unlock(). Who is slow
+/// misses versions, and gets the last: this is a value, not a queue.
 ///
 /// Thread-safe. Blocks up to `timeout_ns`. With IPCX_NOWAIT it is async-signal-safe.
 /// Errors: IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_FORKED, IPCX_E_INVALID.
@@ -220,17 +206,15 @@ pub unsafe extern "C" fn ipcx_buffer_wait(
 /// Takes the lock, to change the value in place and to use the condition; waits for it up to `timeout_ns`. Gives the
 /// address of a copy of the value in `*data`, its length in `*len`, and how many bytes there are in `*cap`.
 ///
-/// Readers have the old value until ipcx_buffer_unlock() or ipcx_buffer_publish() makes the copy the value;
-/// ipcx_buffer_abandon() leaves it. The lock excludes the threads of one process as well as processes. It belongs to the
-/// thread that took it: another one cannot unlock it, and the same one cannot take it twice (by another handle on the
-/// buffer it would wait for itself). If the owner's process dies, the lock goes to the next one, the value is the one
-/// that was committed last, and ipcx_buffer_recovered() says so. A thread that merely ends keeps it, until the handle
-/// is closed.
+/// Readers have the old value until ipcx_buffer_unlock() makes the copy the value; ipcx_buffer_abandon() leaves it. The
+/// lock excludes the threads of one process as well as processes. It belongs to the thread that took it: another one
+/// cannot unlock it, and the same one cannot take it twice (by another handle on the buffer it would wait for itself).
+/// If the owner's process dies, the lock goes to the next one, the value is the one that was committed last, and
+/// ipcx_buffer_recovered() says so. A thread that merely ends keeps it, until the handle is closed.
 ///
 /// Thread-safe. Blocks up to `timeout_ns`. With IPCX_NOWAIT it is async-signal-safe.
-/// Ownership: the bytes at `*data`, aligned to 64, are yours until the lock is given up or the value published. What
-/// is behind the value's has any content.
-/// Errors: those of ipcx_buffer_write() less IPCX_E_TOO_BIG.
+/// Ownership: the bytes at `*data`, aligned to 64, are yours until the lock is given up. What is behind the value's has
+/// any content. Errors: those of ipcx_buffer_write() less IPCX_E_TOO_BIG.
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_buffer_lock(
     buffer: *mut ipcx_buffer,
@@ -247,8 +231,8 @@ pub unsafe extern "C" fn ipcx_buffer_lock(
     })
 }
 
-/// Where the copy is that this thread may change, after ipcx_buffer_wait_locked() and ipcx_buffer_publish(): these
-/// change its address and its length. As ipcx_buffer_lock() says it in the first place.
+/// Where the copy is that this thread may change, after ipcx_buffer_wait_locked(), which changes its address and its
+/// length. As ipcx_buffer_lock() says it in the first place.
 ///
 /// Thread-safe, does not block. Async-signal-safe.
 /// Ownership: as with ipcx_buffer_lock().
@@ -305,19 +289,6 @@ pub unsafe extern "C" fn ipcx_buffer_unlock(buffer: *mut ipcx_buffer, new_len: u
     })
 }
 
-/// Makes the first `new_len` bytes of the copy the value, wakes who waits for one in ipcx_buffer_wait(), and keeps
-/// the lock. ipcx_buffer_locked() says where the next copy is: not where this one was.
-///
-/// Thread-safe, does not block. Async-signal-safe.
-/// Errors: those of ipcx_buffer_unlock(), and the lock then stays; IPCX_E_CORRUPT, and then it is given up.
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_buffer_publish(buffer: *mut ipcx_buffer, new_len: usize) -> c_int {
-    boundary::code(|| {
-        // SAFETY: an open handle, by the contract.
-        Ok(unsafe { shared(buffer) }?.publish_raw(new_len).map(drop)?)
-    })
-}
-
 /// Unlocks, and leaves the value as it was.
 ///
 /// Thread-safe, does not block. Async-signal-safe.
@@ -355,7 +326,7 @@ pub unsafe extern "C" fn ipcx_buffer_wait_locked(buffer: *mut ipcx_buffer, timeo
 /// later.
 ///
 /// The lock is not needed. Who has it is best to notify: what was changed by then is seen by who is woken. A change
-/// of the value itself is seen once it is committed, so notify after ipcx_buffer_publish() or ipcx_buffer_unlock().
+/// of the value itself is seen once it is committed, so notify after ipcx_buffer_unlock().
 ///
 /// Thread-safe, does not block. Async-signal-safe.
 /// Errors: IPCX_E_FORKED, IPCX_E_INVALID.
@@ -382,55 +353,16 @@ pub unsafe extern "C" fn ipcx_buffer_recovered(buffer: *mut ipcx_buffer) -> c_in
     })
 }
 
-/// Version of the value, as of now: how many writes were committed since the buffer was made. UINT64_MAX for what is
-/// not an open buffer.
+/// What can be seen of the buffer from outside, into `*stats`, which IPCX_STATS_INIT has prepared.
 ///
-/// Thread-safe, does not block. Async-signal-safe.
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_buffer_version(buffer: *mut ipcx_buffer) -> u64 {
-    // SAFETY: an open handle, by the contract.
-    boundary::value(u64::MAX, || unsafe { shared(buffer) }.map_or(u64::MAX, |buffer| buffer.version()))
-}
-
-/// Bytes that a value has at most. 0 for what is not an open buffer.
-///
-/// Thread-safe, does not block. Async-signal-safe.
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_buffer_capacity(buffer: *mut ipcx_buffer) -> usize {
-    // SAFETY: an open handle, by the contract.
-    boundary::value(0, || unsafe { shared(buffer) }.map_or(0, |buffer| buffer.capacity()))
-}
-
-/// A descriptor for poll(), select() and epoll that is readable (POLLIN) while the version is another than this
-/// handle last gave its user, by ipcx_buffer_read() or ipcx_buffer_wait(); or a negative code.
-///
-/// It is level-triggered: do not read it. Once it is readable, read the value. The first call starts a thread that
-/// waits on the handle's behalf.
-///
-/// Ownership: it stays ipcx's and lives as long as the handle; do not close it.
-/// Thread-safe, does not block. Not async-signal-safe.
-/// Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_buffer_poll_fd(buffer: *mut ipcx_buffer) -> c_int {
-    boundary::number(|| {
-        // SAFETY: an open handle, by the contract.
-        Ok(unsafe { shared(buffer) }?.poll_fd()?.as_raw_fd())
-    })
-}
-
-/// Queues the real-time signal `signo` to this process each time the buffer has a version that this handle has not
-/// given its user, as with ipcx_buffer_poll_fd(), and once now if it has; 0 ends that.
-///
-/// Read the value: only then does the next version queue a signal. See "Signals" above.
+/// Nobody is stopped for it.
 ///
 /// Thread-safe, does not block. Not async-signal-safe.
-/// Errors: IPCX_E_INVALID (also for what is no real-time signal), IPCX_E_FORKED, IPCX_E_OS.
+/// Errors: IPCX_E_FORKED, IPCX_E_INVALID (also for a struct_size that cannot be), IPCX_E_OS.
 #[no_mangle]
-pub unsafe extern "C" fn ipcx_buffer_signal(buffer: *mut ipcx_buffer, signo: c_int) -> c_int {
-    boundary::code(|| {
-        // SAFETY: an open handle, by the contract.
-        Ok(unsafe { shared(buffer) }?.signal(signal(signo))?)
-    })
+pub unsafe extern "C" fn ipcx_buffer_stats(buffer: *mut ipcx_buffer, stats: *mut ipcx_stats) -> c_int {
+    // SAFETY: an open handle; NULL or as large as it says. By the contract.
+    unsafe { stats::show(buffer, stats, |buffer| Ok(buffer_figures(&buffer.stats()?))) }
 }
 
 /// Gives a handle on a buffer back. NULL is allowed. The name stays (see ipcx_unlink()). If a thread has the lock by

@@ -1,6 +1,6 @@
 //! The asking end of a service.
 
-use crate::arguments::{buffer, bytes, deadline, signal, tell_size, Out};
+use crate::arguments::{buffer, bytes, deadline, tell_size, Out};
 use crate::boundary::{self, Failed};
 use crate::handles::{self, exclusive, handle};
 use ipcx_core::{Client, Error};
@@ -16,7 +16,7 @@ use std::os::fd::AsRawFd;
 ///   it, there is none, and the last one died.
 /// - IPCX_E_CLOSED: no server had taken it, there is none, and the last one closed.
 ///
-/// Before the first server came, clients wait for it.
+/// ipcx_last_taken() tells by number whether a server had taken it. Before the first server came, clients wait for it.
 pub struct ipcx_client {
     _private: [u8; 0],
 }
@@ -40,7 +40,8 @@ fn tell(failure: Error, reply: &mut [u8], len: Out<usize>) -> Failed {
 ///
 /// The server knows until when the call waits. One that comes to the request later leaves it out; where one has taken it
 /// already, the call ends all the same when the time is over, and the late reply is dropped. So after IPCX_E_TIMEDOUT, and
-/// after IPCX_E_PEER_DEAD, the request may have been carried out: it is for you to know whether it may be asked again.
+/// after IPCX_E_PEER_DEAD, the request may have been carried out, unless ipcx_last_taken() is 0: it is for you to know whether
+/// it may be asked again.
 ///
 /// With IPCX_E_REMOTE, `reply` has as much of the server's text as fits and `*reply_len` says how much. If the reply does not
 /// fit, the code is IPCX_E_TOO_BIG, `*reply_len` is its length, and it stays: ipcx_client_recv() receives it.
@@ -50,7 +51,7 @@ fn tell(failure: Error, reply: &mut [u8], len: Out<usize>) -> Failed {
 /// Errors: IPCX_E_REMOTE, IPCX_E_PEER_DEAD and IPCX_E_CLOSED, as ipcx_client says; IPCX_E_TIMEDOUT; IPCX_E_INTR (no server had
 /// taken the request, and it is withdrawn); IPCX_E_AGAIN (`timeout_ns` is IPCX_NOWAIT, with which no reply can come; or as many
 /// requests are open as can be, whose replies are to be received first), IPCX_E_TOO_BIG (also a request of more than
-/// ipcx_service_max_request(): nothing was sent, and `*reply_len` is not written), IPCX_E_FORKED, IPCX_E_CORRUPT,
+/// the service's max_request: nothing was sent, and `*reply_len` is not written), IPCX_E_FORKED, IPCX_E_CORRUPT,
 /// IPCX_E_INVALID.
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_client_call(
@@ -85,7 +86,7 @@ pub unsafe extern "C" fn ipcx_client_call(
 /// inside a call on this client.
 /// Ownership: `req` stays yours, and may be NULL if `len` is 0.
 /// Errors: IPCX_E_AGAIN (also with a timeout, where all that can be open are, and their replies are to be received first),
-/// IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_TOO_BIG (more than ipcx_service_max_request()), IPCX_E_FORKED, IPCX_E_INVALID. Nothing
+/// IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_TOO_BIG (more than the service's max_request), IPCX_E_FORKED, IPCX_E_INVALID. Nothing
 /// was sent then.
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_client_send(
@@ -148,17 +149,15 @@ pub unsafe extern "C" fn ipcx_client_recv(
 pub unsafe extern "C" fn ipcx_client_forget(client: *mut ipcx_client, id: u64) -> c_int {
     boundary::code(|| {
         // SAFETY: an open handle of one thread, by the contract.
-        Ok(unsafe { exclusive(client) }?.forget(id)?)
+        unsafe { exclusive(client) }?.forget(id)?;
+        Ok(())
     })
 }
 
-/// A descriptor for poll(), select() and epoll that is readable (POLLIN) while ipcx_client_recv() has something to say: a
-/// reply, or that a request ended without one; or a negative code.
+/// The descriptor that ipcx_poll_fd() gives of a client, readable (POLLIN) while ipcx_client_recv() has something
+/// to say: a reply, or that a request ended without one; or a negative code.
 ///
-/// It is level-triggered: do not read it. Once it is readable, receive with IPCX_NOWAIT until IPCX_E_AGAIN. The first call
-/// starts a thread that waits on the client's behalf.
-///
-/// Ownership: it stays ipcx's and lives as long as the client; do not close it.
+/// Ownership: it stays ipcx's and lives as long as the client; do not read it, do not close it.
 /// One thread at a time. Does not block. Not async-signal-safe.
 /// Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
 #[no_mangle]
@@ -166,21 +165,6 @@ pub unsafe extern "C" fn ipcx_client_poll_fd(client: *mut ipcx_client) -> c_int 
     boundary::number(|| {
         // SAFETY: an open handle of one thread, by the contract.
         Ok(unsafe { exclusive(client) }?.poll_fd()?.as_raw_fd())
-    })
-}
-
-/// Queues the real-time signal `signo` to this process each time ipcx_client_recv() has something to say, as with
-/// ipcx_client_poll_fd(), and once now if it has; 0 ends that.
-///
-/// Receive with IPCX_NOWAIT until IPCX_E_AGAIN: only then is the next signal queued. See "Signals" above.
-///
-/// One thread at a time. Does not block. Not async-signal-safe.
-/// Errors: IPCX_E_INVALID (also for what is no real-time signal), IPCX_E_FORKED, IPCX_E_OS.
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_client_signal(client: *mut ipcx_client, signo: c_int) -> c_int {
-    boundary::code(|| {
-        // SAFETY: an open handle of one thread, by the contract.
-        Ok(unsafe { exclusive(client) }?.signal(signal(signo))?)
     })
 }
 

@@ -2,6 +2,8 @@
 
 use crate::arguments::{path, text};
 use crate::boundary;
+use crate::transport::transport;
+use ipcx_core::TransportOptions;
 use std::ffi::{c_char, c_int, CStr};
 
 /// Timeout: do not wait.
@@ -44,15 +46,27 @@ pub unsafe extern "C" fn ipcx_unlink(name: *const c_char) -> c_int {
     })
 }
 
-/// As ipcx_unlink(), in a directory; NULL means the default one.
+/// As ipcx_unlink(), in a directory (NULL means the default one), and of what a transport's `word` says (NULL means a
+/// segment of any kind): "fifo", "mqueue", "unix", "ring" or "buffer". What was under way in a FIFO, socket or message
+/// queue goes with the last who has it open.
 ///
 /// Thread-safe, does not block. Not async-signal-safe.
-/// Errors: those of ipcx_unlink().
+/// Errors: those of ipcx_unlink(); with a word also IPCX_E_MISMATCH (something else has the name) and IPCX_E_INVALID (no
+/// such word; a pipe, which has no name).
 #[no_mangle]
-pub unsafe extern "C" fn ipcx_unlink_in(directory: *const c_char, name: *const c_char) -> c_int {
+pub unsafe extern "C" fn ipcx_unlink_in(
+    directory: *const c_char,
+    word: *const c_char,
+    name: *const c_char,
+) -> c_int {
     boundary::code(|| {
         // SAFETY: NULL or zero-terminated, by the contract.
         let (directory, name) = unsafe { (path(directory), text(name, "name")?) };
-        Ok(ipcx_core::unlink_in(directory.as_deref(), name)?)
+        if word.is_null() {
+            return Ok(ipcx_core::unlink_in(directory.as_deref(), name)?);
+        }
+        // SAFETY: zero-terminated, by the contract.
+        let word = unsafe { transport(word) }?;
+        Ok(word.unlink(name, &TransportOptions { directory, ..Default::default() })?)
     })
 }

@@ -1,6 +1,6 @@
 //! The receiving end of a ring.
 
-use crate::arguments::{buffer, deadline, signal, some_buffer, tell_size, Out};
+use crate::arguments::{buffer, deadline, some_buffer, tell_size, Out};
 use crate::boundary;
 use crate::error::IPCX_OK;
 use crate::handles::{self, exclusive, handle, marked, shared};
@@ -210,7 +210,7 @@ pub unsafe extern "C" fn ipcx_consumer_skip(consumer: *mut ipcx_consumer) -> c_i
         // SAFETY: an open handle of one thread, by the contract.
         match unsafe { exclusive(consumer) }?.skip()? {
             true => Ok(()),
-            false => Err(Error::WouldBlock.into()),
+            false => Err(Error::WouldBlock("the ring is empty").into()),
         }
     })
 }
@@ -227,13 +227,10 @@ pub unsafe extern "C" fn ipcx_consumer_position(consumer: *mut ipcx_consumer) ->
     boundary::value(u64::MAX, || unsafe { exclusive(consumer) }.map_or(u64::MAX, |c| c.position()))
 }
 
-/// A descriptor for poll(), select() and epoll that is readable (POLLIN) while there is a record, or the
+/// The descriptor that ipcx_poll_fd() gives of a consumer, readable (POLLIN) while there is a record, or the
 /// producer went; or a negative code.
 ///
-/// It is level-triggered: do not read it. Once it is readable, receive with IPCX_NOWAIT until IPCX_E_AGAIN.
-/// The first call starts a thread that waits on the consumer's behalf.
-///
-/// Ownership: it stays ipcx's and lives as long as the consumer; do not close it.
+/// Ownership: it stays ipcx's and lives as long as the consumer; do not read it, do not close it.
 /// One thread at a time. Does not block. Not async-signal-safe.
 /// Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
 #[no_mangle]
@@ -241,21 +238,6 @@ pub unsafe extern "C" fn ipcx_consumer_poll_fd(consumer: *mut ipcx_consumer) -> 
     boundary::number(|| {
         // SAFETY: an open handle of one thread, by the contract.
         Ok(unsafe { exclusive(consumer) }?.poll_fd()?.as_raw_fd())
-    })
-}
-
-/// Queues the real-time signal `signo` to this process each time the consumer has a record to receive, or the
-/// producer went, as with ipcx_consumer_poll_fd(), and once now if it is so; 0 ends that.
-///
-/// Receive with IPCX_NOWAIT until IPCX_E_AGAIN: only then is the next signal queued. See "Signals" above.
-///
-/// One thread at a time. Does not block. Not async-signal-safe.
-/// Errors: IPCX_E_INVALID (also for what is no real-time signal), IPCX_E_FORKED, IPCX_E_OS.
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_consumer_signal(consumer: *mut ipcx_consumer, signo: c_int) -> c_int {
-    boundary::code(|| {
-        // SAFETY: an open handle of one thread, by the contract.
-        Ok(unsafe { exclusive(consumer) }?.signal(signal(signo))?)
     })
 }
 

@@ -1,7 +1,7 @@
 //! Error codes, and the last error of each thread.
 //!
 //! The last error lives in a fixed buffer of the thread, without destructor. Failures of calls that do not wait store
-//! a code and at most two numbers; the words are found when somebody asks. So failing is as cheap and as
+//! a code and at most two numbers, or a static text; the words are found when somebody asks. So failing is as cheap and as
 //! async-signal-safe as succeeding.
 
 use ipcx_core::Error;
@@ -60,6 +60,10 @@ struct Last {
     /// Numbers of `IPCX_E_TOO_BIG`.
     needed: Cell<usize>,
     available: Cell<usize>,
+    /// What there was none of, of `IPCX_E_AGAIN`.
+    nothing: Cell<&'static str>,
+    /// What `ipcx_last_taken` gives.
+    taken: Cell<c_int>,
     /// The text is that of `code`.
     worded: Cell<bool>,
     /// The last byte is never written: the text ends at any moment, also for a signal handler.
@@ -72,6 +76,8 @@ thread_local! {
             code: Cell::new(0),
             needed: Cell::new(0),
             available: Cell::new(0),
+            nothing: Cell::new(""),
+            taken: Cell::new(-1),
             worded: Cell::new(true),
             text: UnsafeCell::new([0; LONGEST]),
         }
@@ -108,8 +114,7 @@ impl Last {
     /// Finds the words that `report` put off.
     fn find_words(&self) {
         match self.code.get() {
-            IPCX_E_AGAIN => self.say(&Error::WouldBlock),
-            IPCX_E_TIMEDOUT => self.say(&Error::TimedOut),
+            IPCX_E_AGAIN => self.say(&Error::WouldBlock(self.nothing.get())),
             IPCX_E_INTR => self.say(&Error::Interrupted),
             IPCX_E_TOO_BIG => {
                 self.say(&Error::TooBig { needed: self.needed.get(), available: self.available.get() })
@@ -121,8 +126,8 @@ impl Last {
 
 pub(crate) fn code_of(error: &Error) -> c_int {
     match error {
-        Error::WouldBlock => IPCX_E_AGAIN,
-        Error::TimedOut => IPCX_E_TIMEDOUT,
+        Error::WouldBlock(_) => IPCX_E_AGAIN,
+        Error::TimedOut(_) => IPCX_E_TIMEDOUT,
         Error::Interrupted => IPCX_E_INTR,
         Error::Closed(_) => IPCX_E_CLOSED,
         Error::PeerDead(_) => IPCX_E_PEER_DEAD,
@@ -148,8 +153,13 @@ pub(crate) fn report(error: &Error) -> c_int {
     let code = code_of(error);
     LAST.with(|last| {
         last.code.set(code);
+        last.taken.set(error.taken().map_or(-1, c_int::from));
         match error {
-            Error::WouldBlock | Error::TimedOut | Error::Interrupted => last.worded.set(false),
+            Error::WouldBlock(nothing) => {
+                last.nothing.set(nothing);
+                last.worded.set(false);
+            }
+            Error::Interrupted => last.worded.set(false),
             Error::TooBig { needed, available } => {
                 last.needed.set(*needed);
                 last.available.set(*available);
@@ -167,6 +177,7 @@ pub(crate) fn report(error: &Error) -> c_int {
 pub(crate) fn report_panic(text: &str) -> c_int {
     LAST.with(|last| {
         last.code.set(IPCX_E_PANIC);
+        last.taken.set(-1);
         last.say(&format_args!("a bug in ipcx, please report it: {text}"));
     });
     set_errno(libc::ENOTRECOVERABLE);
@@ -231,4 +242,17 @@ pub extern "C" fn ipcx_last_error() -> *const c_char {
             last.text.get().cast_const().cast()
         })
     })
+}
+
+/// Whether the request of a client with which this thread's last failing call ended may have been carried out.
+///
+/// 1 if a server had taken it: it may have been carried out, in part or in full. 0 if none had: it was not carried out and will
+/// not be, and to ask again does nothing twice. -1 if the last failure was no end of a request. It is told of
+/// IPCX_E_PEER_DEAD, IPCX_E_CLOSED and IPCX_E_REMOTE, and of IPCX_E_TIMEDOUT of ipcx_client_call(); after IPCX_E_INTR of that,
+/// the request was not taken.
+///
+/// Thread-safe, does not block, async-signal-safe.
+#[no_mangle]
+pub extern "C" fn ipcx_last_taken() -> c_int {
+    LAST.with(|last| last.taken.get())
 }

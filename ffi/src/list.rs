@@ -36,7 +36,7 @@ pub struct ipcx_listed_participant {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct ipcx_listed_role {
-    /// "producer" or "consumer".
+    /// Of a ring, "producer" or "consumer"; of a service, "server" or "client"; of a reliable topic, "subscriber".
     pub name: *const c_char,
     /// IPCX_ROLE_NEVER, _ALIVE, _CLOSED or _DEAD.
     pub state: u32,
@@ -90,7 +90,9 @@ pub struct ipcx_listed {
     pub participants: *const ipcx_listed_participant,
     /// How many they are.
     pub participant_count: usize,
-    /// The roles of its kind: of a ring, the producer's and the consumer's; other kinds have none.
+    /// The roles of its kind: of a ring, the producer's and the consumer's, whether or not somebody has them; of a service, one
+    /// for each server and each client; of a reliable topic, one for each subscriber. Nothing is written down of publishers, of
+    /// subscribers of a lossy topic, and of who uses other kinds.
     pub roles: *const ipcx_listed_role,
     /// How many they are.
     pub role_count: usize,

@@ -1,14 +1,15 @@
 //! Messages through transports: bytes, priorities, descriptors, files.
 
-use crate::arguments::{buffer, bytes, deadline, descriptor, tell_size, Out};
+use crate::arguments::{buffer, bytes, deadline, descriptor, set_if_wanted, tell_size, Out};
 use crate::boundary;
 use crate::handles::exclusive;
 use crate::transport::ipcx_transport;
-use std::ffi::{c_int, c_void};
+use std::ffi::{c_int, c_uint, c_void};
 use std::os::fd::IntoRawFd;
 
 /// Sends a copy of `len` bytes as one message; waits for room, and of a FIFO or socket for a receiver, up to
-/// `timeout_ns`.
+/// `timeout_ns`. A message queue gives it before every message of a lower `priority`, 0 to 32767; all others keep the
+/// order, and take 0.
 ///
 /// Messages of up to 4092 bytes go into a pipe or FIFO all at once or not at all. Of a longer one a part may be there
 /// when the call ends with IPCX_E_AGAIN, IPCX_E_TIMEDOUT or IPCX_E_INTR: it is then remembered. Sending the same bytes
@@ -20,32 +21,14 @@ use std::os::fd::IntoRawFd;
 /// One thread at a time. Blocks up to `timeout_ns`. Not async-signal-safe.
 /// Ownership: `data` stays yours. It may be NULL if `len` is 0.
 /// Errors: IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_CLOSED, of a ring IPCX_E_PEER_DEAD too (the receiver went),
-/// IPCX_E_TOO_BIG, IPCX_E_FORKED, IPCX_E_INVALID (also of a receiving end), IPCX_E_OS; those of opening, where connecting
-/// to a receiver meets them.
+/// IPCX_E_TOO_BIG, IPCX_E_FORKED, IPCX_E_INVALID (also of a receiving end, and for another priority), IPCX_E_OS; those of
+/// opening, where connecting to a receiver meets them.
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_transport_send(
     transport: *mut ipcx_transport,
     data: *const c_void,
     len: usize,
-    timeout_ns: i64,
-) -> c_int {
-    // SAFETY: the contract is the same.
-    unsafe { ipcx_transport_send_priority(transport, data, len, 0, timeout_ns) }
-}
-
-/// As ipcx_transport_send(), before every message of a lower priority: 0, which ipcx_transport_send() sends with, to
-/// 32767. Message queues only: all others keep the order, and take 0.
-///
-/// One thread at a time. Blocks up to `timeout_ns`. Not async-signal-safe.
-/// Ownership: `data` stays yours. It may be NULL if `len` is 0.
-/// Errors: those of ipcx_transport_send(); IPCX_E_INVALID also for a priority out of range, or other than 0 through
-/// anything else.
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_transport_send_priority(
-    transport: *mut ipcx_transport,
-    data: *const c_void,
-    len: usize,
-    priority: u32,
+    priority: c_uint,
     timeout_ns: i64,
 ) -> c_int {
     boundary::code(|| {
@@ -55,8 +38,8 @@ pub unsafe extern "C" fn ipcx_transport_send_priority(
     })
 }
 
-/// Copies the next message to `buf`, which has `cap` bytes, and says its length in `*len`; waits for it up to
-/// `timeout_ns`.
+/// Copies the next message to `buf`, which has `cap` bytes, and says its length in `*len`, and its priority, which is 0
+/// but from a message queue, in `*priority`, which may be NULL. Waits for it up to `timeout_ns`.
 ///
 /// If it does not fit, the code is IPCX_E_TOO_BIG, `*len` is its length, and it stays: call again with a larger buffer.
 /// If the call ends in the middle of a message, what came of it is kept, and the next call goes on. A buffer gives the
@@ -74,38 +57,19 @@ pub unsafe extern "C" fn ipcx_transport_recv(
     buf: *mut c_void,
     cap: usize,
     len: *mut usize,
-    timeout_ns: i64,
-) -> c_int {
-    let mut unwanted = 0;
-    // SAFETY: the contract is the same.
-    unsafe { ipcx_transport_recv_priority(transport, buf, cap, len, &mut unwanted, timeout_ns) }
-}
-
-/// As ipcx_transport_recv(), and says the message's priority in `*priority`: 0 but from a message queue, which gives
-/// messages of a higher one first.
-///
-/// One thread at a time. Blocks up to `timeout_ns`. Not async-signal-safe.
-/// Ownership: `buf` stays yours. It may be NULL if `cap` is 0.
-/// Errors: those of ipcx_transport_recv().
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_transport_recv_priority(
-    transport: *mut ipcx_transport,
-    buf: *mut c_void,
-    cap: usize,
-    len: *mut usize,
-    priority: *mut u32,
+    priority: *mut c_uint,
     timeout_ns: i64,
 ) -> c_int {
     boundary::code(|| {
         // SAFETY: an open handle of one thread; NULL or writable. By the contract.
-        let (receiver, len, priority) =
-            unsafe { (exclusive(transport)?.receiver()?, Out::new(len)?, Out::new(priority)?) };
+        let (receiver, len) = unsafe { (exclusive(transport)?.receiver()?, Out::new(len)?) };
         // SAFETY: `cap` writable bytes, by the contract; the core only writes there.
         let to = unsafe { buffer(buf.cast(), cap) }?;
         match receiver.recv_with_priority_until(to, deadline(timeout_ns)?) {
             Ok((received, of)) => {
                 len.set(received);
-                priority.set(of);
+                // SAFETY: NULL or writable, by the contract.
+                unsafe { set_if_wanted(priority, of) };
                 Ok(())
             }
             Err(failure) => Err(tell_size(failure, len)),
@@ -176,22 +140,6 @@ pub unsafe extern "C" fn ipcx_transport_send_file(
         // SAFETY: the contract says that it stays open during the call.
         let file = unsafe { descriptor(fd) }?;
         sent.set(sender.send_file_until(file, offset, len, deadline(timeout_ns)?)?);
-        Ok(())
-    })
-}
-
-/// Longest message that a sending end takes, in bytes, into `*len`. Of a socket that is not connected yet: not known,
-/// and SIZE_MAX.
-///
-/// One thread at a time. Does not block. Not async-signal-safe.
-/// Errors: IPCX_E_INVALID (also of a receiving end); of a ring's or buffer's end without a name those of its first use:
-/// IPCX_E_BUSY, IPCX_E_FORKED, IPCX_E_CORRUPT, IPCX_E_OS.
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_transport_max_len(transport: *mut ipcx_transport, len: *mut usize) -> c_int {
-    boundary::code(|| {
-        // SAFETY: an open handle of one thread; NULL or writable. By the contract.
-        let (sender, len) = unsafe { (exclusive(transport)?.sender()?, Out::new(len)?) };
-        len.set(sender.max_len()?);
         Ok(())
     })
 }

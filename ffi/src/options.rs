@@ -27,6 +27,9 @@ pub const IPCX_BACKING_SYSTEM_V: u32 = 1;
 
 /// Flag of options: give a new segment to `group`.
 pub const IPCX_OPT_GROUP: u32 = 1;
+/// Flag of options, for the _open functions: create nothing. So they attach as the _attach functions do, but in the options'
+/// directory, and only to what has the sizes and the schema that the options give.
+pub const IPCX_OPT_MUST_EXIST: u32 = 2;
 
 /// Initially: a semaphore that has no permit to be acquired, until one is released.
 pub const IPCX_SEMAPHORE_EMPTY: u32 = u32::MAX;
@@ -49,7 +52,7 @@ pub struct ipcx_ring_options {
     /// How calls on a new segment wait: IPCX_WAIT_BALANCED, _SPIN, _YIELD or _BLOCK. It is kept in the
     /// segment and used by whoever attaches.
     pub wait: u32,
-    /// IPCX_OPT_GROUP, or 0.
+    /// IPCX_OPT_GROUP and IPCX_OPT_MUST_EXIST, or 0.
     pub flags: u32,
     /// Group that a new segment is given to if `flags` has IPCX_OPT_GROUP. Give it a mode of 0660 as well.
     pub group: u32,
@@ -314,6 +317,11 @@ pub(crate) trait Options: Sized32 {
 
     /// # Safety The strings are NULL or zero-terminated.
     unsafe fn core(&self) -> Result<Self::Core>;
+
+    /// Whether nothing is to be created.
+    fn must_exist(&self) -> bool {
+        false
+    }
 }
 
 /// What the options of all kinds of segment have in common.
@@ -363,6 +371,10 @@ macro_rules! options {
                 // SAFETY: as the caller promises.
                 let ($given, $segment) = (self, unsafe { segment_options(&common) }?);
                 Ok($convert)
+            }
+
+            fn must_exist(&self) -> bool {
+                self.flags & IPCX_OPT_MUST_EXIST != 0
             }
         }
     };
@@ -447,16 +459,25 @@ impl Options for ipcx_transport_options {
     }
 }
 
+/// Options of any version, as the core has them.
+pub(crate) struct Converted<T> {
+    pub(crate) core: T,
+    /// Whether nothing is to be created.
+    pub(crate) must_exist: bool,
+}
+
 /// The core's options; NULL means the defaults.
 ///
 /// # Safety `given` is NULL, or points to as many readable bytes as it says; its strings are NULL or
 /// zero-terminated.
-pub(crate) unsafe fn convert<O: Options>(given: *const O) -> Result<O::Core> {
+pub(crate) unsafe fn convert<O: Options>(given: *const O) -> Result<Converted<O::Core>> {
     if given.is_null() {
-        return Ok(O::Core::default());
+        return Ok(Converted { core: O::Core::default(), must_exist: false });
     }
     // SAFETY: as the caller promises.
-    unsafe { read(given)?.core() }
+    let given = unsafe { read(given) }?;
+    // SAFETY: as the caller promises.
+    Ok(Converted { core: unsafe { given.core() }?, must_exist: given.must_exist() })
 }
 
 /// # Safety The strings are NULL or zero-terminated.
@@ -469,7 +490,7 @@ unsafe fn segment_options(given: &Common) -> Result<SegmentOptions> {
         IPCX_BACKING_SYSTEM_V => Backing::SystemV { key: given.key },
         _ => return Err(invalid("backing is not one of IPCX_BACKING_*")),
     };
-    if given.flags & !IPCX_OPT_GROUP != 0 {
+    if given.flags & !(IPCX_OPT_GROUP | IPCX_OPT_MUST_EXIST) != 0 {
         return Err(invalid("flags have bits that this version of ipcx does not know"));
     }
     if given.group != 0 && given.flags & IPCX_OPT_GROUP == 0 {

@@ -1,14 +1,13 @@
 //! The pool: opening, acquiring, releasing, recovery, figures.
 
-use crate::arguments::{buffer, deadline, invalid, invalid_because, set_if_wanted, signal, Out};
+use crate::arguments::{deadline, invalid, invalid_because, set_if_wanted, Out};
 use crate::boundary::{self, Failed, Result};
 use crate::handles::{self, handle, shared};
 use crate::opening::{anonymous, from_fd, open, share_fd};
 use crate::options::ipcx_pool_options;
-use crate::stats::{self, ipcx_stats};
+use crate::stats::{self, ipcx_stats, pool_figures};
 use ipcx_core::{BlockId, Pool};
 use std::ffi::{c_char, c_int, c_void};
-use std::os::fd::AsRawFd;
 use std::ptr::{null, null_mut};
 
 /// A handle on a pool: blocks of one size that processes acquire, fill, hand to each other, and release.
@@ -30,21 +29,6 @@ pub struct ipcx_block {
     pub data: *mut c_void,
     /// How many they are: the pool's block size.
     pub size: usize,
-}
-
-/// A participant that owns blocks.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct ipcx_pool_holder {
-    /// Its process, in its own PID namespace. For display only.
-    pub pid: u32,
-    /// 1, or 0 if it died: then its blocks come back with ipcx_pool_recover(), or when an acquire finds nothing
-    /// else (one that does not wait looks for the dead at most every 50 ms).
-    pub alive: u32,
-    /// How many blocks it owns.
-    pub blocks: u64,
-    /// Its command's name, with a zero behind it. For display only.
-    pub command: [c_char; 16],
 }
 
 impl ipcx_block {
@@ -107,18 +91,20 @@ pub unsafe extern "C" fn ipcx_pool_create(
     pool: *mut *mut ipcx_pool,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(name, opts, pool, Pool::create) }
+    unsafe { open(name, opts, pool, Pool::create, None) }
 }
 
-/// Attaches to a pool, or creates it if there is none, and gives a handle on it in `*pool`. With a block size of 0
-/// it attaches only, and where there is none, that is IPCX_E_INVALID.
+/// Attaches to a pool, or creates it if there is none, and gives a handle on it in `*pool`. A new one needs a block
+/// size.
 ///
 /// If the pool exists, its sizes, number of participants and schema must be those of the options where these give
 /// any; mode, group and wait are only for a new one.
+/// With IPCX_OPT_MUST_EXIST among the options' flags it creates none: that is IPCX_E_NOT_FOUND.
 ///
 /// Ownership: the handle is yours; give it back with ipcx_pool_close().
 /// Thread-safe, does not block. Not async-signal-safe.
-/// Errors: those of ipcx_pool_create() less IPCX_E_EXISTS, and those of ipcx_pool_attach_with().
+/// Errors: those of ipcx_pool_create() less IPCX_E_EXISTS, and those of ipcx_pool_attach();
+/// IPCX_E_MISMATCH also for other options.
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_pool_open(
     name: *const c_char,
@@ -126,7 +112,7 @@ pub unsafe extern "C" fn ipcx_pool_open(
     pool: *mut *mut ipcx_pool,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(name, opts, pool, Pool::open) }
+    unsafe { open(name, opts, pool, Pool::open, Some(Pool::attach_with)) }
 }
 
 /// Attaches to a pool that must exist, and gives a handle on it in `*pool`.
@@ -137,24 +123,8 @@ pub unsafe extern "C" fn ipcx_pool_open(
 /// IPCX_E_PERMISSION, IPCX_E_NO_SPACE (all participant slots are taken), IPCX_E_INVALID (name), IPCX_E_OS.
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_pool_attach(name: *const c_char, pool: *mut *mut ipcx_pool) -> c_int {
-    // SAFETY: pointers as the contract wants them; no options.
-    unsafe { open(name, null::<ipcx_pool_options>(), pool, Pool::attach_with) }
-}
-
-/// As ipcx_pool_attach(), in the directory that the options name, and only if the pool agrees with the
-/// sizes, the number of participants and the schema that they give.
-///
-/// Ownership: the handle is yours; give it back with ipcx_pool_close().
-/// Thread-safe, does not block. Not async-signal-safe.
-/// Errors: those of ipcx_pool_attach(), IPCX_E_MISMATCH (other options) and IPCX_E_INVALID (options).
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_pool_attach_with(
-    name: *const c_char,
-    opts: *const ipcx_pool_options,
-    pool: *mut *mut ipcx_pool,
-) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(name, opts, pool, Pool::attach_with) }
+    unsafe { open(name, null::<ipcx_pool_options>(), pool, Pool::attach_with, None) }
 }
 
 /// Creates a pool without a name, in a memfd sealed against resizing, and gives a handle on it in `*pool`.
@@ -261,38 +231,6 @@ pub unsafe extern "C" fn ipcx_pool_recover(pool: *mut ipcx_pool, reclaimed: *mut
     })
 }
 
-/// A descriptor for poll(), select() and epoll that is readable (POLLIN) while a block can be acquired, as of this
-/// handle's last acquire; or a negative code.
-///
-/// It is level-triggered: do not read it. Once it is readable, acquire with IPCX_NOWAIT; where others were faster, that
-/// is IPCX_E_AGAIN, and the descriptor waits again. The first call starts a thread that waits on the handle's behalf.
-///
-/// Ownership: it stays ipcx's and lives as long as the handle; do not close it.
-/// Thread-safe, does not block. Not async-signal-safe.
-/// Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_pool_poll_fd(pool: *mut ipcx_pool) -> c_int {
-    boundary::number(|| {
-        // SAFETY: an open handle, by the contract.
-        Ok(unsafe { shared(pool) }?.poll_fd()?.as_raw_fd())
-    })
-}
-
-/// Queues the real-time signal `signo` to this process each time the pool has a block to acquire, as with
-/// ipcx_pool_poll_fd(), and once now if it has; 0 ends that.
-///
-/// Acquire with IPCX_NOWAIT until IPCX_E_AGAIN: only then does the next block queue a signal. See "Signals" above.
-///
-/// Thread-safe, does not block. Not async-signal-safe.
-/// Errors: IPCX_E_INVALID (also for what is no real-time signal), IPCX_E_FORKED, IPCX_E_OS.
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_pool_signal(pool: *mut ipcx_pool, signo: c_int) -> c_int {
-    boundary::code(|| {
-        // SAFETY: an open handle, by the contract.
-        Ok(unsafe { shared(pool) }?.signal(signal(signo))?)
-    })
-}
-
 /// What can be seen of the pool from outside, into `*stats`, which IPCX_STATS_INIT has prepared.
 ///
 /// It looks at each block. Nobody is stopped for it: a block that changes hands meanwhile counts once, somewhere.
@@ -301,45 +239,8 @@ pub unsafe extern "C" fn ipcx_pool_signal(pool: *mut ipcx_pool, signo: c_int) ->
 /// Errors: IPCX_E_FORKED, IPCX_E_INVALID (also for a struct_size that cannot be), IPCX_E_OS.
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_pool_stats(pool: *mut ipcx_pool, stats: *mut ipcx_stats) -> c_int {
-    boundary::code(|| {
-        // SAFETY: an open handle, by the contract.
-        let pool = unsafe { shared(pool) }?;
-        // SAFETY: NULL or as large as it says, by the contract.
-        unsafe { stats::check(stats) }?;
-        let figures = pool.stats()?;
-        // SAFETY: checked above.
-        unsafe { stats::fill(stats, stats::pool_figures(&figures)) };
-        Ok(())
-    })
-}
-
-/// Who owns blocks: the first `max` of them into `holders`, and their number, which may be more, into `*n`.
-///
-/// Ownership: `holders` stays yours; it may be NULL if `max` is 0.
-/// Thread-safe, does not block. Not async-signal-safe.
-/// Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_pool_holders(
-    pool: *mut ipcx_pool,
-    holders: *mut ipcx_pool_holder,
-    max: usize,
-    n: *mut usize,
-) -> c_int {
-    boundary::code(|| {
-        // SAFETY: an open handle; NULL or writable. By the contract.
-        let (pool, n) = unsafe { (shared(pool)?, Out::new(n)?) };
-        // SAFETY: `max` writable structs, by the contract; they are only written.
-        let places = unsafe { buffer(holders, max) }?;
-        let known = pool.stats()?.holders;
-        for (place, holder) in places.iter_mut().zip(&known) {
-            let process = holder.process.as_ref();
-            let command = stats::command(process.map_or("", |process| &process.command));
-            let pid = process.map_or(0, |process| process.pid);
-            *place = ipcx_pool_holder { pid, alive: holder.alive.into(), blocks: holder.blocks, command };
-        }
-        n.set(known.len());
-        Ok(())
-    })
+    // SAFETY: an open handle; NULL or as large as it says. By the contract.
+    unsafe { stats::show(pool, stats, |pool| Ok(pool_figures(&pool.stats()?))) }
 }
 
 /// Gives a handle on a pool back, and the blocks that it owns. NULL is allowed. The name stays (see

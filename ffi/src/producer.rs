@@ -1,6 +1,6 @@
 //! The sending end of a ring.
 
-use crate::arguments::{bytes, deadline, descriptor, invalid, signal, some_bytes, Out};
+use crate::arguments::{bytes, deadline, descriptor, invalid, some_bytes, Out};
 use crate::boundary::{self, Result};
 use crate::error::IPCX_OK;
 use crate::handles::{self, exclusive, handle, marked, shared};
@@ -24,7 +24,7 @@ handle!(ipcx_producer => Producer, b"ipcxSEND", "not an open ipcx_producer (NULL
 /// interrupted code is inside a call on this producer.
 /// Ownership: `data` stays yours.
 /// Errors: IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_CLOSED and IPCX_E_PEER_DEAD (the ring is full
-/// and the consumer went), IPCX_E_TOO_BIG (more than ipcx_producer_max_len()), IPCX_E_FORKED, IPCX_E_CORRUPT,
+/// and the consumer went), IPCX_E_TOO_BIG (more than the capacity less 16), IPCX_E_FORKED, IPCX_E_CORRUPT,
 /// IPCX_E_INVALID (also while a reservation is open).
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_producer_send(
@@ -190,27 +190,6 @@ pub unsafe extern "C" fn ipcx_producer_send_file(
     })
 }
 
-/// Largest record that fits into the ring, in bytes: its capacity less 16. 0 for what is not an open
-/// producer.
-///
-/// One thread at a time. Does not block. Async-signal-safe.
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_producer_max_len(producer: *mut ipcx_producer) -> usize {
-    // SAFETY: an open handle of one thread, by the contract.
-    boundary::value(0, || unsafe { exclusive(producer) }.map_or(0, |producer| producer.max_len()))
-}
-
-/// Stream position of the next record: bytes since the ring was made. UINT64_MAX for what is not an open producer.
-///
-/// A producer that takes the role over from a dead one reads here how much of its work was sent.
-///
-/// One thread at a time. Does not block. Async-signal-safe.
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_producer_position(producer: *mut ipcx_producer) -> u64 {
-    // SAFETY: an open handle of one thread, by the contract.
-    boundary::value(u64::MAX, || unsafe { exclusive(producer) }.map_or(u64::MAX, |p| p.position()))
-}
-
 /// Hands a block over to the consumer, without a copy, with `len` of its bytes used; waits for room in the ring up
 /// to `timeout_ns`. On success `*block` is set to zeroes.
 ///
@@ -239,13 +218,10 @@ pub unsafe extern "C" fn ipcx_producer_send_block(
     })
 }
 
-/// A descriptor for poll(), select() and epoll that is readable (POLLIN) while there is room for the record
+/// The descriptor that ipcx_poll_fd() gives of a producer, readable (POLLIN) while there is room for the record
 /// that last did not fit (at first: for any), or the consumer went; or a negative code.
 ///
-/// It is level-triggered: do not read it. Once it is readable, send with IPCX_NOWAIT until IPCX_E_AGAIN. The
-/// first call starts a thread that waits on the producer's behalf.
-///
-/// Ownership: it stays ipcx's and lives as long as the producer; do not close it.
+/// Ownership: it stays ipcx's and lives as long as the producer; do not read it, do not close it.
 /// One thread at a time. Does not block. Not async-signal-safe.
 /// Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
 #[no_mangle]
@@ -253,21 +229,6 @@ pub unsafe extern "C" fn ipcx_producer_poll_fd(producer: *mut ipcx_producer) -> 
     boundary::number(|| {
         // SAFETY: an open handle of one thread, by the contract.
         Ok(unsafe { exclusive(producer) }?.poll_fd()?.as_raw_fd())
-    })
-}
-
-/// Queues the real-time signal `signo` to this process each time the producer has room, or the consumer went,
-/// as with ipcx_producer_poll_fd(), and once now if it is so; 0 ends that.
-///
-/// Send with IPCX_NOWAIT until IPCX_E_AGAIN: only then is the next signal queued. See "Signals" above.
-///
-/// One thread at a time. Does not block. Not async-signal-safe.
-/// Errors: IPCX_E_INVALID (also for what is no real-time signal), IPCX_E_FORKED, IPCX_E_OS.
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_producer_signal(producer: *mut ipcx_producer, signo: c_int) -> c_int {
-    boundary::code(|| {
-        // SAFETY: an open handle of one thread, by the contract.
-        Ok(unsafe { exclusive(producer) }?.signal(signal(signo))?)
     })
 }
 

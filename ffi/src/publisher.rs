@@ -1,6 +1,6 @@
 //! The publishing end of a topic.
 
-use crate::arguments::{bytes, deadline, descriptor, signal, some_bytes, Out};
+use crate::arguments::{bytes, deadline, descriptor, some_bytes, Out};
 use crate::boundary;
 use crate::error::IPCX_OK;
 use crate::handles::{self, exclusive, handle, marked};
@@ -23,7 +23,7 @@ handle!(ipcx_publisher => Publisher, b"ipcxPUBL", "not an open ipcx_publisher (N
 /// One thread at a time. Blocks up to `timeout_ns`. With IPCX_NOWAIT it is async-signal-safe, unless the
 /// interrupted code is inside a call on this publisher.
 /// Ownership: `data` stays yours.
-/// Errors: IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_TOO_BIG (more than ipcx_publisher_max_len()),
+/// Errors: IPCX_E_AGAIN, IPCX_E_TIMEDOUT, IPCX_E_INTR, IPCX_E_TOO_BIG (more than half of the capacity less 24),
 /// IPCX_E_FORKED, IPCX_E_CORRUPT, IPCX_E_INVALID (also while a reservation is open). Nothing is published then.
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_publisher_publish(
@@ -140,24 +140,11 @@ pub unsafe extern "C" fn ipcx_publisher_abort(publisher: *mut ipcx_publisher) ->
     })
 }
 
-/// Largest record that can be published, in bytes: half of the topic's capacity, less 24. 0 for what is not an open
-/// publisher.
+/// The descriptor that ipcx_poll_fd() gives of a publisher, readable (POLLIN) while nobody else publishes and there
+/// is room for the record that last was not published (at first: for any), as there always is in a topic that is
+/// not reliable; or a negative code.
 ///
-/// One thread at a time. Does not block. Async-signal-safe.
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_publisher_max_len(publisher: *mut ipcx_publisher) -> usize {
-    // SAFETY: an open handle of one thread, by the contract.
-    boundary::value(0, || unsafe { exclusive(publisher) }.map_or(0, |publisher| publisher.max_len()))
-}
-
-/// A descriptor for poll(), select() and epoll that is readable (POLLIN) while nobody else publishes and there is room for
-/// the record that last was not published (at first: for any), as there always is in a topic that is not reliable; or a
-/// negative code.
-///
-/// It is level-triggered: do not read it. Once it is readable, publish with IPCX_NOWAIT until IPCX_E_AGAIN. The
-/// first call starts a thread that waits on the publisher's behalf.
-///
-/// Ownership: it stays ipcx's and lives as long as the publisher; do not close it.
+/// Ownership: it stays ipcx's and lives as long as the publisher; do not read it, do not close it.
 /// One thread at a time. Does not block. Not async-signal-safe.
 /// Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
 #[no_mangle]
@@ -165,21 +152,6 @@ pub unsafe extern "C" fn ipcx_publisher_poll_fd(publisher: *mut ipcx_publisher) 
     boundary::number(|| {
         // SAFETY: an open handle of one thread, by the contract.
         Ok(unsafe { exclusive(publisher) }?.poll_fd()?.as_raw_fd())
-    })
-}
-
-/// Queues the real-time signal `signo` to this process each time the publisher can publish, as with
-/// ipcx_publisher_poll_fd(), and once now if it can; 0 ends that.
-///
-/// Publish with IPCX_NOWAIT until IPCX_E_AGAIN: only then is the next signal queued. See "Signals" above.
-///
-/// One thread at a time. Does not block. Not async-signal-safe.
-/// Errors: IPCX_E_INVALID (also for what is no real-time signal), IPCX_E_FORKED, IPCX_E_OS.
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_publisher_signal(publisher: *mut ipcx_publisher, signo: c_int) -> c_int {
-    boundary::code(|| {
-        // SAFETY: an open handle of one thread, by the contract.
-        Ok(unsafe { exclusive(publisher) }?.signal(signal(signo))?)
     })
 }
 

@@ -1,11 +1,11 @@
 //! The work queue: opening, pushing, taking, acknowledging.
 
-use crate::arguments::{buffer, bytes, deadline, set_if_wanted, signal, tell_size, Out};
+use crate::arguments::{buffer, bytes, deadline, set_if_wanted, tell_size, Out};
 use crate::boundary::{self, Result};
 use crate::handles::{self, handle, shared};
 use crate::opening::{anonymous, from_fd, open, share_fd};
 use crate::options::ipcx_queue_options;
-use crate::stats::{self, ipcx_stats};
+use crate::stats::{self, ipcx_stats, queue_figures};
 use ipcx_core::{Queue, Taken};
 use std::ffi::{c_char, c_int, c_uint, c_void};
 use std::os::fd::AsRawFd;
@@ -37,7 +37,7 @@ pub unsafe extern "C" fn ipcx_queue_create(
     queue: *mut *mut ipcx_queue,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(name, opts, queue, Queue::create) }
+    unsafe { open(name, opts, queue, Queue::create, None) }
 }
 
 /// Attaches to a queue, or creates it if there is none, and gives a handle on it in `*queue`.
@@ -45,10 +45,12 @@ pub unsafe extern "C" fn ipcx_queue_create(
 /// `opts` may be NULL. If the queue exists, max_message, depth, max_deliveries, sync, the number of participants and
 /// the schema must be those of the options where these give any (a schema, where both have one); mode, group and wait
 /// are for a new one.
+/// With IPCX_OPT_MUST_EXIST among the options' flags it creates none: that is IPCX_E_NOT_FOUND.
 ///
 /// Ownership: the handle is yours; give it back with ipcx_queue_close().
 /// Thread-safe, does not block. Not async-signal-safe.
-/// Errors: those of ipcx_queue_create() less IPCX_E_EXISTS, and those of ipcx_queue_attach_with().
+/// Errors: those of ipcx_queue_create() less IPCX_E_EXISTS, and those of ipcx_queue_attach();
+/// IPCX_E_MISMATCH also for other options.
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_queue_open(
     name: *const c_char,
@@ -56,7 +58,7 @@ pub unsafe extern "C" fn ipcx_queue_open(
     queue: *mut *mut ipcx_queue,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(name, opts, queue, Queue::open) }
+    unsafe { open(name, opts, queue, Queue::open, Some(Queue::attach_with)) }
 }
 
 /// Attaches to a queue that must exist, and gives a handle on it in `*queue`.
@@ -67,24 +69,8 @@ pub unsafe extern "C" fn ipcx_queue_open(
 /// IPCX_E_PERMISSION, IPCX_E_NO_SPACE (all participant slots are taken), IPCX_E_INVALID (name), IPCX_E_OS.
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_queue_attach(name: *const c_char, queue: *mut *mut ipcx_queue) -> c_int {
-    // SAFETY: pointers as the contract wants them; no options.
-    unsafe { open(name, null::<ipcx_queue_options>(), queue, Queue::attach_with) }
-}
-
-/// As ipcx_queue_attach(), in the directory that the options name, and only if the queue agrees with what else
-/// they give.
-///
-/// Ownership: the handle is yours; give it back with ipcx_queue_close().
-/// Thread-safe, does not block. Not async-signal-safe.
-/// Errors: those of ipcx_queue_attach(), IPCX_E_MISMATCH (other options) and IPCX_E_INVALID (options).
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_queue_attach_with(
-    name: *const c_char,
-    opts: *const ipcx_queue_options,
-    queue: *mut *mut ipcx_queue,
-) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(name, opts, queue, Queue::attach_with) }
+    unsafe { open(name, null::<ipcx_queue_options>(), queue, Queue::attach_with, None) }
 }
 
 /// Creates a queue without a name, in a memfd sealed against resizing, and gives a handle on it in `*queue`.
@@ -325,21 +311,6 @@ pub unsafe extern "C" fn ipcx_queue_deliveries(
     })
 }
 
-/// Brings back what dead participants had taken.
-///
-/// A take that finds nothing, and a push that finds no room, do this by themselves, but look for the dead at most
-/// every 50 ms where they do not wait. This call looks at once.
-///
-/// Thread-safe, does not block. Not async-signal-safe.
-/// Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_queue_recover(queue: *mut ipcx_queue) -> c_int {
-    boundary::code(|| {
-        // SAFETY: an open handle, by the contract.
-        Ok(unsafe { shared(queue) }?.recover()?)
-    })
-}
-
 /// Figures of the queue into `*stats`, as of now: how many messages there are to take, taken, and dead, and for how
 /// many more there is room. Takes time in proportion to the depth.
 ///
@@ -347,25 +318,14 @@ pub unsafe extern "C" fn ipcx_queue_recover(queue: *mut ipcx_queue) -> c_int {
 /// Errors: IPCX_E_FORKED, IPCX_E_INVALID (also if `stats` does not begin as IPCX_STATS_INIT), IPCX_E_OS.
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_queue_stats(queue: *mut ipcx_queue, stats: *mut ipcx_stats) -> c_int {
-    boundary::code(|| {
-        // SAFETY: an open handle, by the contract.
-        let queue = unsafe { shared(queue) }?;
-        // SAFETY: NULL or as large as it says, by the contract.
-        unsafe { stats::check(stats) }?;
-        let figures = queue.stats()?;
-        // SAFETY: checked above.
-        unsafe { stats::fill(stats, stats::queue_figures(&figures)) };
-        Ok(())
-    })
+    // SAFETY: an open handle; NULL or as large as it says. By the contract.
+    unsafe { stats::show(queue, stats, |queue| Ok(queue_figures(&queue.stats()?))) }
 }
 
-/// A descriptor for poll(), select() and epoll that is readable (POLLIN) while there is a message to take, as of this
-/// handle's last take; or a negative code.
+/// The descriptor that ipcx_poll_fd() gives of a queue, readable (POLLIN) while there is a message to take; or a
+/// negative code.
 ///
-/// It is level-triggered: do not read it. Once it is readable, take with IPCX_NOWAIT; where others were faster, that is
-/// IPCX_E_AGAIN, and the descriptor waits again. The first call starts a thread that waits on the handle's behalf.
-///
-/// Ownership: it stays ipcx's and lives as long as the handle; do not close it.
+/// Ownership: it stays ipcx's and lives as long as the queue; do not read it, do not close it.
 /// Thread-safe, does not block. Not async-signal-safe.
 /// Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
 #[no_mangle]
@@ -373,22 +333,6 @@ pub unsafe extern "C" fn ipcx_queue_poll_fd(queue: *mut ipcx_queue) -> c_int {
     boundary::number(|| {
         // SAFETY: an open handle, by the contract.
         Ok(unsafe { shared(queue) }?.poll_fd()?.as_raw_fd())
-    })
-}
-
-/// Queues the real-time signal `signo` to this process each time the queue has a message to take, as with
-/// ipcx_queue_poll_fd(), and once now if it has; 0 ends that.
-///
-/// Take, or pop, with IPCX_NOWAIT until IPCX_E_AGAIN: only then does the next message queue a signal. See "Signals"
-/// above.
-///
-/// Thread-safe, does not block. Not async-signal-safe.
-/// Errors: IPCX_E_INVALID (also for what is no real-time signal), IPCX_E_FORKED, IPCX_E_OS.
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_queue_signal(queue: *mut ipcx_queue, signo: c_int) -> c_int {
-    boundary::code(|| {
-        // SAFETY: an open handle, by the contract.
-        Ok(unsafe { shared(queue) }?.signal(signal(signo))?)
     })
 }
 

@@ -7,7 +7,7 @@ use crate::handles::{self, give, handle, shared};
 use crate::opening::{anonymous, from_fd, open, share_fd};
 use crate::options::ipcx_ring_options;
 use crate::producer::ipcx_producer;
-use crate::stats::{self, ipcx_stats};
+use crate::stats::{self, ipcx_stats, ring_figures};
 use ipcx_core::Ring;
 use std::ffi::{c_char, c_int};
 use std::ptr::null;
@@ -36,17 +36,19 @@ pub unsafe extern "C" fn ipcx_ring_create(
     ring: *mut *mut ipcx_ring,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(name, opts, ring, Ring::create) }
+    unsafe { open(name, opts, ring, Ring::create, None) }
 }
 
 /// Attaches to a ring, or creates it if there is none, and gives a handle on it in `*ring`.
 ///
 /// `opts` may be NULL. If the ring exists, its capacity, number of participants and schema must be those of
 /// the options where these give any (a schema, where both have one); mode, group and wait are only for a new one.
+/// With IPCX_OPT_MUST_EXIST among the options' flags it creates none: that is IPCX_E_NOT_FOUND.
 ///
 /// Ownership: the handle is yours; give it back with ipcx_ring_close().
 /// Thread-safe, does not block. Not async-signal-safe.
-/// Errors: those of ipcx_ring_create() less IPCX_E_EXISTS, and those of ipcx_ring_attach_with().
+/// Errors: those of ipcx_ring_create() less IPCX_E_EXISTS, and those of ipcx_ring_attach();
+/// IPCX_E_MISMATCH also for other options.
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_ring_open(
     name: *const c_char,
@@ -54,7 +56,7 @@ pub unsafe extern "C" fn ipcx_ring_open(
     ring: *mut *mut ipcx_ring,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(name, opts, ring, Ring::open) }
+    unsafe { open(name, opts, ring, Ring::open, Some(Ring::attach_with)) }
 }
 
 /// Attaches to a ring that must exist, and gives a handle on it in `*ring`.
@@ -65,24 +67,8 @@ pub unsafe extern "C" fn ipcx_ring_open(
 /// IPCX_E_PERMISSION, IPCX_E_NO_SPACE (all participant slots are taken), IPCX_E_INVALID (name), IPCX_E_OS.
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_ring_attach(name: *const c_char, ring: *mut *mut ipcx_ring) -> c_int {
-    // SAFETY: pointers as the contract wants them; no options.
-    unsafe { open(name, null::<ipcx_ring_options>(), ring, Ring::attach_with) }
-}
-
-/// As ipcx_ring_attach(), in the directory that the options name, and only if the ring agrees with the
-/// capacity, the number of participants and the schema that they give.
-///
-/// Ownership: the handle is yours; give it back with ipcx_ring_close().
-/// Thread-safe, does not block. Not async-signal-safe.
-/// Errors: those of ipcx_ring_attach(), IPCX_E_MISMATCH (other options) and IPCX_E_INVALID (options).
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_ring_attach_with(
-    name: *const c_char,
-    opts: *const ipcx_ring_options,
-    ring: *mut *mut ipcx_ring,
-) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(name, opts, ring, Ring::attach_with) }
+    unsafe { open(name, null::<ipcx_ring_options>(), ring, Ring::attach_with, None) }
 }
 
 /// Creates a ring without a name, in a memfd sealed against resizing, and gives a handle on it in `*ring`.
@@ -177,16 +163,8 @@ pub unsafe extern "C" fn ipcx_ring_consumer(
 /// Errors: IPCX_E_FORKED, IPCX_E_INVALID (also for a struct_size that cannot be), IPCX_E_OS.
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_ring_stats(ring: *mut ipcx_ring, stats: *mut ipcx_stats) -> c_int {
-    boundary::code(|| {
-        // SAFETY: an open handle, by the contract.
-        let ring = unsafe { shared(ring) }?;
-        // SAFETY: NULL or as large as it says, by the contract.
-        unsafe { stats::check(stats) }?;
-        let figures = ring.stats()?;
-        // SAFETY: checked above.
-        unsafe { stats::fill(stats, stats::ring_figures(&figures)) };
-        Ok(())
-    })
+    // SAFETY: an open handle; NULL or as large as it says. By the contract.
+    unsafe { stats::show(ring, stats, |ring| Ok(ring_figures(&ring.stats()?))) }
 }
 
 /// Gives a handle on a ring back. NULL is allowed. The name stays (see ipcx_unlink()), and endpoints taken

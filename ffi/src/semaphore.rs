@@ -1,13 +1,13 @@
 //! The semaphore: opening, acquiring, releasing, recovery.
 
-use crate::arguments::{deadline, set_if_wanted, signal, Out};
+use crate::arguments::{deadline, Out};
 use crate::boundary;
 use crate::handles::{self, handle, shared};
 use crate::opening::{anonymous, from_fd, open, share_fd};
 use crate::options::ipcx_semaphore_options;
+use crate::stats::{self, ipcx_stats, semaphore_figures};
 use ipcx_core::Semaphore;
 use std::ffi::{c_char, c_int};
-use std::os::fd::AsRawFd;
 use std::ptr::null;
 
 /// A handle on a semaphore: permits that participants acquire, and that come back when they die.
@@ -35,17 +35,19 @@ pub unsafe extern "C" fn ipcx_semaphore_create(
     semaphore: *mut *mut ipcx_semaphore,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(name, opts, semaphore, Semaphore::create) }
+    unsafe { open(name, opts, semaphore, Semaphore::create, None) }
 }
 
 /// Attaches to a semaphore, or creates it if there is none, and gives a handle on it in `*semaphore`.
 ///
 /// `opts` may be NULL. If the semaphore exists, its limit, number of participants and schema must be those of the
 /// options where these give any (a schema, where both have one); initial, mode, group and wait are for a new one.
+/// With IPCX_OPT_MUST_EXIST among the options' flags it creates none: that is IPCX_E_NOT_FOUND.
 ///
 /// Ownership: the handle is yours; give it back with ipcx_semaphore_close().
 /// Thread-safe, does not block. Not async-signal-safe.
-/// Errors: those of ipcx_semaphore_create() less IPCX_E_EXISTS, and those of ipcx_semaphore_attach_with().
+/// Errors: those of ipcx_semaphore_create() less IPCX_E_EXISTS, and those of ipcx_semaphore_attach();
+/// IPCX_E_MISMATCH also for other options.
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_semaphore_open(
     name: *const c_char,
@@ -53,7 +55,7 @@ pub unsafe extern "C" fn ipcx_semaphore_open(
     semaphore: *mut *mut ipcx_semaphore,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(name, opts, semaphore, Semaphore::open) }
+    unsafe { open(name, opts, semaphore, Semaphore::open, Some(Semaphore::attach_with)) }
 }
 
 /// Attaches to a semaphore that must exist, and gives a handle on it in `*semaphore`.
@@ -67,24 +69,8 @@ pub unsafe extern "C" fn ipcx_semaphore_attach(
     name: *const c_char,
     semaphore: *mut *mut ipcx_semaphore,
 ) -> c_int {
-    // SAFETY: pointers as the contract wants them; no options.
-    unsafe { open(name, null::<ipcx_semaphore_options>(), semaphore, Semaphore::attach_with) }
-}
-
-/// As ipcx_semaphore_attach(), in the directory that the options name, and only if the semaphore agrees with the
-/// limit, the number of participants and the schema that they give.
-///
-/// Ownership: the handle is yours; give it back with ipcx_semaphore_close().
-/// Thread-safe, does not block. Not async-signal-safe.
-/// Errors: those of ipcx_semaphore_attach(), IPCX_E_MISMATCH (other options) and IPCX_E_INVALID (options).
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_semaphore_attach_with(
-    name: *const c_char,
-    opts: *const ipcx_semaphore_options,
-    semaphore: *mut *mut ipcx_semaphore,
-) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(name, opts, semaphore, Semaphore::attach_with) }
+    unsafe { open(name, null::<ipcx_semaphore_options>(), semaphore, Semaphore::attach_with, None) }
 }
 
 /// Creates a semaphore without a name, in a memfd sealed against resizing, and gives a handle on it in `*semaphore`.
@@ -192,67 +178,19 @@ pub unsafe extern "C" fn ipcx_semaphore_value(semaphore: *mut ipcx_semaphore, va
     })
 }
 
-/// Most permits there can be. 0 for what is not an open semaphore.
+/// What can be seen of the semaphore from outside, into `*stats`, which IPCX_STATS_INIT has prepared.
 ///
-/// Thread-safe, does not block. Async-signal-safe.
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_semaphore_limit(semaphore: *mut ipcx_semaphore) -> u32 {
-    // SAFETY: an open handle, by the contract.
-    boundary::value(0, || unsafe { shared(semaphore) }.map_or(0, |semaphore| semaphore.limit() as u32))
-}
-
-/// Gives back what dead participants held. `*reclaimed`, which may be NULL, gets the number of permits.
-///
-/// An acquire that finds no permit does this by itself, but looks for the dead at most every 50 ms where it does not
-/// wait. This call looks at once.
+/// It looks at each permit. Nobody is stopped for it: one that changes hands meanwhile counts once, somewhere.
 ///
 /// Thread-safe, does not block. Not async-signal-safe.
-/// Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
+/// Errors: IPCX_E_FORKED, IPCX_E_INVALID (also for a struct_size that cannot be), IPCX_E_OS.
 #[no_mangle]
-pub unsafe extern "C" fn ipcx_semaphore_recover(
+pub unsafe extern "C" fn ipcx_semaphore_stats(
     semaphore: *mut ipcx_semaphore,
-    reclaimed: *mut usize,
+    stats: *mut ipcx_stats,
 ) -> c_int {
-    boundary::code(|| {
-        // SAFETY: an open handle, by the contract.
-        let found = unsafe { shared(semaphore) }?.recover()?;
-        // SAFETY: NULL or writable, by the contract.
-        unsafe { set_if_wanted(reclaimed, found as usize) };
-        Ok(())
-    })
-}
-
-/// A descriptor for poll(), select() and epoll that is readable (POLLIN) while a permit can be acquired, as of this
-/// handle's last acquire; or a negative code.
-///
-/// It is level-triggered: do not read it. Once it is readable, acquire with IPCX_NOWAIT; where others were faster, that
-/// is IPCX_E_AGAIN, and the descriptor waits again. The first call starts a thread that waits on the handle's behalf.
-///
-/// Ownership: it stays ipcx's and lives as long as the handle; do not close it.
-/// Thread-safe, does not block. Not async-signal-safe.
-/// Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_semaphore_poll_fd(semaphore: *mut ipcx_semaphore) -> c_int {
-    boundary::number(|| {
-        // SAFETY: an open handle, by the contract.
-        Ok(unsafe { shared(semaphore) }?.poll_fd()?.as_raw_fd())
-    })
-}
-
-/// Queues the real-time signal `signo` to this process each time the semaphore has a permit to acquire, as with
-/// ipcx_semaphore_poll_fd(), and once now if it has; 0 ends that.
-///
-/// Acquire, or consume, with IPCX_NOWAIT until IPCX_E_AGAIN: only then does the next permit queue a signal. See
-/// "Signals" above.
-///
-/// Thread-safe, does not block. Not async-signal-safe.
-/// Errors: IPCX_E_INVALID (also for what is no real-time signal), IPCX_E_FORKED, IPCX_E_OS.
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_semaphore_signal(semaphore: *mut ipcx_semaphore, signo: c_int) -> c_int {
-    boundary::code(|| {
-        // SAFETY: an open handle, by the contract.
-        Ok(unsafe { shared(semaphore) }?.signal(signal(signo))?)
-    })
+    // SAFETY: an open handle; NULL or as large as it says. By the contract.
+    unsafe { stats::show(semaphore, stats, |semaphore| Ok(semaphore_figures(&semaphore.stats()?))) }
 }
 
 /// Gives a handle on a semaphore back, and the permits that it holds. NULL is allowed. The name stays (see

@@ -1,6 +1,6 @@
 //! The answering end of a service.
 
-use crate::arguments::{buffer, bytes, deadline, signal, tell_size, Out};
+use crate::arguments::{buffer, bytes, deadline, tell_size, Out};
 use crate::boundary;
 use crate::handles::{self, exclusive, handle};
 use ipcx_core::Server;
@@ -20,9 +20,9 @@ handle!(ipcx_server => Server, b"ipcxANSW", "not an open ipcx_server (NULL, clos
 /// answered, in `*id`. Waits for one up to `timeout_ns`.
 ///
 /// From then on the request is this server's: nobody else carries it out, and if the process dies its client is told so. Each
-/// client has its turn; of one client's requests the first comes first. Those whose client waits no longer are left out (see
-/// ipcx_server_skipped()). If the request does not fit, the code is IPCX_E_TOO_BIG, `*len` is its length, and it stays, for this
-/// server or another; a buffer of ipcx_service_max_request() bytes has room for any.
+/// client has its turn; of one client's requests the first comes first. Those whose client waits no longer are left out. If the
+/// request does not fit, the code is IPCX_E_TOO_BIG, `*len` is its length, and it stays, for this server or another; a buffer of
+/// the service's max_request bytes has room for any.
 ///
 /// One thread at a time. Blocks up to `timeout_ns`. With IPCX_NOWAIT it is async-signal-safe, unless the interrupted code is
 /// inside a call on this server.
@@ -61,7 +61,7 @@ pub unsafe extern "C" fn ipcx_server_recv(
 /// One thread at a time. Does not block. Async-signal-safe as ipcx_server_recv().
 /// Ownership: `data` stays yours, and may be NULL if `len` is 0.
 /// Errors: IPCX_E_INVALID (it has no request with this number: it was answered, or is another server's), IPCX_E_TOO_BIG (more
-/// than ipcx_service_max_reply(): the request stays, to be answered otherwise), IPCX_E_FORKED.
+/// than the service's max_reply: the request stays, to be answered otherwise), IPCX_E_FORKED.
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_server_reply(
     server: *mut ipcx_server,
@@ -77,7 +77,7 @@ pub unsafe extern "C" fn ipcx_server_reply(
 }
 
 /// Refuses a request that this server has: its client gets IPCX_E_REMOTE and the text of `len` bytes at `message`, cut to
-/// ipcx_service_max_reply().
+/// the service's max_reply.
 ///
 /// One thread at a time. Does not block. Async-signal-safe as ipcx_server_recv().
 /// Ownership: `message` stays yours, and may be NULL if `len` is 0.
@@ -112,22 +112,10 @@ pub unsafe extern "C" fn ipcx_server_remaining(server: *mut ipcx_server, id: u64
     })
 }
 
-/// How many requests this server has left out because their client waited no longer. 0 for what is not an open server.
+/// The descriptor that ipcx_poll_fd() gives of a server, readable (POLLIN) while there is a request; or a negative
+/// code.
 ///
-/// One thread at a time. Does not block. Async-signal-safe.
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_server_skipped(server: *mut ipcx_server) -> u64 {
-    // SAFETY: an open handle of one thread, by the contract.
-    boundary::value(0, || unsafe { exclusive(server) }.map_or(0, |server| server.skipped()))
-}
-
-/// A descriptor for poll(), select() and epoll that is readable (POLLIN) while there is a request, as of this server's last
-/// receive; or a negative code.
-///
-/// It is level-triggered: do not read it. Where there are other servers, a request may be gone when you come: receive with
-/// IPCX_NOWAIT until IPCX_E_AGAIN, which arms it again. The first call starts a thread that waits on the server's behalf.
-///
-/// Ownership: it stays ipcx's and lives as long as the server; do not close it.
+/// Ownership: it stays ipcx's and lives as long as the server; do not read it, do not close it.
 /// One thread at a time. Does not block. Not async-signal-safe.
 /// Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
 #[no_mangle]
@@ -135,21 +123,6 @@ pub unsafe extern "C" fn ipcx_server_poll_fd(server: *mut ipcx_server) -> c_int 
     boundary::number(|| {
         // SAFETY: an open handle of one thread, by the contract.
         Ok(unsafe { exclusive(server) }?.poll_fd()?.as_raw_fd())
-    })
-}
-
-/// Queues the real-time signal `signo` to this process each time there is a request, as with ipcx_server_poll_fd(), and once
-/// now if there is one; 0 ends that.
-///
-/// Receive with IPCX_NOWAIT until IPCX_E_AGAIN: only then is the next signal queued. See "Signals" above.
-///
-/// One thread at a time. Does not block. Not async-signal-safe.
-/// Errors: IPCX_E_INVALID (also for what is no real-time signal), IPCX_E_FORKED, IPCX_E_OS.
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_server_signal(server: *mut ipcx_server, signo: c_int) -> c_int {
-    boundary::code(|| {
-        // SAFETY: an open handle of one thread, by the contract.
-        Ok(unsafe { exclusive(server) }?.signal(signal(signo))?)
     })
 }
 

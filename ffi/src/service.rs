@@ -7,7 +7,7 @@ use crate::handles::{self, give, handle, shared};
 use crate::opening::{anonymous, from_fd, open, share_fd};
 use crate::options::ipcx_service_options;
 use crate::server::ipcx_server;
-use crate::stats::{self, ipcx_stats};
+use crate::stats::{self, ipcx_stats, service_figures};
 use ipcx_core::Service;
 use std::ffi::{c_char, c_int};
 use std::ptr::null;
@@ -36,17 +36,19 @@ pub unsafe extern "C" fn ipcx_service_create(
     service: *mut *mut ipcx_service,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(name, opts, service, Service::create) }
+    unsafe { open(name, opts, service, Service::create, None) }
 }
 
 /// Attaches to a service, or creates it if there is none, and gives a handle on it in `*service`.
 ///
 /// `opts` may be NULL. If the service exists, its sizes, number of clients, depth, number of participants and schema must be those
 /// of the options where these give any (a schema, where both have one); mode, group and wait are only for a new one.
+/// With IPCX_OPT_MUST_EXIST among the options' flags it creates none: that is IPCX_E_NOT_FOUND.
 ///
 /// Ownership: the handle is yours; give it back with ipcx_service_close().
 /// Thread-safe, does not block. Not async-signal-safe.
-/// Errors: those of ipcx_service_create() less IPCX_E_EXISTS, and those of ipcx_service_attach_with().
+/// Errors: those of ipcx_service_create() less IPCX_E_EXISTS, and those of ipcx_service_attach();
+/// IPCX_E_MISMATCH also for other options.
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_service_open(
     name: *const c_char,
@@ -54,7 +56,7 @@ pub unsafe extern "C" fn ipcx_service_open(
     service: *mut *mut ipcx_service,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(name, opts, service, Service::open) }
+    unsafe { open(name, opts, service, Service::open, Some(Service::attach_with)) }
 }
 
 /// Attaches to a service that must exist, and gives a handle on it in `*service`.
@@ -65,24 +67,8 @@ pub unsafe extern "C" fn ipcx_service_open(
 /// IPCX_E_PERMISSION, IPCX_E_NO_SPACE (all participant slots are taken), IPCX_E_INVALID (name), IPCX_E_OS.
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_service_attach(name: *const c_char, service: *mut *mut ipcx_service) -> c_int {
-    // SAFETY: pointers as the contract wants them; no options.
-    unsafe { open(name, null::<ipcx_service_options>(), service, Service::attach_with) }
-}
-
-/// As ipcx_service_attach(), in the directory that the options name, and only if the service agrees with the
-/// capacity, the number of participants and the schema that they give.
-///
-/// Ownership: the handle is yours; give it back with ipcx_service_close().
-/// Thread-safe, does not block. Not async-signal-safe.
-/// Errors: those of ipcx_service_attach(), IPCX_E_MISMATCH (other options) and IPCX_E_INVALID (options).
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_service_attach_with(
-    name: *const c_char,
-    opts: *const ipcx_service_options,
-    service: *mut *mut ipcx_service,
-) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(name, opts, service, Service::attach_with) }
+    unsafe { open(name, null::<ipcx_service_options>(), service, Service::attach_with, None) }
 }
 
 /// Creates a service without a name, in a memfd sealed against resizing, and gives a handle on it in `*service`.
@@ -167,24 +153,6 @@ pub unsafe extern "C" fn ipcx_service_client(
     })
 }
 
-/// Bytes of the largest request, for which a server's buffer has room; 0 for what is not an open service.
-///
-/// Thread-safe, does not block, async-signal-safe.
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_service_max_request(service: *mut ipcx_service) -> usize {
-    // SAFETY: an open handle, by the contract.
-    boundary::value(0, || unsafe { shared(service) }.map_or(0, |service| service.max_request() as usize))
-}
-
-/// Bytes of the largest reply, for which a client's buffer has room; 0 for what is not an open service.
-///
-/// Thread-safe, does not block, async-signal-safe.
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_service_max_reply(service: *mut ipcx_service) -> usize {
-    // SAFETY: an open handle, by the contract.
-    boundary::value(0, || unsafe { shared(service) }.map_or(0, |service| service.max_reply() as usize))
-}
-
 /// What can be seen of the service from outside, into `*stats`, which IPCX_STATS_INIT has prepared.
 ///
 /// Nobody is stopped for it, so the figures may be apart by what was in work.
@@ -193,16 +161,8 @@ pub unsafe extern "C" fn ipcx_service_max_reply(service: *mut ipcx_service) -> u
 /// Errors: IPCX_E_FORKED, IPCX_E_INVALID (also for a struct_size that cannot be), IPCX_E_OS.
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_service_stats(service: *mut ipcx_service, stats: *mut ipcx_stats) -> c_int {
-    boundary::code(|| {
-        // SAFETY: an open handle, by the contract.
-        let service = unsafe { shared(service) }?;
-        // SAFETY: NULL or as large as it says, by the contract.
-        unsafe { stats::check(stats) }?;
-        let figures = service.stats()?;
-        // SAFETY: checked above.
-        unsafe { stats::fill(stats, stats::service_figures(&figures)) };
-        Ok(())
-    })
+    // SAFETY: an open handle; NULL or as large as it says. By the contract.
+    unsafe { stats::show(service, stats, |service| Ok(service_figures(&service.stats()?))) }
 }
 
 /// Gives a handle on a service back. NULL is allowed. The name stays (see ipcx_unlink()), and clients and servers taken

@@ -1,6 +1,6 @@
 //! The receiving end of a topic.
 
-use crate::arguments::{buffer, deadline, set_if_wanted, signal, some_buffer, tell_size, Out};
+use crate::arguments::{buffer, deadline, set_if_wanted, some_buffer, tell_size, Out};
 use crate::boundary;
 use crate::error::IPCX_OK;
 use crate::handles::{self, exclusive, handle, marked};
@@ -143,12 +143,10 @@ pub unsafe extern "C" fn ipcx_subscriber_missed(subscriber: *mut ipcx_subscriber
     boundary::value(0, || unsafe { exclusive(subscriber) }.map_or(0, |subscriber| subscriber.missed()))
 }
 
-/// A descriptor for poll(), select() and epoll that is readable (POLLIN) while there is a record; or a negative code.
+/// The descriptor that ipcx_poll_fd() gives of a subscriber, readable (POLLIN) while there is a record; or a
+/// negative code.
 ///
-/// It is level-triggered: do not read it. Once it is readable, receive with IPCX_NOWAIT until IPCX_E_AGAIN.
-/// The first call starts a thread that waits on the subscriber's behalf.
-///
-/// Ownership: it stays ipcx's and lives as long as the subscriber; do not close it.
+/// Ownership: it stays ipcx's and lives as long as the subscriber; do not read it, do not close it.
 /// One thread at a time. Does not block. Not async-signal-safe.
 /// Errors: IPCX_E_FORKED, IPCX_E_INVALID, IPCX_E_OS.
 #[no_mangle]
@@ -156,21 +154,6 @@ pub unsafe extern "C" fn ipcx_subscriber_poll_fd(subscriber: *mut ipcx_subscribe
     boundary::number(|| {
         // SAFETY: an open handle of one thread, by the contract.
         Ok(unsafe { exclusive(subscriber) }?.poll_fd()?.as_raw_fd())
-    })
-}
-
-/// Queues the real-time signal `signo` to this process each time the subscriber has a record to receive, and once now if
-/// it has; 0 ends that.
-///
-/// Receive with IPCX_NOWAIT until IPCX_E_AGAIN: only then is the next signal queued. See "Signals" above.
-///
-/// One thread at a time. Does not block. Not async-signal-safe.
-/// Errors: IPCX_E_INVALID (also for what is no real-time signal), IPCX_E_FORKED, IPCX_E_OS.
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_subscriber_signal(subscriber: *mut ipcx_subscriber, signo: c_int) -> c_int {
-    boundary::code(|| {
-        // SAFETY: an open handle of one thread, by the contract.
-        Ok(unsafe { exclusive(subscriber) }?.signal(signal(signo))?)
     })
 }
 

@@ -6,11 +6,10 @@ use crate::handles::{self, give, handle, shared};
 use crate::opening::{anonymous, from_fd, open, share_fd};
 use crate::options::ipcx_topic_options;
 use crate::publisher::ipcx_publisher;
-use crate::stats::{self, ipcx_stats};
+use crate::stats::{self, ipcx_stats, topic_figures};
 use crate::subscriber::ipcx_subscriber;
 use ipcx_core::{StartAt, Topic};
 use std::ffi::{c_char, c_int};
-use std::ptr::null;
 
 /// Where a subscriber begins: with what is published from now on.
 pub const IPCX_START_NEXT: u32 = 0;
@@ -18,6 +17,7 @@ pub const IPCX_START_NEXT: u32 = 0;
 pub const IPCX_START_LATEST: u32 = 1;
 /// Where a subscriber begins: with the oldest record that is still there.
 pub const IPCX_START_OLDEST: u32 = 2;
+use std::ptr::null;
 
 /// A handle on a topic: what is published reaches every subscriber.
 ///
@@ -43,7 +43,7 @@ pub unsafe extern "C" fn ipcx_topic_create(
     topic: *mut *mut ipcx_topic,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(name, opts, topic, Topic::create) }
+    unsafe { open(name, opts, topic, Topic::create, None) }
 }
 
 /// Attaches to a topic, or creates it if there is none, and gives a handle on it in `*topic`.
@@ -51,10 +51,12 @@ pub unsafe extern "C" fn ipcx_topic_create(
 /// `opts` may be NULL. If the topic exists, its capacity, number of participants and schema must be those of
 /// the options where these give any (a schema, where both have one), and it must be reliable, or have a history, where
 /// they say so; mode, group and wait are only for a new one.
+/// With IPCX_OPT_MUST_EXIST among the options' flags it creates none: that is IPCX_E_NOT_FOUND.
 ///
 /// Ownership: the handle is yours; give it back with ipcx_topic_close().
 /// Thread-safe, does not block. Not async-signal-safe.
-/// Errors: those of ipcx_topic_create() less IPCX_E_EXISTS, and those of ipcx_topic_attach_with().
+/// Errors: those of ipcx_topic_create() less IPCX_E_EXISTS, and those of ipcx_topic_attach();
+/// IPCX_E_MISMATCH also for other options.
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_topic_open(
     name: *const c_char,
@@ -62,7 +64,7 @@ pub unsafe extern "C" fn ipcx_topic_open(
     topic: *mut *mut ipcx_topic,
 ) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(name, opts, topic, Topic::open) }
+    unsafe { open(name, opts, topic, Topic::open, Some(Topic::attach_with)) }
 }
 
 /// Attaches to a topic that must exist, and gives a handle on it in `*topic`.
@@ -73,24 +75,8 @@ pub unsafe extern "C" fn ipcx_topic_open(
 /// IPCX_E_PERMISSION, IPCX_E_NO_SPACE (all participant slots are taken), IPCX_E_INVALID (name), IPCX_E_OS.
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_topic_attach(name: *const c_char, topic: *mut *mut ipcx_topic) -> c_int {
-    // SAFETY: pointers as the contract wants them; no options.
-    unsafe { open(name, null::<ipcx_topic_options>(), topic, Topic::attach_with) }
-}
-
-/// As ipcx_topic_attach(), in the directory that the options name, and only if the topic agrees with the
-/// capacity, reliable, history, the number of participants and the schema that they give.
-///
-/// Ownership: the handle is yours; give it back with ipcx_topic_close().
-/// Thread-safe, does not block. Not async-signal-safe.
-/// Errors: those of ipcx_topic_attach(), IPCX_E_MISMATCH (other options) and IPCX_E_INVALID (options).
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_topic_attach_with(
-    name: *const c_char,
-    opts: *const ipcx_topic_options,
-    topic: *mut *mut ipcx_topic,
-) -> c_int {
     // SAFETY: pointers as the contract wants them.
-    unsafe { open(name, opts, topic, Topic::attach_with) }
+    unsafe { open(name, null::<ipcx_topic_options>(), topic, Topic::attach_with, None) }
 }
 
 /// Creates a topic without a name, in a memfd sealed against resizing, and gives a handle on it in `*topic`.
@@ -217,16 +203,8 @@ unsafe fn subscribe(
 /// Errors: IPCX_E_FORKED, IPCX_E_CORRUPT, IPCX_E_INVALID (also for a struct_size that cannot be), IPCX_E_OS.
 #[no_mangle]
 pub unsafe extern "C" fn ipcx_topic_stats(topic: *mut ipcx_topic, stats: *mut ipcx_stats) -> c_int {
-    boundary::code(|| {
-        // SAFETY: an open handle, by the contract.
-        let topic = unsafe { shared(topic) }?;
-        // SAFETY: NULL or as large as it says, by the contract.
-        unsafe { stats::check(stats) }?;
-        let figures = topic.stats()?;
-        // SAFETY: checked above.
-        unsafe { stats::fill(stats, stats::topic_figures(&figures)) };
-        Ok(())
-    })
+    // SAFETY: an open handle; NULL or as large as it says. By the contract.
+    unsafe { stats::show(topic, stats, |topic| Ok(topic_figures(&topic.stats()?))) }
 }
 
 /// Gives a handle on a topic back. NULL is allowed. The name stays (see ipcx_unlink()), and publishers and

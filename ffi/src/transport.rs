@@ -1,12 +1,12 @@
 //! Ends of transports: opening, handing over, event loops, closing.
 
-use crate::arguments::{descriptor, invalid, set_if_wanted, signal, text, Out};
+use crate::arguments::{descriptor, invalid, text, Out};
 use crate::boundary::{self, Result};
-use crate::handles::{self, exclusive, give, handle, take};
+use crate::handles::{self, give, handle, take};
 use crate::options::{convert, ipcx_transport_options};
 use ipcx_core::{Receiver, Sender, Transport};
 use std::ffi::{c_char, c_int};
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 
 /// Direction: the end that sends.
 pub const IPCX_SEND: u32 = 1;
@@ -50,7 +50,7 @@ fn is_sender(direction: u32) -> Result<bool> {
 }
 
 /// # Safety `word` is NULL or zero-terminated.
-unsafe fn transport(word: *const c_char) -> Result<Transport> {
+pub(crate) unsafe fn transport(word: *const c_char) -> Result<Transport> {
     // SAFETY: as the caller promises.
     Ok(unsafe { text(word, "word") }?.parse()?)
 }
@@ -80,8 +80,9 @@ pub unsafe extern "C" fn ipcx_transport_open(
 ) -> c_int {
     boundary::code(|| {
         // SAFETY: NULL or writable; pointers as the contract wants them.
-        let (place, word, name, opts) =
-            unsafe { (Out::new(transport)?, self::transport(word)?, text(name, "name")?, convert(opts)?) };
+        let (place, word, name, opts) = unsafe {
+            (Out::new(transport)?, self::transport(word)?, text(name, "name")?, convert(opts)?.core)
+        };
         place.set(give(match is_sender(direction)? {
             true => End::Sender(word.sender(name, &opts)?),
             false => End::Receiver(word.receiver(name, &opts)?),
@@ -109,7 +110,7 @@ pub unsafe extern "C" fn ipcx_transport_pair(
     boundary::code(|| {
         // SAFETY: NULL or writable; pointers as the contract wants them.
         let (sender, receiver, word, opts) =
-            unsafe { (Out::new(sender)?, Out::new(receiver)?, transport(word)?, convert(opts)?) };
+            unsafe { (Out::new(sender)?, Out::new(receiver)?, transport(word)?, convert(opts)?.core) };
         let (tx, rx) = word.pair(&opts)?;
         sender.set(give(End::Sender(tx)));
         receiver.set(give(End::Receiver(rx)));
@@ -172,78 +173,6 @@ pub unsafe extern "C" fn ipcx_transport_into_fd(transport: *mut ipcx_transport) 
             End::Receiver(receiver) => receiver.into_fd()?,
         };
         Ok(fd.into_raw_fd())
-    })
-}
-
-/// Removes a transport's name. Who has an end open keeps it; what nobody has open any more is gone, with what was under
-/// way. Of the options, which may be NULL, only the directory counts.
-///
-/// Thread-safe, does not block. Not async-signal-safe.
-/// Errors: IPCX_E_NOT_FOUND, IPCX_E_MISMATCH (something else has the name), IPCX_E_PERMISSION, IPCX_E_INVALID, IPCX_E_OS.
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_transport_unlink(
-    word: *const c_char,
-    name: *const c_char,
-    opts: *const ipcx_transport_options,
-) -> c_int {
-    boundary::code(|| {
-        // SAFETY: pointers as the contract wants them.
-        let (word, name, opts) = unsafe { (transport(word)?, text(name, "name")?, convert(opts)?) };
-        Ok(word.unlink(name, &opts)?)
-    })
-}
-
-/// A descriptor for poll(), select() and epoll, or a negative code. `*events`, which may be NULL, gets what to wait for
-/// on it: POLLIN or POLLOUT.
-///
-/// A receiving end's is ready while a call with IPCX_NOWAIT may have something to say: a message, or that the sender
-/// went. Of a long message only a part may be there. What this end keeps itself does not show: after IPCX_E_TOO_BIG,
-/// and while the descriptor is ready, receive again, until IPCX_E_AGAIN.
-///
-/// A sending end's is ready while there is room, or the receiver went. There may be room for a short message and not
-/// for the one to be sent.
-///
-/// It is level-triggered: do not read or write it.
-///
-/// Ownership: it stays ipcx's and lives as long as the end (a sending end's of a FIFO or socket, until a call says that
-/// the receiver went); do not close it.
-/// One thread at a time. Does not block. Not async-signal-safe.
-/// Errors: IPCX_E_AGAIN (the sending end of a FIFO or socket: there is no receiver yet), IPCX_E_FORKED, IPCX_E_INVALID,
-/// IPCX_E_OS; those of the first use of a ring's or buffer's end.
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_transport_poll_fd(transport: *mut ipcx_transport, events: *mut i16) -> c_int {
-    boundary::number(|| {
-        // SAFETY: an open handle of one thread, by the contract.
-        let (fd, wanted) = match unsafe { exclusive(transport) }? {
-            End::Sender(sender) => {
-                let wanted = sender.poll_events();
-                (sender.poll_fd()?.as_raw_fd(), wanted)
-            }
-            End::Receiver(receiver) => (receiver.poll_fd()?.as_raw_fd(), libc::POLLIN),
-        };
-        // SAFETY: NULL or writable, by the contract.
-        unsafe { set_if_wanted(events, wanted) };
-        Ok(fd)
-    })
-}
-
-/// Queues the real-time signal `signo` to this process when the receiving end has a message, and once now if it has; 0
-/// ends that. Rings, buffers and message queues only.
-///
-/// Receive with IPCX_NOWAIT until IPCX_E_AGAIN: only then does the next message queue a signal. See "Signals" above. Of a
-/// message queue it is the kernel's own notification (mq_notify()): one process of each queue gets it, si_value.sival_int
-/// is the number of ipcx_transport_poll_fd(), and it ends when the process closes another descriptor of the same queue. A
-/// signal may come although the message has been received already.
-///
-/// One thread at a time. Does not block. Not async-signal-safe.
-/// Errors: IPCX_E_INVALID (also for what is no real-time signal, and of other transports), IPCX_E_BUSY (another process
-/// is told of this queue's messages; receiving may find this too, when there is nothing to receive), IPCX_E_NO_SPACE (the
-/// queue of signals is full), IPCX_E_FORKED, IPCX_E_OS.
-#[no_mangle]
-pub unsafe extern "C" fn ipcx_transport_signal(transport: *mut ipcx_transport, signo: c_int) -> c_int {
-    boundary::code(|| {
-        // SAFETY: an open handle of one thread, by the contract.
-        Ok(unsafe { exclusive(transport) }?.receiver()?.signal(signal(signo))?)
     })
 }
 

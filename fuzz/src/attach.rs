@@ -123,7 +123,8 @@ fn assert_unchanged(file: &File, image: &[u8]) {
 /// Data or an error; no other one than a peer's bytes can cause.
 pub fn assert_harmless<T>(result: ipcx::Result<T>) {
     match result {
-        Ok(_) | Err(Error::Corrupt(_) | Error::WouldBlock | Error::TimedOut | Error::TooBig { .. }) => {}
+        Ok(_) | Err(Error::Corrupt(_) | Error::WouldBlock(_) | Error::TimedOut(_) | Error::TooBig { .. }) => {
+        }
         Err(Error::Closed(_) | Error::PeerDead(_) | Error::Invalid(_) | Error::Mismatch(_)) => {}
         Err(Error::Interrupted) => {} // by the fuzzer's own timer
         Err(error) => panic!("a peer's bytes gave {error}"),

@@ -39,7 +39,7 @@ impl Refusal {
     pub fn allows(self, error: &Error) -> bool {
         match error {
             // The fuzzer's own timer interrupts what sleeps.
-            Error::WouldBlock | Error::TimedOut | Error::Interrupted => {
+            Error::WouldBlock(_) | Error::TimedOut(_) | Error::Interrupted => {
                 matches!(self, Refusal::Waits | Refusal::DeadOrWaits)
             }
             Error::Closed(_) => self == Refusal::Closed,

@@ -123,7 +123,7 @@ impl Run<'_> {
                 assert!(self.damaged || (free > 0 && !handle.owned.contains(&id)));
                 handle.owned.push(id);
             }
-            Err(Error::WouldBlock) => assert!(self.damaged || free == 0, "{free} are free"),
+            Err(Error::WouldBlock(_)) => assert!(self.damaged || free == 0, "{free} are free"),
             Err(error) => panic!("{error}"),
         }
     }
@@ -152,7 +152,7 @@ impl Run<'_> {
                 self.gone.push(id);
                 self.next += 1;
             }
-            Err(Error::WouldBlock) => {
+            Err(Error::WouldBlock(_)) => {
                 assert!(self.damaged || self.sent.len() == FITS);
                 self.handles[which].owned.push(id);
             }
@@ -178,7 +178,7 @@ impl Run<'_> {
                 }
                 handle.owned.push(id);
             }
-            Err(Error::WouldBlock) => assert!(self.damaged || self.sent.is_empty()),
+            Err(Error::WouldBlock(_)) => assert!(self.damaged || self.sent.is_empty()),
             Err(error) => assert!(self.damaged, "{error}"),
         }
     }

@@ -145,7 +145,7 @@ fn assert_believed_only_if_sensible(tx: &mut Producer, reader: &Reader<'_>) {
     let as_expected = match &sent {
         Ok(()) => used == 0,
         Err(Error::Corrupt(_)) => used > reader.layout.capacity - 8 || position % 8 != 0,
-        Err(Error::WouldBlock | Error::Closed(_) | Error::PeerDead(_)) => {
+        Err(Error::WouldBlock(_) | Error::Closed(_) | Error::PeerDead(_)) => {
             position % 8 == 0 && used > 0 && used <= reader.layout.capacity - 8
         }
         Err(_) => false,
@@ -188,7 +188,7 @@ fn read(rx: &mut Consumer, reader: &Reader, limit: usize) {
             Next::Nothing => {
                 let nothing = rx.try_recv(&mut buffer);
                 return assert!(
-                    matches!(nothing, Err(Error::WouldBlock | Error::Closed(_) | Error::PeerDead(_))),
+                    matches!(nothing, Err(Error::WouldBlock(_) | Error::Closed(_) | Error::PeerDead(_))),
                     "{nothing:?}"
                 );
             }
@@ -250,7 +250,7 @@ fn go_on(bench: &Bench, reader: &Reader, tx: &mut Producer, head: u64) {
         tx.try_send(&[0xa5; 40]).expect("there is room");
     }
     let full = tx.try_send(&[0xa5; 40]);
-    assert!(matches!(full, Err(Error::WouldBlock | Error::Closed(_) | Error::PeerDead(_))), "{full:?}");
+    assert!(matches!(full, Err(Error::WouldBlock(_) | Error::Closed(_) | Error::PeerDead(_))), "{full:?}");
     let mut rx = bench.ring.consumer().expect("free");
     let mut buffer = vec![0; bench.layout.capacity as usize];
     while let Next::Record(len) = reader.next(head, rx.position()) {
@@ -264,5 +264,5 @@ fn go_on(bench: &Bench, reader: &Reader, tx: &mut Producer, head: u64) {
     for _ in 0..fit {
         assert_eq!(rx.try_recv(&mut buffer).expect("what was sent"), 40);
     }
-    assert!(matches!(rx.try_recv(&mut buffer), Err(Error::WouldBlock)));
+    assert!(matches!(rx.try_recv(&mut buffer), Err(Error::WouldBlock(_))));
 }

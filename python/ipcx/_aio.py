@@ -104,15 +104,18 @@ async def records(end: Consumer | Receiver | Subscriber) -> AsyncIterator[bytes]
 async def call(client: Client, data: bytes, timeout: float | None) -> bytes:
     """Send a request and wait for its reply."""
     end = None if timeout is None else time.monotonic() + timeout
+    request = None
     try:
-        async with asyncio.timeout(timeout):
-            request = await _begin(client, data, end)
-            try:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                request = await _begin(client, data, end)
                 return await _until(lambda: client._end(request), client)
-            finally:
-                client._give_up(request)  # nothing, once it has ended
-    except TimeoutError:
-        raise Timeout(errno.ETIMEDOUT, "the reply did not come in time; the request may be carried out all the same") from None
+        if request is None:
+            raise Timeout(errno.ETIMEDOUT, "timed out: as many requests are open as the client can have")
+        return client._late(request)
+    finally:
+        if request is not None:
+            client._give_up(request)  # nothing, once it has ended
 
 
 async def _begin(client: Client, data: bytes, end: float | None) -> int:

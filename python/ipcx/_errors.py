@@ -26,6 +26,10 @@ class Error(OSError):
     request: int | None = None
     """Of an error with which a request of a client ended: the id of that request."""
 
+    taken: bool | None = None
+    """Of an error with which a request of a client ended, a call's Timeout among them: True if a server had taken the request, which
+    may have been carried out; False if none had: it was not carried out and will not be, and to ask again does nothing twice."""
+
 
 class WouldBlock(Error, BlockingIOError):
     """Nothing to receive, no room to send, no block or permit free, no other version, or the lock held; and the call does not
@@ -33,7 +37,8 @@ class WouldBlock(Error, BlockingIOError):
 
 
 class Timeout(Error, TimeoutError):
-    """The time was over. Nothing happened; but a wait on a locked value has given the lock up, and what was not published."""
+    """The time was over; the text says what the call waited for. Nothing happened; but a wait on a locked value has given the lock
+    up, and what was not published."""
 
 
 class Closed(Error, BrokenPipeError, EOFError):

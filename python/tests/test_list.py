@@ -30,8 +30,8 @@ def test_a_ring_is_listed_with_who_uses_it(tmp_path: Path) -> None:
         assert (listed.parameters, listed.system_v_key) == ({"capacity": 8192}, None)
         [participant] = listed.participants
         assert (participant.slot, participant.process.pid, participant.alive) == (0, os.getpid(), True)
-        assert list(listed.roles) == ["producer", "consumer"]
-        producer, consumer = listed.roles.values()
+        producer, consumer = listed.roles
+        assert (producer.name, consumer.name) == ("producer", "consumer")
         assert (producer.name, producer.state, producer.process) == ("producer", "alive", participant.process)
         assert (consumer.state, consumer.process) == ("never", None)
         pid = os.getpid()
@@ -43,7 +43,7 @@ def test_a_ring_is_listed_with_who_uses_it(tmp_path: Path) -> None:
         assert repr(consumer) == "ListedRole(name='consumer', state='never', process=None)"
         assert participant == only(tmp_path).participants[0]
     listed = only(tmp_path)
-    assert (listed.state, listed.participants, listed.roles["producer"].state) == ("unused", [], "closed")
+    assert (listed.state, listed.participants, listed.roles[0].state) == ("unused", [], "closed")
 
 
 def test_every_kind_is_listed_by_name(tmp_path: Path) -> None:
@@ -51,9 +51,9 @@ def test_every_kind_is_listed_by_name(tmp_path: Path) -> None:
     ipcx.Pool.create("b", block_size=100, blocks=5, directory=tmp_path)
     ipcx.Buffer.create("c", capacity=77, directory=tmp_path)
     assert [(listed.name, listed.kind, listed.parameters, listed.roles) for listed in ipcx.list(tmp_path)] == [
-        ("b", "pool", {"block_size": 100, "blocks": 5, "alignment": 64}, {}),
-        ("c", "buffer", {"capacity": 77}, {}),
-        ("d", "semaphore", {"limit": 3}, {}),
+        ("b", "pool", {"block_size": 100, "blocks": 5, "alignment": 64}, []),
+        ("c", "buffer", {"capacity": 77}, []),
+        ("d", "semaphore", {"limit": 3}, []),
     ]
 
 
@@ -62,9 +62,22 @@ def test_who_was_killed_is_listed_as_dead(tmp_path: Path) -> None:
     listed = only(tmp_path)
     [participant] = listed.participants
     assert (listed.state, participant.alive) == ("unused", False)
-    assert listed.roles["consumer"].state == "dead"
-    assert listed.roles["consumer"].process == participant.process
+    consumer = listed.roles[1]
+    assert (consumer.name, consumer.state, consumer.process) == ("consumer", "dead", participant.process)
     assert f"consumer='dead {participant.process.pid}'" in repr(listed)
+
+
+def test_who_serves_asks_and_subscribes_is_listed(tmp_path: Path) -> None:
+    def roles() -> list[tuple[str, str]]:
+        return [(role.name, role.state) for role in only(tmp_path).roles]
+
+    with ipcx.Service.create("a", directory=tmp_path) as service, service.server(), service.client(), service.client():
+        assert roles() == [("server", "alive"), ("client", "alive"), ("client", "alive")]
+        assert f"server='alive {os.getpid()}'" in repr(only(tmp_path))
+    assert roles() == []
+    ipcx.unlink("a", directory=tmp_path)
+    killed(lambda: ipcx.Topic.create("b", reliable=True, directory=tmp_path).subscriber())
+    assert roles() == [("subscriber", "dead")]
 
 
 def test_what_cannot_be_read_has_a_reason(tmp_path: Path) -> None:

@@ -137,24 +137,27 @@ def test_what_comes_back_too_often_is_put_aside() -> None:
     queue = ipcx.Queue.anonymous(depth=4, max_deliveries=2)
     queue.push(b"poison", 7)
     queue.push(b"wholesome")
-    assert queue.take_dead() is None
+    with pytest.raises(ipcx.WouldBlock, match="the queue has no dead letter"):
+        queue.take_dead()
     for deliveries in (1, 2):
         with pytest.raises(KeyError), queue.take() as message:
             assert message.deliveries == deliveries
             raise KeyError
     assert queue.pop(0) == b"wholesome" and queue.stats().dead == 1
     dead = queue.take_dead()
-    assert dead is not None and (dead.data, dead.priority) == (b"poison", 7) and queue.take_dead() is None
+    assert (dead.data, dead.priority) == (b"poison", 7)
+    with pytest.raises(ipcx.WouldBlock):
+        queue.take_dead()
     dead.put_back()  # tried again
     with queue.take() as message:
         assert (message.data, message.deliveries) == (b"poison", 1)
         message.put_back()
     queue.take().put_back()
-    dead = queue.take_dead()
-    assert dead is not None
-    with dead:
+    with queue.take_dead():
         pass  # discarded
-    assert queue.take_dead() is None and queue.stats().free == 4
+    with pytest.raises(ipcx.WouldBlock):
+        queue.take_dead()
+    assert queue.stats().free == 4
 
 
 def test_calls_wait_as_long_as_they_are_told(queue: ipcx.Queue) -> None:
@@ -227,9 +230,10 @@ def test_what_a_killed_consumer_had_is_taken_again(name: str) -> None:
     killed(work)
     queue.recover()
     dead = []
-    while letter := queue.take_dead():
-        with letter:
-            dead.append(letter.data)
+    with suppress(ipcx.WouldBlock):
+        while True:
+            with queue.take_dead() as letter:
+                dead.append(letter.data)
     assert set(dead) <= {b"booking 0", b"booking 1"} and sorted(dead + rest(queue)) == [b"booking %d" % number for number in range(3)]
 
 
@@ -350,7 +354,7 @@ def test_a_consumer_is_killed_again_and_again(name: str) -> None:
         queue.recover()
         assert queue.stats().dead == (deliveries == 3)
     dead = queue.take_dead()
-    assert dead is not None and dead.data == b"seat 12A"
+    assert dead.data == b"seat 12A"
     dead.ack()
 
 

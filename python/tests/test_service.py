@@ -185,10 +185,11 @@ def test_sizes(service: ipcx.Service, client: ipcx.Client, server: ipcx.Server) 
 def test_nobody_waits_longer_than_it_said(service: ipcx.Service, client: ipcx.Client) -> None:
     with pytest.raises(ipcx.WouldBlock):
         client.call(b"x", 0)
-    for _ in range(2):  # before the first server came, and when it does not receive
+    for reason in ("no server has attached", "no server has taken the request"):
         begin = time.monotonic()
-        with pytest.raises(ipcx.Timeout):
+        with pytest.raises(ipcx.Timeout, match=reason) as error:
             client.call(b"x", 0.12)
+        assert error.value.taken is False
         assert 0.12 <= time.monotonic() - begin < SOON
         server = service.server()
     with pytest.raises(ipcx.Timeout):
@@ -196,8 +197,9 @@ def test_nobody_waits_longer_than_it_said(service: ipcx.Service, client: ipcx.Cl
     calling = Thread(lambda: client.call(b"how long?", 0.5))
     request = server.recv()
     assert request.remaining is not None and 0 < request.remaining <= 0.5
-    with pytest.raises(ipcx.Timeout):
+    with pytest.raises(ipcx.Timeout, match=f"the server of process {os.getpid()} .* has not answered it") as error:
         calling.value()
+    assert error.value.taken is True
     assert request.remaining == 0.0 == server.remaining(request.id)
     request.reply(b"too late")
     id = client.send(b"no hurry")
@@ -211,14 +213,16 @@ def test_a_killed_servers_client_is_told_at_once_and_another_goes_on(service: ip
     with serving(service), serving(service):
         assert len(service.stats().servers) == 2
         begin = time.monotonic()
-        with pytest.raises(ipcx.PeerDead, match="may have been carried out"):
+        with pytest.raises(ipcx.PeerDead, match="may have been carried out") as error:
             client.call(b"die")
+        assert error.value.taken is True
         assert time.monotonic() - begin < 2
         assert client.call(b"abc", SOON) == b"cba"
         with pytest.raises(ipcx.PeerDead):
             client.call(b"die", SOON)
-        with pytest.raises(ConnectionResetError, match="start a server"):
+        with pytest.raises(ipcx.PeerDead, match="start a server") as error:
             client.call(b"abc", SOON)
+        assert isinstance(error.value, ConnectionResetError) and error.value.taken is False
     with serving(service):
         assert client.call(b"abc", SOON) == b"cba"
 
@@ -430,6 +434,9 @@ def test_calls_of_tasks_end_in_time_or_are_cancelled(service: ipcx.Service, clie
         begin = time.monotonic()
         results = await asyncio.gather(*(client.acall(b"x", 0.1) for _ in range(6)), return_exceptions=True)
         assert all(isinstance(result, ipcx.Timeout) for result in results)
+        taken = [result.taken for result in results if isinstance(result, ipcx.Timeout)]
+        assert taken == [False] * 4 + [None] * 2  # The last two found no room.
+        assert "no server has taken the request" in str(results[0])
         assert time.monotonic() - begin < SOON
         calling = asyncio.create_task(client.acall(b"y"))
         await asyncio.sleep(0.01)

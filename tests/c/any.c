@@ -91,7 +91,7 @@ static void what_is_ready_is_told_by_flags_and_their_number(void)
         for (int i = 0; i < THINGS; i++)
             CHECK(items[i].ready == (i <= which));
     }
-    items[BUFFER].seen = ipcx_buffer_version(things.buffer);
+    OK(ipcx_buffer_wait(things.buffer, UINT64_MAX, &items[BUFFER].seen, IPCX_NOWAIT)); /* the version as of now */
     OK(ipcx_wait_any(items, THINGS, IPCX_NOWAIT, &ready));
     CHECK(ready == THINGS - 1 && items[BUFFER].ready == 0);
     close_things(&things);
@@ -164,7 +164,7 @@ static void work_of_another_process_wakes_and_so_does_its_end(void)
     CHECK(wait_for(child) == 0);
     if (ipcx_semaphore_consume(things.semaphore, IPCX_NOWAIT) == IPCX_OK)
         permits++;
-    CHECK(records == 67 && permits == 67 && ipcx_buffer_version(things.buffer) == 66);
+    CHECK(records == 67 && permits == 67 && items[BUFFER].seen == 66);
     close_things(&things);
 }
 
@@ -280,7 +280,7 @@ static void descriptors_and_signals_tell_of_it_too(void)
     const struct timespec patience = { 10, 0 };
     ipcx_waitable items[THINGS];
     struct things things = new_things(items);
-    int fd = ipcx_pool_poll_fd(things.pool);
+    int fd = ipcx_poll_fd(IPCX_WAIT_FOR_POOL, things.pool, NULL);
     ipcx_block block;
     sigset_t set;
     char bytes[8];
@@ -290,13 +290,13 @@ static void descriptors_and_signals_tell_of_it_too(void)
     for (int i = 0; i < 3; i++)
         sigaddset(&set, SIGRTMIN + i);
     CHECK(sigprocmask(SIG_BLOCK, &set, NULL) == 0);
-    GIVES(IPCX_E_INVALID, ipcx_consumer_signal(things.empty.rx, SIGTERM));
-    GIVES(IPCX_E_INVALID, ipcx_producer_signal(things.full.tx, SIGRTMAX + 1));
-    GIVES(IPCX_E_INVALID, ipcx_pool_signal(things.pool, 12345));
-    OK(ipcx_consumer_signal(things.empty.rx, SIGRTMIN + RX));
-    OK(ipcx_producer_signal(things.full.tx, SIGRTMIN + TX));
-    OK(ipcx_pool_signal(things.pool, SIGRTMIN + POOL));
-    CHECK(fd >= 0 && fd == ipcx_pool_poll_fd(things.pool) && !readable(fd, 50));
+    GIVES(IPCX_E_INVALID, ipcx_signal(IPCX_WAIT_FOR_CONSUMER, things.empty.rx, SIGTERM));
+    GIVES(IPCX_E_INVALID, ipcx_signal(IPCX_WAIT_FOR_PRODUCER, things.full.tx, SIGRTMAX + 1));
+    GIVES(IPCX_E_INVALID, ipcx_signal(IPCX_WAIT_FOR_POOL, things.pool, 12345));
+    OK(ipcx_signal(IPCX_WAIT_FOR_CONSUMER, things.empty.rx, SIGRTMIN + RX));
+    OK(ipcx_signal(IPCX_WAIT_FOR_PRODUCER, things.full.tx, SIGRTMIN + TX));
+    OK(ipcx_signal(IPCX_WAIT_FOR_POOL, things.pool, SIGRTMIN + POOL));
+    CHECK(fd >= 0 && fd == ipcx_poll_fd(IPCX_WAIT_FOR_POOL, things.pool, NULL) && !readable(fd, 50));
     for (int which = RX; which <= POOL; which++) {
         make_ready(&things, which);
         CHECK(sigtimedwait(&set, NULL, &patience) == SIGRTMIN + which);
@@ -309,13 +309,35 @@ static void descriptors_and_signals_tell_of_it_too(void)
     OK(ipcx_pool_acquire(things.pool, IPCX_NOWAIT, &things.block));
     GIVES(IPCX_E_AGAIN, ipcx_pool_acquire(things.pool, IPCX_NOWAIT, &block));
     CHECK(!readable(fd, 50));
-    OK(ipcx_consumer_signal(things.empty.rx, 0));
-    OK(ipcx_producer_signal(things.full.tx, 0));
-    OK(ipcx_pool_signal(things.pool, 0));
-    GIVES(IPCX_E_INVALID, ipcx_consumer_signal(NULL, 0));
-    GIVES(IPCX_E_INVALID, ipcx_producer_signal(NULL, 0));
-    GIVES(IPCX_E_INVALID, ipcx_pool_signal(NULL, 0));
-    GIVES(IPCX_E_INVALID, ipcx_pool_poll_fd(NULL));
+    OK(ipcx_signal(IPCX_WAIT_FOR_CONSUMER, things.empty.rx, 0));
+    OK(ipcx_signal(IPCX_WAIT_FOR_PRODUCER, things.full.tx, 0));
+    OK(ipcx_signal(IPCX_WAIT_FOR_POOL, things.pool, 0));
+    GIVES(IPCX_E_INVALID, ipcx_signal(IPCX_WAIT_FOR_CONSUMER, NULL, 0));
+    GIVES(IPCX_E_INVALID, ipcx_signal(IPCX_WAIT_FOR_PRODUCER, NULL, 0));
+    GIVES(IPCX_E_INVALID, ipcx_signal(IPCX_WAIT_FOR_POOL, NULL, 0));
+    GIVES(IPCX_E_INVALID, ipcx_poll_fd(IPCX_WAIT_FOR_POOL, NULL, NULL));
+    close_things(&things);
+}
+
+/* The kind and the handle must agree: a wrong one does nothing. */
+static void a_handle_of_another_kind_is_invalid(void)
+{
+    ipcx_waitable items[THINGS];
+    struct things things = new_things(items);
+    void *const handles[] = { NULL, things.empty.ring, things.empty.rx, things.pool, things.buffer };
+    static const uint32_t own[] = { 0, 0, IPCX_WAIT_FOR_CONSUMER, IPCX_WAIT_FOR_POOL, IPCX_WAIT_FOR_BUFFER };
+    int16_t events = 99;
+
+    for (int i = 0; i < 5; i++)
+        for (uint32_t kind = 0; kind < 13; kind++) {
+            if (kind > 0 && kind == own[i])
+                continue;
+            GIVES(IPCX_E_INVALID, ipcx_poll_fd(kind, handles[i], &events));
+            GIVES(IPCX_E_INVALID, ipcx_signal(kind, handles[i], 0));
+        }
+    CHECK(events == 99);
+    CHECK(ipcx_poll_fd(IPCX_WAIT_FOR_CONSUMER, things.empty.rx, &events) == ipcx_consumer_poll_fd(things.empty.rx));
+    CHECK(events == POLLIN);
     close_things(&things);
 }
 
@@ -331,7 +353,7 @@ static void ends_of_transports_are_waited_for_beside_others(void)
     items[1].object = rx;
     GIVES(IPCX_E_AGAIN, ipcx_wait_any(items, 2, IPCX_NOWAIT, &ready));
     GIVES(IPCX_E_TIMEDOUT, ipcx_wait_any(items, 2, 10000000, &ready));
-    OK(ipcx_transport_send(tx, "x", 1, IPCX_NOWAIT));
+    OK(ipcx_transport_send(tx, "x", 1, 0, IPCX_NOWAIT));
     OK(ipcx_wait_any(items, 2, IPCX_FOREVER, &ready));
     CHECK(ready == 1 && items[0].ready == 0 && items[1].ready == 1);
     items[0] = (ipcx_waitable){ IPCX_WAIT_FOR_TRANSPORT, 7, tx, 0 };
@@ -354,6 +376,7 @@ static const struct test tests[] = {
     TEST(a_signal_ends_the_wait),
     TEST(bad_items_are_invalid),
     TEST(descriptors_and_signals_tell_of_it_too),
+    TEST(a_handle_of_another_kind_is_invalid),
 };
 
 int main(void)

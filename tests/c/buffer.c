@@ -12,6 +12,15 @@ static ipcx_buffer *new_buffer(uint64_t capacity)
     return buffer;
 }
 
+static ipcx_stats figures(ipcx_buffer *buffer)
+{
+    ipcx_stats stats = IPCX_STATS_INIT;
+
+    OK(ipcx_buffer_stats(buffer, &stats));
+    CHECK(stats.kind == IPCX_KIND_BUFFER && stats.used <= stats.capacity);
+    return stats;
+}
+
 /* The value is this, of this version. */
 static void expect_value(ipcx_buffer *buffer, const char *value, uint64_t version)
 {
@@ -21,7 +30,7 @@ static void expect_value(ipcx_buffer *buffer, const char *value, uint64_t versio
 
     OK(ipcx_buffer_read(buffer, bytes, sizeof bytes, &len, &found));
     CHECK(len == strlen(value) && memcmp(bytes, value, len) == 0 && found == version);
-    CHECK(ipcx_buffer_version(buffer) == version);
+    CHECK(figures(buffer).sent == version && figures(buffer).used == len);
 }
 
 /* A copy of the value, locked. */
@@ -35,7 +44,8 @@ static struct copy lock(ipcx_buffer *buffer)
     struct copy copy = { NULL, 0, 0 };
 
     OK(ipcx_buffer_lock(buffer, IPCX_FOREVER, &copy.data, &copy.len, &copy.cap));
-    CHECK(copy.data != NULL && copy.cap == ipcx_buffer_capacity(buffer) && copy.len <= copy.cap);
+    CHECK(copy.data != NULL && copy.cap == figures(buffer).capacity && copy.len <= copy.cap);
+    CHECK(figures(buffer).producer_pid == (uint32_t)getpid());
     return copy;
 }
 
@@ -50,7 +60,7 @@ static void a_value_is_written_and_read_with_its_version(void)
     OK(ipcx_buffer_create(name, NULL, &buffer));
     GIVES(IPCX_E_EXISTS, ipcx_buffer_create(name, NULL, &other));
     OK(ipcx_buffer_attach(name, &other));
-    CHECK(ipcx_buffer_capacity(buffer) == 4096);
+    CHECK(figures(buffer).capacity == 4096 && figures(buffer).producer_pid == 0);
     expect_value(other, "", 0); /* nothing was written */
     OK(ipcx_buffer_write(buffer, "one", 3, IPCX_NOWAIT));
     expect_value(other, "one", 1);
@@ -82,7 +92,6 @@ static void what_is_too_big_says_so_and_changes_nothing(void)
     GIVES(IPCX_E_TOO_BIG, ipcx_buffer_read(buffer, NULL, 0, &len, &version));
     CHECK(len == 16 && version == 77);
     lock(buffer);
-    GIVES(IPCX_E_TOO_BIG, ipcx_buffer_publish(buffer, 17));
     GIVES(IPCX_E_TOO_BIG, ipcx_buffer_unlock(buffer, 17));
     OK(ipcx_buffer_unlock(buffer, 10)); /* the lock stayed */
     expect_value(buffer, "0123456789", 2);
@@ -92,18 +101,18 @@ static void what_is_too_big_says_so_and_changes_nothing(void)
 static void under_the_lock_a_copy_is_changed_that_a_commit_makes_the_value(void)
 {
     ipcx_buffer *buffer = new_buffer(100);
-    struct copy copy, next = { NULL, 0, 0 };
+    struct copy copy;
 
     OK(ipcx_buffer_write(buffer, "one", 3, IPCX_NOWAIT));
     copy = lock(buffer);
     CHECK(copy.len == 3 && memcmp(copy.data, "one", 3) == 0 && (uintptr_t)copy.data % 64 == 0);
     memcpy(copy.data, "two!", 4);
     expect_value(buffer, "one", 1); /* readers need no lock, and see nothing yet */
-    OK(ipcx_buffer_publish(buffer, 4));
+    OK(ipcx_buffer_unlock(buffer, 4));
     expect_value(buffer, "two!", 2);
-    OK(ipcx_buffer_locked(buffer, &next.data, &next.len, &next.cap));
-    CHECK(next.data != copy.data && next.len == 4 && next.cap == 100 && memcmp(next.data, "two!", 4) == 0);
-    memcpy(next.data, "no", 2);
+    copy = lock(buffer);
+    CHECK(copy.len == 4 && copy.cap == 100 && memcmp(copy.data, "two!", 4) == 0);
+    memcpy(copy.data, "no", 2);
     OK(ipcx_buffer_abandon(buffer));
     expect_value(buffer, "two!", 2);
     copy = lock(buffer);
@@ -124,7 +133,6 @@ static void *in_another_thread(void *handle)
     int64_t start = now_ns();
 
     GIVES(IPCX_E_INVALID, ipcx_buffer_unlock(buffer, 0));
-    GIVES(IPCX_E_INVALID, ipcx_buffer_publish(buffer, 0));
     GIVES(IPCX_E_INVALID, ipcx_buffer_abandon(buffer));
     GIVES(IPCX_E_INVALID, ipcx_buffer_wait_locked(buffer, IPCX_NOWAIT));
     GIVES(IPCX_E_INVALID, ipcx_buffer_recovered(buffer));
@@ -180,10 +188,9 @@ static void a_commit_wakes_who_waits_for_a_version(void)
             }
             copy = lock(theirs);
             memcpy(copy.data, &i, sizeof i);
-            if (i % 3 == 1)
-                OK(ipcx_buffer_unlock(theirs, sizeof i));
-            else {
-                OK(ipcx_buffer_publish(theirs, sizeof i));
+            OK(ipcx_buffer_unlock(theirs, sizeof i));
+            if (i % 3 == 1) {
+                lock(theirs);
                 OK(ipcx_buffer_abandon(theirs));
             }
         }
@@ -216,12 +223,13 @@ static void take_turns(const char *name, uint64_t own)
         if (turn % 2 == own) {
             turn++;
             memcpy(copy.data, &turn, sizeof turn);
-            OK(ipcx_buffer_publish(buffer, sizeof turn));
+            OK(ipcx_buffer_unlock(buffer, sizeof turn));
             OK(ipcx_buffer_notify(buffer, turn % 5 == 0));
+            copy = lock(buffer);
         } else {
             OK(ipcx_buffer_wait_locked(buffer, 30000 * MS));
+            OK(ipcx_buffer_locked(buffer, &copy.data, &copy.len, &copy.cap));
         }
-        OK(ipcx_buffer_locked(buffer, &copy.data, &copy.len, &copy.cap));
         CHECK(copy.len == sizeof turn);
     }
     OK(ipcx_buffer_abandon(buffer));
@@ -246,7 +254,7 @@ static void a_notification_wakes_who_waits_under_the_lock(void)
     take_turns(name, 0);
     CHECK(wait_for(child) == 0);
     OK(ipcx_buffer_read(buffer, &turn, sizeof turn, &len, NULL));
-    CHECK(turn == TURNS && ipcx_buffer_version(buffer) == TURNS + 1);
+    CHECK(turn == TURNS && figures(buffer).sent == TURNS + 1);
     ipcx_buffer_close(buffer);
 }
 
@@ -347,20 +355,21 @@ static void a_forked_child_attaches_by_a_descriptor(void)
     if (child == 0) {
         struct copy copy;
         uint64_t version;
+        ipcx_stats stats = IPCX_STATS_INIT;
+        GIVES(IPCX_E_FORKED, ipcx_buffer_stats(buffer, &stats));
         GIVES(IPCX_E_FORKED, ipcx_buffer_write(buffer, "x", 1, IPCX_NOWAIT));
         GIVES(IPCX_E_FORKED, ipcx_buffer_read(buffer, NULL, 0, &copy.len, &version));
         GIVES(IPCX_E_FORKED, ipcx_buffer_wait(buffer, 1, &version, IPCX_NOWAIT));
         GIVES(IPCX_E_FORKED, ipcx_buffer_lock(buffer, IPCX_NOWAIT, &copy.data, &copy.len, &copy.cap));
         GIVES(IPCX_E_FORKED, ipcx_buffer_locked(buffer, &copy.data, &copy.len, &copy.cap));
         GIVES(IPCX_E_FORKED, ipcx_buffer_unlock(buffer, 0));
-        GIVES(IPCX_E_FORKED, ipcx_buffer_publish(buffer, 0));
         GIVES(IPCX_E_FORKED, ipcx_buffer_abandon(buffer));
         GIVES(IPCX_E_FORKED, ipcx_buffer_wait_locked(buffer, IPCX_NOWAIT));
         GIVES(IPCX_E_FORKED, ipcx_buffer_notify(buffer, 1));
         GIVES(IPCX_E_FORKED, ipcx_buffer_recovered(buffer));
         GIVES(IPCX_E_FORKED, ipcx_buffer_share_fd(buffer));
-        GIVES(IPCX_E_FORKED, ipcx_buffer_poll_fd(buffer));
-        GIVES(IPCX_E_FORKED, ipcx_buffer_signal(buffer, SIGRTMIN));
+        GIVES(IPCX_E_FORKED, ipcx_poll_fd(IPCX_WAIT_FOR_BUFFER, buffer, NULL));
+        GIVES(IPCX_E_FORKED, ipcx_signal(IPCX_WAIT_FOR_BUFFER, buffer, SIGRTMIN));
         ipcx_buffer_close(buffer); /* the parent keeps its lock */
         OK(ipcx_buffer_from_fd(fd, &theirs));
         GIVES(IPCX_E_AGAIN, ipcx_buffer_write(theirs, "x", 1, IPCX_NOWAIT));
@@ -391,9 +400,9 @@ static int readable(int fd, int timeout_ms)
 static void the_descriptor_is_readable_while_there_is_a_version_not_read(void)
 {
     ipcx_buffer *buffer = new_buffer(64);
-    int fd = ipcx_buffer_poll_fd(buffer);
+    int fd = ipcx_poll_fd(IPCX_WAIT_FOR_BUFFER, buffer, NULL);
 
-    CHECK(fd >= 0 && ipcx_buffer_poll_fd(buffer) == fd && !readable(fd, 50));
+    CHECK(fd >= 0 && ipcx_poll_fd(IPCX_WAIT_FOR_BUFFER, buffer, NULL) == fd && !readable(fd, 50));
     OK(ipcx_buffer_write(buffer, "1", 1, IPCX_NOWAIT));
     CHECK(readable(fd, 2000) && readable(fd, 0));
     expect_value(buffer, "1", 1);
@@ -415,26 +424,27 @@ static void a_signal_comes_with_each_version_after_one_that_was_read(void)
     sigemptyset(&set);
     sigaddset(&set, SIGRTMIN);
     CHECK(sigprocmask(SIG_BLOCK, &set, NULL) == 0);
-    GIVES(IPCX_E_INVALID, ipcx_buffer_signal(buffer, SIGUSR1));
+    GIVES(IPCX_E_INVALID, ipcx_signal(IPCX_WAIT_FOR_BUFFER, buffer, SIGUSR1));
     SAYS("real-time");
-    GIVES(IPCX_E_INVALID, ipcx_buffer_signal(buffer, -1));
-    OK(ipcx_buffer_signal(buffer, SIGRTMIN));
+    GIVES(IPCX_E_INVALID, ipcx_signal(IPCX_WAIT_FOR_BUFFER, buffer, -1));
+    OK(ipcx_signal(IPCX_WAIT_FOR_BUFFER, buffer, SIGRTMIN));
     for (uint64_t version = 1; version <= 20; version++) {
         OK(ipcx_buffer_write(buffer, "x", 1, IPCX_NOWAIT));
         CHECK(sigtimedwait(&set, &info, &patience) == SIGRTMIN);
         CHECK(info.si_code == SI_QUEUE && info.si_pid == getpid() && info.si_value.sival_int == 0);
         expect_value(buffer, "x", version);
     }
-    OK(ipcx_buffer_signal(buffer, 0));
+    OK(ipcx_signal(IPCX_WAIT_FOR_BUFFER, buffer, 0));
     OK(ipcx_buffer_write(buffer, "x", 1, IPCX_NOWAIT));
     CHECK(sigtimedwait(&set, NULL, &little) == -1 && errno == EAGAIN);
-    OK(ipcx_buffer_signal(buffer, SIGRTMIN)); /* and at once, where it is ready already */
+    OK(ipcx_signal(IPCX_WAIT_FOR_BUFFER, buffer, SIGRTMIN)); /* and at once, where it is ready already */
     CHECK(sigtimedwait(&set, NULL, &patience) == SIGRTMIN);
     ipcx_buffer_close(buffer);
 }
 
 static void bad_arguments_are_invalid_and_do_nothing(void)
 {
+    ipcx_stats stats = IPCX_STATS_INIT;
     ipcx_buffer_options options = IPCX_BUFFER_OPTIONS_INIT;
     const char *name = new_name();
     ipcx_buffer *buffer = new_buffer(64), *other = NULL;
@@ -464,7 +474,8 @@ static void bad_arguments_are_invalid_and_do_nothing(void)
     ipcx_buffer_close(other);
     options.capacity = 101;
     GIVES(IPCX_E_MISMATCH, ipcx_buffer_open(name, &options, &other));
-    GIVES(IPCX_E_MISMATCH, ipcx_buffer_attach_with(name, &options, &other));
+    options.flags = IPCX_OPT_MUST_EXIST;
+    GIVES(IPCX_E_MISMATCH, ipcx_buffer_open(name, &options, &other));
     GIVES(IPCX_E_MISMATCH, ipcx_ring_attach(name, &ring));
 
     GIVES(IPCX_E_INVALID, ipcx_buffer_write(buffer, NULL, 1, IPCX_NOWAIT));
@@ -487,15 +498,14 @@ static void bad_arguments_are_invalid_and_do_nothing(void)
         GIVES(IPCX_E_INVALID, ipcx_buffer_lock(wrong, IPCX_NOWAIT, &copy.data, &copy.len, &copy.cap));
         GIVES(IPCX_E_INVALID, ipcx_buffer_locked(wrong, &copy.data, &copy.len, &copy.cap));
         GIVES(IPCX_E_INVALID, ipcx_buffer_unlock(wrong, 0));
-        GIVES(IPCX_E_INVALID, ipcx_buffer_publish(wrong, 0));
         GIVES(IPCX_E_INVALID, ipcx_buffer_abandon(wrong));
         GIVES(IPCX_E_INVALID, ipcx_buffer_wait_locked(wrong, IPCX_NOWAIT));
         GIVES(IPCX_E_INVALID, ipcx_buffer_notify(wrong, 0));
         GIVES(IPCX_E_INVALID, ipcx_buffer_recovered(wrong));
         GIVES(IPCX_E_INVALID, ipcx_buffer_share_fd(wrong));
-        GIVES(IPCX_E_INVALID, ipcx_buffer_poll_fd(wrong));
-        GIVES(IPCX_E_INVALID, ipcx_buffer_signal(wrong, 0));
-        CHECK(ipcx_buffer_version(wrong) == UINT64_MAX && ipcx_buffer_capacity(wrong) == 0);
+        GIVES(IPCX_E_INVALID, ipcx_poll_fd(IPCX_WAIT_FOR_BUFFER, wrong, NULL));
+        GIVES(IPCX_E_INVALID, ipcx_signal(IPCX_WAIT_FOR_BUFFER, wrong, 0));
+        GIVES(IPCX_E_INVALID, ipcx_buffer_stats(wrong, &stats));
         ipcx_buffer_close(wrong); /* left alone */
     }
     ipcx_ring_close(ring);

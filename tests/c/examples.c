@@ -89,7 +89,7 @@ static void the_price_is_watched_until_the_market_closes(void)
 static void unlink_queue(void)
 {
     if (getpid() == test_process)
-        ipcx_transport_unlink("mqueue", "transport-example", NULL); /* a queue is in no directory */
+        ipcx_unlink_in(NULL, "mqueue", "transport-example"); /* a queue is in no directory */
 }
 
 static void a_message_arrives_through_whichever_transport(void)

@@ -155,6 +155,40 @@ static void the_function_may_unlink_and_end_the_listing(void)
     ipcx_buffer_close(buffer);
 }
 
+static int count_roles(const ipcx_listed *segment, void *context)
+{
+    int *counts = context; /* of servers and of clients */
+
+    if (strcmp(segment->name, "c-list-roles") != 0)
+        return 0;
+    for (size_t i = 0; i < segment->role_count; i++) {
+        CHECK(segment->roles[i].state == IPCX_ROLE_ALIVE && segment->roles[i].pid == (uint32_t)getpid());
+        counts[strcmp(segment->roles[i].name, "client") == 0]++;
+    }
+    return 0;
+}
+
+static void who_serves_and_who_asks_is_listed(void)
+{
+    ipcx_service *service;
+    ipcx_server *server;
+    ipcx_client *clients[2];
+    int counts[2] = {0, 0};
+
+    ipcx_unlink("c-list-roles");
+    OK(ipcx_service_create("c-list-roles", NULL, &service));
+    OK(ipcx_service_server(service, &server));
+    OK(ipcx_service_client(service, &clients[0]));
+    OK(ipcx_service_client(service, &clients[1]));
+    OK(ipcx_list(NULL, count_roles, counts));
+    CHECK(counts[0] == 1 && counts[1] == 2);
+    ipcx_client_close(clients[0]);
+    ipcx_client_close(clients[1]);
+    ipcx_server_close(server);
+    ipcx_service_close(service);
+    OK(ipcx_unlink("c-list-roles"));
+}
+
 static void bad_arguments_are_refused(void)
 {
     GIVES(IPCX_E_INVALID, ipcx_list(NULL, NULL, NULL));
@@ -169,6 +203,7 @@ int main(void)
         TEST(who_was_killed_is_listed_as_dead),
         TEST(what_cannot_be_read_has_a_reason),
         TEST(the_function_may_unlink_and_end_the_listing),
+        TEST(who_serves_and_who_asks_is_listed),
         TEST(bad_arguments_are_refused),
     };
 

@@ -60,15 +60,13 @@ static void a_null_is_invalid(void)
     SAYS("NULL");
     GIVES(IPCX_E_INVALID, ipcx_ring_open(NULL, NULL, &ring));
     GIVES(IPCX_E_INVALID, ipcx_ring_attach(NULL, &ring));
-    GIVES(IPCX_E_INVALID, ipcx_ring_attach_with(NULL, NULL, &ring));
     GIVES(IPCX_E_INVALID, ipcx_ring_create(name, NULL, NULL));
     GIVES(IPCX_E_INVALID, ipcx_ring_open(name, NULL, NULL));
     GIVES(IPCX_E_INVALID, ipcx_ring_attach(name, NULL));
-    GIVES(IPCX_E_INVALID, ipcx_ring_attach_with(name, NULL, NULL));
     GIVES(IPCX_E_INVALID, ipcx_ring_anonymous(NULL, NULL));
     GIVES(IPCX_E_INVALID, ipcx_ring_from_fd(0, NULL));
     GIVES(IPCX_E_INVALID, ipcx_unlink(NULL));
-    GIVES(IPCX_E_INVALID, ipcx_unlink_in("/dev/shm", NULL));
+    GIVES(IPCX_E_INVALID, ipcx_unlink_in("/dev/shm", NULL, NULL));
     GIVES(IPCX_E_NOT_FOUND, ipcx_ring_attach(name, &ring)); /* a NULL output makes nothing */
 }
 
@@ -100,7 +98,7 @@ static void bad_options_are_invalid_and_make_nothing(void)
     WITH(max_participants, 4097);
     WITH(backing, 1);
     WITH(wait, 4);
-    WITH(flags, 2);
+    WITH(flags, 4);
     WITH(group, 1); /* without the flag */
     WITH(key, 1);
     WITH(schema, schema);
@@ -139,23 +137,39 @@ static void a_ring_that_exists_must_have_what_is_asked_for(void)
     options.max_participants = 4;
     OK(ipcx_ring_create(name, &options, &ring));
 
-    OK(ipcx_ring_attach_with(name, &options, &again));
+    options.flags = IPCX_OPT_MUST_EXIST;
+    OK(ipcx_ring_open(name, &options, &again));
     ipcx_ring_close(again);
     OK(ipcx_ring_open(name, &other, &again)); /* all 0: as it is */
     ipcx_ring_close(again);
     other.schema = "trade v2";
     GIVES(IPCX_E_MISMATCH, ipcx_ring_open(name, &other, &again));
-    GIVES(IPCX_E_MISMATCH, ipcx_ring_attach_with(name, &other, &again));
+    other.flags = IPCX_OPT_MUST_EXIST;
+    GIVES(IPCX_E_MISMATCH, ipcx_ring_open(name, &other, &again));
     other.schema = NULL;
     other.capacity = 16384;
     GIVES(IPCX_E_MISMATCH, ipcx_ring_open(name, &other, &again));
     other.capacity = 5000; /* rounded up to what it has */
     other.max_participants = 5;
-    GIVES(IPCX_E_MISMATCH, ipcx_ring_attach_with(name, &other, &again));
+    GIVES(IPCX_E_MISMATCH, ipcx_ring_open(name, &other, &again));
     other.max_participants = 4;
-    OK(ipcx_ring_attach_with(name, &other, &again));
+    OK(ipcx_ring_open(name, &other, &again));
     ipcx_ring_close(again);
     ipcx_ring_close(ring);
+}
+
+static void what_must_exist_is_not_created(void)
+{
+    ipcx_ring_options options = IPCX_RING_OPTIONS_INIT;
+    const char *name = new_name();
+    ipcx_ring *ring;
+
+    options.flags = IPCX_OPT_MUST_EXIST;
+    GIVES(IPCX_E_NOT_FOUND, ipcx_ring_open(name, &options, &ring));
+    GIVES(IPCX_E_INVALID, ipcx_ring_create(name, &options, &ring));
+    SAYS("IPCX_OPT_MUST_EXIST");
+    GIVES(IPCX_E_INVALID, ipcx_ring_anonymous(&options, &ring));
+    GIVES(IPCX_E_NOT_FOUND, ipcx_ring_attach(name, &ring));
 }
 
 static void the_mode_is_what_the_options_say(void)
@@ -191,11 +205,12 @@ static void a_directory_has_names_of_its_own(void)
     OK(ipcx_ring_create(name, &options, &ring));
     ipcx_ring_close(ring);
     GIVES(IPCX_E_NOT_FOUND, ipcx_ring_attach(name, &ring));
-    OK(ipcx_ring_attach_with(name, &options, &ring));
+    options.flags = IPCX_OPT_MUST_EXIST;
+    OK(ipcx_ring_open(name, &options, &ring));
     ipcx_ring_close(ring);
-    GIVES(IPCX_E_NOT_FOUND, ipcx_unlink_in(NULL, name));
-    OK(ipcx_unlink_in(directory, name));
-    GIVES(IPCX_E_NOT_FOUND, ipcx_unlink_in(directory, name));
+    GIVES(IPCX_E_NOT_FOUND, ipcx_unlink_in(NULL, NULL, name));
+    OK(ipcx_unlink_in(directory, NULL, name));
+    GIVES(IPCX_E_NOT_FOUND, ipcx_unlink_in(directory, NULL, name));
     CHECK(rmdir(directory) == 0);
 }
 
@@ -279,6 +294,7 @@ static const struct test tests[] = {
     TEST(bad_options_are_invalid_and_make_nothing),
     TEST(a_larger_struct_is_refused_only_if_it_asks_for_more),
     TEST(a_ring_that_exists_must_have_what_is_asked_for),
+    TEST(what_must_exist_is_not_created),
     TEST(the_mode_is_what_the_options_say),
     TEST(a_directory_has_names_of_its_own),
     TEST(more_handles_than_slots_have_no_space),

@@ -28,6 +28,15 @@ static uint32_t value_of(ipcx_semaphore *semaphore)
     return value;
 }
 
+static ipcx_stats figures(ipcx_semaphore *semaphore)
+{
+    ipcx_stats stats = IPCX_STATS_INIT;
+
+    OK(ipcx_semaphore_stats(semaphore, &stats));
+    CHECK(stats.kind == IPCX_KIND_SEMAPHORE && stats.ready + stats.taken + stats.free == stats.depth);
+    return stats;
+}
+
 static void permits_are_acquired_and_released(void)
 {
     const char *name = new_name();
@@ -39,7 +48,7 @@ static void permits_are_acquired_and_released(void)
     OK(ipcx_semaphore_create(name, &options, &semaphore));
     GIVES(IPCX_E_EXISTS, ipcx_semaphore_create(name, &options, &other));
     OK(ipcx_semaphore_attach(name, &other));
-    CHECK(ipcx_semaphore_limit(other) == 3 && value_of(other) == 3);
+    CHECK(figures(other).depth == 3 && value_of(other) == 3);
     OK(ipcx_semaphore_acquire(semaphore, IPCX_NOWAIT));
     OK(ipcx_semaphore_acquire(semaphore, IPCX_FOREVER));
     OK(ipcx_semaphore_acquire(other, 10 * MS));
@@ -76,7 +85,7 @@ static void what_there_is_initially_is_what_the_options_say(void)
 
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         semaphore = new_semaphore(table[i][0], table[i][1]);
-        CHECK(value_of(semaphore) == table[i][2] && ipcx_semaphore_limit(semaphore) == table[i][3]);
+        CHECK(value_of(semaphore) == table[i][2] && figures(semaphore).depth == table[i][3]);
         ipcx_semaphore_close(semaphore);
     }
     OK(ipcx_semaphore_anonymous(NULL, &semaphore));
@@ -120,13 +129,14 @@ static void permits_of_a_dead_process_come_back(void)
     const char *name = new_name();
     ipcx_semaphore_options options = counted(0, 4);
     ipcx_semaphore *semaphore;
-    size_t reclaimed = 99;
 
     OK(ipcx_semaphore_create(name, &options, &semaphore));
     for (int round = 0; round < 2; round++) {
         int ready[2];
         char byte;
+        int64_t start;
         pid_t child;
+        int code;
 
         CHECK(pipe(ready) == 0);
         child = fork();
@@ -142,24 +152,26 @@ static void permits_of_a_dead_process_come_back(void)
         }
         CHECK(read(ready[0], &byte, 1) == 1);
         GIVES(IPCX_E_TIMEDOUT, ipcx_semaphore_acquire(semaphore, 120 * MS)); /* it lives */
-        OK(ipcx_semaphore_recover(semaphore, &reclaimed));
-        CHECK(reclaimed == 0 && value_of(semaphore) == 0);
+        CHECK(figures(semaphore).holder_state == IPCX_ROLE_ALIVE && figures(semaphore).holder_pid == (uint32_t)child);
+        CHECK(figures(semaphore).taken == 4);
         kill(child, SIGKILL);
         wait_for(child);
-        if (round == 0) {
-            OK(ipcx_semaphore_recover(semaphore, &reclaimed));
-            CHECK(reclaimed == 4);
-        } else {
-            int64_t start = now_ns();
-            OK(ipcx_semaphore_acquire(semaphore, IPCX_FOREVER));
-            CHECK(now_ns() - start < 250 * MS);
-            OK(ipcx_semaphore_release(semaphore));
-        }
-        CHECK(value_of(semaphore) == 4);
+        CHECK(figures(semaphore).holder_state == IPCX_ROLE_DEAD && figures(semaphore).taken == 4);
+        start = now_ns();
+        if (round == 0) /* one that does not wait looks for the dead now and then */
+            do
+                code = ipcx_semaphore_acquire(semaphore, IPCX_NOWAIT);
+            while (code == IPCX_E_AGAIN);
+        else
+            code = ipcx_semaphore_acquire(semaphore, IPCX_FOREVER);
+        OK(code);
+        CHECK(now_ns() - start < 250 * MS);
+        CHECK(value_of(semaphore) == 3 && figures(semaphore).holders == 1);
+        OK(ipcx_semaphore_release(semaphore));
+        CHECK(value_of(semaphore) == 4 && figures(semaphore).holders == 0);
         close(ready[0]);
         close(ready[1]);
     }
-    OK(ipcx_semaphore_recover(semaphore, NULL));
     ipcx_semaphore_close(semaphore);
 }
 
@@ -203,14 +215,15 @@ static void a_forked_child_attaches_by_a_descriptor(void)
     child = fork();
     if (child == 0) {
         uint32_t value;
+        ipcx_stats stats = IPCX_STATS_INIT;
         GIVES(IPCX_E_FORKED, ipcx_semaphore_acquire(semaphore, IPCX_NOWAIT));
         GIVES(IPCX_E_FORKED, ipcx_semaphore_consume(semaphore, IPCX_NOWAIT));
         GIVES(IPCX_E_FORKED, ipcx_semaphore_release(semaphore));
         GIVES(IPCX_E_FORKED, ipcx_semaphore_value(semaphore, &value));
-        GIVES(IPCX_E_FORKED, ipcx_semaphore_recover(semaphore, NULL));
+        GIVES(IPCX_E_FORKED, ipcx_semaphore_stats(semaphore, &stats));
         GIVES(IPCX_E_FORKED, ipcx_semaphore_share_fd(semaphore));
-        GIVES(IPCX_E_FORKED, ipcx_semaphore_poll_fd(semaphore));
-        GIVES(IPCX_E_FORKED, ipcx_semaphore_signal(semaphore, SIGRTMIN));
+        GIVES(IPCX_E_FORKED, ipcx_poll_fd(IPCX_WAIT_FOR_SEMAPHORE, semaphore, NULL));
+        GIVES(IPCX_E_FORKED, ipcx_signal(IPCX_WAIT_FOR_SEMAPHORE, semaphore, SIGRTMIN));
         ipcx_semaphore_close(semaphore); /* the parent keeps its permit */
         OK(ipcx_semaphore_from_fd(fd, &theirs));
         CHECK(value_of(theirs) == 1);
@@ -235,14 +248,14 @@ static void descriptor_and_signal_tell_of_a_permit(void)
 {
     const struct timespec patience = { 10, 0 };
     ipcx_semaphore *semaphore = new_semaphore(IPCX_SEMAPHORE_EMPTY, 8);
-    int fd = ipcx_semaphore_poll_fd(semaphore);
+    int fd = ipcx_poll_fd(IPCX_WAIT_FOR_SEMAPHORE, semaphore, NULL);
     sigset_t set;
 
     sigemptyset(&set);
     sigaddset(&set, SIGRTMIN + 1);
     CHECK(sigprocmask(SIG_BLOCK, &set, NULL) == 0);
-    GIVES(IPCX_E_INVALID, ipcx_semaphore_signal(semaphore, SIGUSR1));
-    OK(ipcx_semaphore_signal(semaphore, SIGRTMIN + 1));
+    GIVES(IPCX_E_INVALID, ipcx_signal(IPCX_WAIT_FOR_SEMAPHORE, semaphore, SIGUSR1));
+    OK(ipcx_signal(IPCX_WAIT_FOR_SEMAPHORE, semaphore, SIGRTMIN + 1));
     CHECK(fd >= 0 && !readable(fd, 50));
     for (int i = 0; i < 20; i++) {
         OK(ipcx_semaphore_release(semaphore));
@@ -281,6 +294,7 @@ static void a_handler_may_acquire_without_waiting(void)
 
 static void bad_arguments_are_invalid_and_do_nothing(void)
 {
+    ipcx_stats stats = IPCX_STATS_INIT;
     static const uint32_t table[][2] = { { 3, 2 }, { 0, (1u << 20) + 1 }, { (1u << 20) + 1, 0 }, { UINT32_MAX - 1, 0 } };
     ipcx_semaphore_options options;
     ipcx_semaphore *semaphore = NULL, *wrong;
@@ -300,7 +314,8 @@ static void bad_arguments_are_invalid_and_do_nothing(void)
     OK(ipcx_semaphore_open(name, &options, &semaphore));
     options.limit = 3;
     GIVES(IPCX_E_MISMATCH, ipcx_semaphore_open(name, &options, &wrong));
-    GIVES(IPCX_E_MISMATCH, ipcx_semaphore_attach_with(name, &options, &wrong));
+    options.flags = IPCX_OPT_MUST_EXIST;
+    GIVES(IPCX_E_MISMATCH, ipcx_semaphore_open(name, &options, &wrong));
     GIVES(IPCX_E_MISMATCH, ipcx_ring_attach(name, &ring));
     options = counted(1, 0); /* what there is initially is for a new one only */
     OK(ipcx_semaphore_open(name, &options, &wrong));
@@ -318,11 +333,10 @@ static void bad_arguments_are_invalid_and_do_nothing(void)
         GIVES(IPCX_E_INVALID, ipcx_semaphore_consume(wrong, IPCX_NOWAIT));
         GIVES(IPCX_E_INVALID, ipcx_semaphore_release(wrong));
         GIVES(IPCX_E_INVALID, ipcx_semaphore_value(wrong, &value));
-        GIVES(IPCX_E_INVALID, ipcx_semaphore_recover(wrong, NULL));
+        GIVES(IPCX_E_INVALID, ipcx_semaphore_stats(wrong, &stats));
         GIVES(IPCX_E_INVALID, ipcx_semaphore_share_fd(wrong));
-        GIVES(IPCX_E_INVALID, ipcx_semaphore_poll_fd(wrong));
-        GIVES(IPCX_E_INVALID, ipcx_semaphore_signal(wrong, 0));
-        CHECK(ipcx_semaphore_limit(wrong) == 0);
+        GIVES(IPCX_E_INVALID, ipcx_poll_fd(IPCX_WAIT_FOR_SEMAPHORE, wrong, NULL));
+        GIVES(IPCX_E_INVALID, ipcx_signal(IPCX_WAIT_FOR_SEMAPHORE, wrong, 0));
         ipcx_semaphore_close(wrong); /* left alone */
     }
     ipcx_ring_close(ring);

@@ -186,12 +186,14 @@ static void what_is_reserved_is_published_by_commit_only(void)
 {
     struct board board = new_board(1);
     ipcx_publisher *other;
+    ipcx_stats stats = IPCX_STATS_INIT;
     char buffer[64];
     void *data;
     size_t len;
 
     OK(ipcx_topic_publisher(board.topic, &other));
-    CHECK(ipcx_publisher_max_len(board.tx) == CAPACITY / 2 - 24);
+    OK(ipcx_topic_stats(board.topic, &stats));
+    CHECK(stats.max_message == CAPACITY / 2 - 24);
     GIVES(IPCX_E_TOO_BIG, ipcx_publisher_reserve(board.tx, CAPACITY / 2 - 23, IPCX_NOWAIT, &data));
     GIVES(IPCX_E_INVALID, ipcx_publisher_commit(board.tx, 0));
     GIVES(IPCX_E_INVALID, ipcx_publisher_abort(board.tx));
@@ -367,15 +369,15 @@ static void descriptors_and_signals_tell_of_records_and_of_room(void)
     sigaddset(&set, SIGRTMIN + 1);
     sigaddset(&set, SIGRTMIN + 2);
     CHECK(sigprocmask(SIG_BLOCK, &set, NULL) == 0);
-    GIVES(IPCX_E_INVALID, ipcx_subscriber_signal(board.rx, SIGUSR1));
-    GIVES(IPCX_E_INVALID, ipcx_publisher_signal(board.tx, SIGUSR1));
+    GIVES(IPCX_E_INVALID, ipcx_signal(IPCX_WAIT_FOR_SUBSCRIBER, board.rx, SIGUSR1));
+    GIVES(IPCX_E_INVALID, ipcx_signal(IPCX_WAIT_FOR_PUBLISHER, board.tx, SIGUSR1));
     CHECK(rx >= 0 && tx >= 0 && !readable(rx, 0) && readable(tx, 0));
-    OK(ipcx_subscriber_signal(board.rx, SIGRTMIN + 1));
+    OK(ipcx_signal(IPCX_WAIT_FOR_SUBSCRIBER, board.rx, SIGRTMIN + 1));
     for (uint64_t from = 0, to = 0, round = 0; round < 20; round++) {
         to = fill(board.tx, from);
         CHECK(to > from && !readable(tx, round == 0 ? 50 : 0));
         if (round == 0)
-            OK(ipcx_publisher_signal(board.tx, SIGRTMIN + 2));
+            OK(ipcx_signal(IPCX_WAIT_FOR_PUBLISHER, board.tx, SIGRTMIN + 2));
         CHECK(readable(rx, 2000) && sigtimedwait(&set, NULL, &patience) == SIGRTMIN + 1);
         for (; from < to; from++)
             CHECK(next_number(board.rx, IPCX_NOWAIT) == from);
@@ -478,8 +480,9 @@ static void bad_arguments_are_invalid_and_do_nothing(void)
     GIVES(IPCX_E_MISMATCH, ipcx_ring_attach(name, &ring));
     options.reliable = 1;
     GIVES(IPCX_E_MISMATCH, ipcx_topic_open(name, &options, &other));
-    GIVES(IPCX_E_MISMATCH, ipcx_topic_attach_with(name, &options, &other));
-    OK(ipcx_topic_attach_with(name, NULL, &other));
+    options.flags = IPCX_OPT_MUST_EXIST;
+    GIVES(IPCX_E_MISMATCH, ipcx_topic_open(name, &options, &other));
+    OK(ipcx_topic_attach(name, &other));
     ipcx_topic_close(other);
     GIVES(IPCX_E_INVALID, ipcx_topic_publisher(topic, NULL));
     GIVES(IPCX_E_INVALID, ipcx_topic_subscriber(topic, NULL));
@@ -509,15 +512,14 @@ static void bad_arguments_are_invalid_and_do_nothing(void)
         GIVES(IPCX_E_INVALID, ipcx_publisher_commit(tx, 1));
         GIVES(IPCX_E_INVALID, ipcx_publisher_abort(tx));
         GIVES(IPCX_E_INVALID, ipcx_publisher_poll_fd(tx));
-        GIVES(IPCX_E_INVALID, ipcx_publisher_signal(tx, 0));
-        CHECK(ipcx_publisher_max_len(tx) == 0);
+        GIVES(IPCX_E_INVALID, ipcx_signal(IPCX_WAIT_FOR_PUBLISHER, tx, 0));
         ipcx_publisher_close(tx);
         GIVES(IPCX_E_INVALID, ipcx_subscriber_recv(rx, &len, sizeof len, &len, IPCX_NOWAIT));
         GIVES(IPCX_E_INVALID, ipcx_subscriber_borrow(rx, &data, &len, IPCX_NOWAIT));
         GIVES(IPCX_E_INVALID, ipcx_subscriber_release(rx, NULL));
         GIVES(IPCX_E_INVALID, ipcx_subscriber_return(rx));
         GIVES(IPCX_E_INVALID, ipcx_subscriber_poll_fd(rx));
-        GIVES(IPCX_E_INVALID, ipcx_subscriber_signal(rx, 0));
+        GIVES(IPCX_E_INVALID, ipcx_signal(IPCX_WAIT_FOR_SUBSCRIBER, rx, 0));
         CHECK(ipcx_subscriber_missed(rx) == 0);
         ipcx_subscriber_close(rx);
         other = (ipcx_topic *)tx;

@@ -30,7 +30,7 @@ static void unlink_transports(void)
 {
     for (unsigned i = 0; getpid() == test_process && i < name_count; i++)
         for (int word = 0; word < 3; word++)
-            ipcx_transport_unlink(with_names[word], names[i], NULL);
+            ipcx_unlink_in(NULL, with_names[word], names[i]);
 }
 
 static const char *transport_name(void)
@@ -83,8 +83,8 @@ static void close_channel(const struct kind *kind, struct channel *channel)
     ipcx_transport_close(channel->tx);
     ipcx_transport_close(channel->rx);
     if (channel->name) {
-        OK(ipcx_transport_unlink(kind->word, channel->name, NULL));
-        GIVES(IPCX_E_NOT_FOUND, ipcx_transport_unlink(kind->word, channel->name, NULL));
+        OK(ipcx_unlink_in(NULL, kind->word, channel->name));
+        GIVES(IPCX_E_NOT_FOUND, ipcx_unlink_in(NULL, kind->word, channel->name));
         name_count--;
     }
 }
@@ -115,7 +115,7 @@ static void expect_message(ipcx_transport *rx, size_t size)
 {
     size_t len = 99;
 
-    OK(ipcx_transport_recv(rx, buffer, sizeof buffer, &len, SOON));
+    OK(ipcx_transport_recv(rx, buffer, sizeof buffer, &len, NULL, SOON));
     fill(size);
     CHECK(len == size && memcmp(buffer, bytes, size) == 0);
 }
@@ -127,7 +127,7 @@ static void send_lengths(ipcx_transport *tx, size_t most)
 {
     for (int i = 0; i < LENGTHS; i++) {
         fill(lengths[i]);
-        GIVES(lengths[i] > most ? IPCX_E_TOO_BIG : IPCX_OK, ipcx_transport_send(tx, bytes, lengths[i], SOON));
+        GIVES(lengths[i] > most ? IPCX_E_TOO_BIG : IPCX_OK, ipcx_transport_send(tx, bytes, lengths[i], 0, SOON));
     }
 }
 
@@ -137,14 +137,11 @@ static void lengths_arrive(const struct kind *kind, struct channel *channel)
     size_t most;
     pid_t child;
 
-    if (channel->name || kind->newest)
-        OK(ipcx_transport_max_len(tx, &most)); /* one of a pair takes its role in the child */
-    else
-        most = strcmp(kind->word, "mqueue") == 0 ? 8192 : LONGEST;
+    most = strcmp(kind->word, "mqueue") == 0 ? 8192 : kind->newest ? 4096 : LONGEST;
     if (kind->newest) {
         for (int i = 0; i < LENGTHS && lengths[i] <= most; i++) {
             fill(lengths[i]);
-            OK(ipcx_transport_send(tx, bytes, lengths[i], IPCX_NOWAIT));
+            OK(ipcx_transport_send(tx, bytes, lengths[i], 0, IPCX_NOWAIT));
             expect_message(channel->rx, lengths[i]);
         }
         return;
@@ -171,7 +168,7 @@ static void lengths_arrive(const struct kind *kind, struct channel *channel)
         if (lengths[i] <= most)
             expect_message(channel->rx, lengths[i]);
     CHECK(wait_for(child) == 0);
-    GIVES(kind->tells ? IPCX_E_CLOSED : IPCX_E_AGAIN, ipcx_transport_recv(channel->rx, buffer, 8, &most, IPCX_NOWAIT));
+    GIVES(kind->tells ? IPCX_E_CLOSED : IPCX_E_AGAIN, ipcx_transport_recv(channel->rx, buffer, 8, &most, NULL, IPCX_NOWAIT));
 }
 
 static void messages_of_every_length_arrive_whole_from_another_process(void)
@@ -185,9 +182,9 @@ static void too_big_stays(const struct kind *kind, struct channel *channel)
 
     (void)kind;
     fill(10);
-    OK(ipcx_transport_send(channel->tx, bytes, 10, SOON));
+    OK(ipcx_transport_send(channel->tx, bytes, 10, 0, SOON));
     for (size_t cap = 0; cap < 10; cap += 4) {
-        GIVES(IPCX_E_TOO_BIG, ipcx_transport_recv(channel->rx, cap ? buffer : NULL, cap, &len, SOON));
+        GIVES(IPCX_E_TOO_BIG, ipcx_transport_recv(channel->rx, cap ? buffer : NULL, cap, &len, NULL, SOON));
         CHECK(len == 10);
     }
     expect_message(channel->rx, 10);
@@ -204,11 +201,11 @@ static void waits_as_told(const struct kind *kind, struct channel *channel)
     size_t len = 99;
     int sent = 0, code;
 
-    GIVES(IPCX_E_AGAIN, ipcx_transport_recv(channel->rx, buffer, sizeof buffer, &len, IPCX_NOWAIT));
-    GIVES(IPCX_E_TIMEDOUT, ipcx_transport_recv(channel->rx, buffer, sizeof buffer, &len, 20 * MS));
+    GIVES(IPCX_E_AGAIN, ipcx_transport_recv(channel->rx, buffer, sizeof buffer, &len, NULL, IPCX_NOWAIT));
+    GIVES(IPCX_E_TIMEDOUT, ipcx_transport_recv(channel->rx, buffer, sizeof buffer, &len, NULL, 20 * MS));
     CHECK(now_ns() - start >= 20 * MS && len == 99);
     fill(4000);
-    while ((code = ipcx_transport_send(channel->tx, bytes, 4000, IPCX_NOWAIT)) == IPCX_OK && sent < 1000)
+    while ((code = ipcx_transport_send(channel->tx, bytes, 4000, 0, IPCX_NOWAIT)) == IPCX_OK && sent < 1000)
         sent++;
     if (kind->newest) {
         CHECK(sent == 1000);
@@ -217,12 +214,12 @@ static void waits_as_told(const struct kind *kind, struct channel *channel)
     } else {
         CHECK(sent > 0 && code == IPCX_E_AGAIN);
         start = now_ns();
-        GIVES(IPCX_E_TIMEDOUT, ipcx_transport_send(channel->tx, bytes, 4000, 20 * MS));
+        GIVES(IPCX_E_TIMEDOUT, ipcx_transport_send(channel->tx, bytes, 4000, 0, 20 * MS));
         CHECK(now_ns() - start >= 20 * MS);
     }
     while (sent-- > 0)
         expect_message(channel->rx, 4000);
-    GIVES(IPCX_E_AGAIN, ipcx_transport_recv(channel->rx, buffer, sizeof buffer, &len, IPCX_NOWAIT));
+    GIVES(IPCX_E_AGAIN, ipcx_transport_recv(channel->rx, buffer, sizeof buffer, &len, NULL, IPCX_NOWAIT));
 }
 
 static void calls_wait_as_long_as_they_are_told(void)
@@ -234,12 +231,12 @@ static void receiver_goes(const struct kind *kind, struct channel *channel)
 {
     int code = IPCX_OK;
 
-    OK(ipcx_transport_send(channel->tx, "x", 1, SOON));
+    OK(ipcx_transport_send(channel->tx, "x", 1, 0, SOON));
     ipcx_transport_close(channel->rx);
     channel->rx = NULL;
     fill(4000);
     for (int i = 0; i < 1000 && code == IPCX_OK; i++)
-        code = ipcx_transport_send(channel->tx, bytes, 4000, IPCX_NOWAIT);
+        code = ipcx_transport_send(channel->tx, bytes, 4000, 0, IPCX_NOWAIT);
     CHECK(code == (kind->tells ? IPCX_E_CLOSED : kind->newest ? IPCX_OK : IPCX_E_AGAIN)); /* and no SIGPIPE */
 }
 
@@ -256,16 +253,16 @@ static void ready_as_told(const struct kind *kind, struct channel *channel)
     struct pollfd fds = { -1, 0, 0 };
     size_t len;
 
-    OK(ipcx_transport_send(channel->tx, "x", 1, SOON)); /* FIFO and socket connect */
-    fds.fd = ipcx_transport_poll_fd(channel->tx, &fds.events);
+    OK(ipcx_transport_send(channel->tx, "x", 1, 0, SOON)); /* FIFO and socket connect */
+    fds.fd = ipcx_poll_fd(IPCX_WAIT_FOR_TRANSPORT, channel->tx, &fds.events);
     CHECK(fds.fd >= 0 && fds.events == kind->events && poll(&fds, 1, SOON_MS) == 1 && fds.revents == fds.events);
-    fds.fd = ipcx_transport_poll_fd(channel->rx, &fds.events);
+    fds.fd = ipcx_poll_fd(IPCX_WAIT_FOR_TRANSPORT, channel->rx, &fds.events);
     CHECK(fds.fd >= 0 && fds.events == POLLIN && poll(&fds, 1, SOON_MS) == 1 && (fds.revents & POLLIN));
-    OK(ipcx_transport_recv(channel->rx, buffer, 8, &len, IPCX_NOWAIT));
-    GIVES(IPCX_E_AGAIN, ipcx_transport_recv(channel->rx, buffer, 8, &len, IPCX_NOWAIT));
+    OK(ipcx_transport_recv(channel->rx, buffer, 8, &len, NULL, IPCX_NOWAIT));
+    GIVES(IPCX_E_AGAIN, ipcx_transport_recv(channel->rx, buffer, 8, &len, NULL, IPCX_NOWAIT));
     CHECK(poll(&fds, 1, 20) == 0);
-    OK(ipcx_transport_send(channel->tx, "y", 1, SOON));
-    CHECK(poll(&fds, 1, SOON_MS) == 1 && ipcx_transport_poll_fd(channel->rx, NULL) == fds.fd);
+    OK(ipcx_transport_send(channel->tx, "y", 1, 0, SOON));
+    CHECK(poll(&fds, 1, SOON_MS) == 1 && ipcx_poll_fd(IPCX_WAIT_FOR_TRANSPORT, channel->rx, NULL) == fds.fd);
 }
 
 static void descriptors_tell_of_messages_and_of_room(void)
@@ -280,20 +277,20 @@ static void signals_tell(const struct kind *kind, struct channel *channel)
     size_t len;
     sigset_t set;
 
-    GIVES(IPCX_E_INVALID, ipcx_transport_signal(channel->tx, SIGRTMIN));
-    GIVES(IPCX_E_INVALID, ipcx_transport_signal(channel->rx, SIGUSR1));
+    GIVES(IPCX_E_INVALID, ipcx_signal(IPCX_WAIT_FOR_TRANSPORT, channel->tx, SIGRTMIN));
+    GIVES(IPCX_E_INVALID, ipcx_signal(IPCX_WAIT_FOR_TRANSPORT, channel->rx, SIGUSR1));
     sigemptyset(&set);
     sigaddset(&set, SIGRTMIN);
     CHECK(sigprocmask(SIG_BLOCK, &set, NULL) == 0);
-    GIVES(has ? IPCX_OK : IPCX_E_INVALID, ipcx_transport_signal(channel->rx, SIGRTMIN));
+    GIVES(has ? IPCX_OK : IPCX_E_INVALID, ipcx_signal(IPCX_WAIT_FOR_TRANSPORT, channel->rx, SIGRTMIN));
     for (int i = 0; has && i < 3; i++) {
-        OK(ipcx_transport_send(channel->tx, "x", 1, SOON));
+        OK(ipcx_transport_send(channel->tx, "x", 1, 0, SOON));
         CHECK(sigtimedwait(&set, NULL, &patience) == SIGRTMIN);
-        OK(ipcx_transport_recv(channel->rx, buffer, sizeof buffer, &len, IPCX_NOWAIT));
-        GIVES(IPCX_E_AGAIN, ipcx_transport_recv(channel->rx, buffer, sizeof buffer, &len, IPCX_NOWAIT));
+        OK(ipcx_transport_recv(channel->rx, buffer, sizeof buffer, &len, NULL, IPCX_NOWAIT));
+        GIVES(IPCX_E_AGAIN, ipcx_transport_recv(channel->rx, buffer, sizeof buffer, &len, NULL, IPCX_NOWAIT));
     }
     if (has)
-        OK(ipcx_transport_signal(channel->rx, 0));
+        OK(ipcx_signal(IPCX_WAIT_FOR_TRANSPORT, channel->rx, 0));
 }
 
 static void a_signal_tells_of_a_message_where_it_can(void)
@@ -311,16 +308,16 @@ static void file_arrives(const struct kind *kind, struct channel *channel)
     CHECK(write(file, bytes, 9000) == 9000 && lseek(file, 17, SEEK_SET) == 17);
     OK(ipcx_transport_send_file(channel->tx, file, 5001, SIZE_MAX, SOON, &sent));
     CHECK(sent == 3999);
-    OK(ipcx_transport_recv(channel->rx, buffer, sizeof buffer, &sent, SOON));
+    OK(ipcx_transport_recv(channel->rx, buffer, sizeof buffer, &sent, NULL, SOON));
     fill(9000);
     CHECK(sent == 3999 && memcmp(buffer, bytes + 5001, sent) == 0);
     OK(ipcx_transport_send_file(channel->tx, file, 0, 3, SOON, &sent));
     CHECK(sent == 3);
-    OK(ipcx_transport_recv(channel->rx, buffer, sizeof buffer, &sent, SOON));
+    OK(ipcx_transport_recv(channel->rx, buffer, sizeof buffer, &sent, NULL, SOON));
     CHECK(sent == 3 && memcmp(buffer, bytes, 3) == 0);
     OK(ipcx_transport_send_file(channel->tx, file, 9000, 10, IPCX_NOWAIT, &sent));
     CHECK(sent == 0 && lseek(file, 0, SEEK_CUR) == 17);
-    GIVES(IPCX_E_AGAIN, ipcx_transport_recv(channel->rx, buffer, sizeof buffer, &sent, IPCX_NOWAIT));
+    GIVES(IPCX_E_AGAIN, ipcx_transport_recv(channel->rx, buffer, sizeof buffer, &sent, NULL, IPCX_NOWAIT));
     close(file);
 }
 
@@ -348,7 +345,7 @@ static void a_file_longer_than_a_pipe_is_spliced_into_it(void)
         _exit(len == SIZE - 1 ? 0 : 1);
     }
     ipcx_transport_close(channel.tx);
-    OK(ipcx_transport_recv(channel.rx, received, SIZE, &len, SOON));
+    OK(ipcx_transport_recv(channel.rx, received, SIZE, &len, NULL, SOON));
     CHECK(len == SIZE - 1 && memcmp(received, contents + 1, len) == 0 && wait_for(child) == 0);
     ipcx_transport_close(channel.rx);
     close(file);
@@ -381,7 +378,7 @@ static void an_end_is_handed_over_as_a_descriptor(void)
             OK(ipcx_transport_from_fd(kind->word, IPCX_SEND, fd, &tx));
             CHECK(fcntl(fd, F_GETFD) == -1); /* the end's now */
             fill(100);
-            OK(ipcx_transport_send(tx, bytes, 100, SOON));
+            OK(ipcx_transport_send(tx, bytes, 100, 0, SOON));
             ipcx_transport_close(tx);
             _exit(0);
         }
@@ -404,15 +401,15 @@ static void either_end_comes_first(void)
         name = transport_name();
         OK(ipcx_transport_open(kind->word, name, IPCX_SEND, NULL, &tx));
         if (kind->connects) {
-            GIVES(IPCX_E_AGAIN, ipcx_transport_send(tx, "first", 5, IPCX_NOWAIT));
-            GIVES(IPCX_E_AGAIN, ipcx_transport_poll_fd(tx, NULL));
+            GIVES(IPCX_E_AGAIN, ipcx_transport_send(tx, "first", 5, 0, IPCX_NOWAIT));
+            GIVES(IPCX_E_AGAIN, ipcx_poll_fd(IPCX_WAIT_FOR_TRANSPORT, tx, NULL));
         } else {
-            OK(ipcx_transport_send(tx, "first", 5, IPCX_NOWAIT));
+            OK(ipcx_transport_send(tx, "first", 5, 0, IPCX_NOWAIT));
         }
         OK(ipcx_transport_open(kind->word, name, IPCX_RECV, NULL, &rx));
         if (kind->connects)
-            OK(ipcx_transport_send(tx, "first", 5, SOON));
-        OK(ipcx_transport_recv(rx, buffer, 8, &len, SOON));
+            OK(ipcx_transport_send(tx, "first", 5, 0, SOON));
+        OK(ipcx_transport_recv(rx, buffer, 8, &len, NULL, SOON));
         CHECK(len == 5 && memcmp(buffer, "first", 5) == 0);
         if (kind->tells) { /* so it knows who has which end */
             GIVES(IPCX_E_BUSY, ipcx_transport_open(kind->word, name, IPCX_SEND, NULL, &other));
@@ -420,8 +417,8 @@ static void either_end_comes_first(void)
         }
         ipcx_transport_close(tx);
         ipcx_transport_close(rx);
-        OK(ipcx_transport_unlink(kind->word, name, NULL));
-        GIVES(IPCX_E_NOT_FOUND, ipcx_transport_unlink(kind->word, name, NULL));
+        OK(ipcx_unlink_in(NULL, kind->word, name));
+        GIVES(IPCX_E_NOT_FOUND, ipcx_unlink_in(NULL, kind->word, name));
     }
 }
 
@@ -442,10 +439,10 @@ static void what_a_killed_receiver_left_is_replaced(void)
         }
         CHECK(wait_for(child) == -1);
         OK(ipcx_transport_open(kind->word, name, IPCX_SEND, NULL, &tx));
-        GIVES(IPCX_E_AGAIN, ipcx_transport_send(tx, "x", 1, IPCX_NOWAIT)); /* it is stale, and nobody's */
+        GIVES(IPCX_E_AGAIN, ipcx_transport_send(tx, "x", 1, 0, IPCX_NOWAIT)); /* it is stale, and nobody's */
         OK(ipcx_transport_open(kind->word, name, IPCX_RECV, NULL, &rx));
-        OK(ipcx_transport_send(tx, "x", 1, SOON));
-        OK(ipcx_transport_recv(rx, buffer, 8, &len, SOON));
+        OK(ipcx_transport_send(tx, "x", 1, 0, SOON));
+        OK(ipcx_transport_recv(rx, buffer, 8, &len, NULL, SOON));
         ipcx_transport_close(tx);
         ipcx_transport_close(rx);
     }
@@ -463,7 +460,7 @@ static void what_else_has_the_name_is_left_alone(void)
     fd = open(path, O_CREAT | O_RDWR, 0600);
     CHECK(fd >= 0);
     GIVES(IPCX_E_MISMATCH, ipcx_transport_open("fifo", name, IPCX_RECV, NULL, &end));
-    GIVES(IPCX_E_MISMATCH, ipcx_transport_unlink("fifo", name, NULL));
+    GIVES(IPCX_E_MISMATCH, ipcx_unlink_in(NULL, "fifo", name));
     CHECK(unlink(path) == 0 && close(fd) == 0);
     OK(ipcx_transport_open("ring", name, IPCX_RECV, NULL, &end));
     GIVES(IPCX_E_MISMATCH, ipcx_transport_open("buffer", name, IPCX_RECV, NULL, &other));
@@ -473,9 +470,9 @@ static void what_else_has_the_name_is_left_alone(void)
     options.message_size = 100;
     options.messages = 3;
     OK(ipcx_transport_open("mqueue", name, IPCX_SEND, &options, &end));
-    GIVES(IPCX_E_TOO_BIG, ipcx_transport_send(end, bytes, 101, IPCX_NOWAIT));
+    GIVES(IPCX_E_TOO_BIG, ipcx_transport_send(end, bytes, 101, 0, IPCX_NOWAIT));
     for (int i = 0; i < 4; i++)
-        GIVES(i < 3 ? IPCX_OK : IPCX_E_AGAIN, ipcx_transport_send(end, bytes, 100, IPCX_NOWAIT));
+        GIVES(i < 3 ? IPCX_OK : IPCX_E_AGAIN, ipcx_transport_send(end, bytes, 100, 0, IPCX_NOWAIT));
     options.messages = 4;
     GIVES(IPCX_E_MISMATCH, ipcx_transport_open("mqueue", name, IPCX_RECV, &options, &other));
     ipcx_transport_close(end);
@@ -490,12 +487,12 @@ static void priorities(const struct kind *kind, struct channel *channel)
 
     for (int i = 0; i < 4; i++)
         GIVES(has || order[i] == 0 ? IPCX_OK : IPCX_E_INVALID,
-              ipcx_transport_send_priority(channel->tx, &order[i], sizeof order[i], order[i], SOON));
+              ipcx_transport_send(channel->tx, &order[i], sizeof order[i], order[i], SOON));
     for (int i = 0; i < (has ? 4 : 1); i++) {
-        OK(ipcx_transport_recv_priority(channel->rx, buffer, sizeof buffer, &len, &priority, SOON));
+        OK(ipcx_transport_recv(channel->rx, buffer, sizeof buffer, &len, &priority, SOON));
         CHECK(len == sizeof priority && priority == (has ? sorted[i] : 0) && memcmp(buffer, &priority, len) == 0);
     }
-    GIVES(IPCX_E_INVALID, ipcx_transport_send_priority(channel->tx, "x", 1, 32768, IPCX_NOWAIT));
+    GIVES(IPCX_E_INVALID, ipcx_transport_send(channel->tx, "x", 1, 32768, IPCX_NOWAIT));
 }
 
 static void a_message_queue_gives_those_of_a_higher_priority_first(void)
@@ -520,12 +517,12 @@ static void passes_a_ring(const struct kind *kind, struct channel *channel)
     } else {
         GIVES(IPCX_E_AGAIN, ipcx_transport_recv_fd(channel->rx, IPCX_NOWAIT));
         OK(ipcx_transport_send_fd(channel->tx, fd, SOON));
-        OK(ipcx_transport_send(channel->tx, "bytes", 5, SOON));
-        GIVES(IPCX_E_MISMATCH, ipcx_transport_recv(channel->rx, buffer, sizeof buffer, &len, SOON));
+        OK(ipcx_transport_send(channel->tx, "bytes", 5, 0, SOON));
+        GIVES(IPCX_E_MISMATCH, ipcx_transport_recv(channel->rx, buffer, sizeof buffer, &len, NULL, SOON));
         got = ipcx_transport_recv_fd(channel->rx, SOON);
         CHECK(got >= 0 && got != fd && (fcntl(got, F_GETFD) & FD_CLOEXEC));
         GIVES(IPCX_E_MISMATCH, ipcx_transport_recv_fd(channel->rx, SOON));
-        OK(ipcx_transport_recv(channel->rx, buffer, sizeof buffer, &len, SOON));
+        OK(ipcx_transport_recv(channel->rx, buffer, sizeof buffer, &len, NULL, SOON));
         CHECK(len == 5);
         OK(ipcx_ring_from_fd(got, &same));
         OK(ipcx_ring_producer(ring, &tx));
@@ -556,18 +553,18 @@ static void a_forked_child_opens_its_own(void)
         if (!kind->named || strcmp(kind->word, "mqueue") == 0) /* whose ends a child may use */
             continue;
         channel = new_channel(kind, 1);
-        OK(ipcx_transport_send(channel.tx, "mine", 4, SOON));
+        OK(ipcx_transport_send(channel.tx, "mine", 4, 0, SOON));
         child = fork();
         if (child == 0) {
-            GIVES(IPCX_E_FORKED, ipcx_transport_send(channel.tx, "x", 1, IPCX_NOWAIT));
-            GIVES(IPCX_E_FORKED, ipcx_transport_recv(channel.rx, buffer, 8, &len, IPCX_NOWAIT));
-            GIVES(IPCX_E_FORKED, ipcx_transport_poll_fd(channel.rx, NULL));
+            GIVES(IPCX_E_FORKED, ipcx_transport_send(channel.tx, "x", 1, 0, IPCX_NOWAIT));
+            GIVES(IPCX_E_FORKED, ipcx_transport_recv(channel.rx, buffer, 8, &len, NULL, IPCX_NOWAIT));
+            GIVES(IPCX_E_FORKED, ipcx_poll_fd(IPCX_WAIT_FOR_TRANSPORT, channel.rx, NULL));
             ipcx_transport_close(channel.tx);
             ipcx_transport_close(channel.rx);
             _exit(0);
         }
         CHECK(wait_for(child) == 0);
-        OK(ipcx_transport_recv(channel.rx, buffer, 8, &len, SOON)); /* still this process's */
+        OK(ipcx_transport_recv(channel.rx, buffer, 8, &len, NULL, SOON)); /* still this process's */
         CHECK(len == 4);
         close_channel(kind, &channel);
     }
@@ -594,8 +591,8 @@ static void bad_arguments_are_invalid_and_do_nothing(void)
     GIVES(IPCX_E_INVALID, ipcx_transport_open("pipe", name, IPCX_SEND, NULL, &end));
     GIVES(IPCX_E_INVALID, ipcx_transport_pair("fifo", NULL, &end, &wrong));
     GIVES(IPCX_E_INVALID, ipcx_transport_pair("pipe", NULL, NULL, &end));
-    GIVES(IPCX_E_INVALID, ipcx_transport_unlink("pipe", name, NULL));
-    GIVES(IPCX_E_NOT_FOUND, ipcx_transport_unlink("ring", name, NULL));
+    GIVES(IPCX_E_INVALID, ipcx_unlink_in(NULL, "pipe", name));
+    GIVES(IPCX_E_NOT_FOUND, ipcx_unlink_in(NULL, "ring", name));
     options.directory = "/nowhere";
     GIVES(IPCX_E_NOT_FOUND, ipcx_transport_open("fifo", name, IPCX_RECV, &options, &end));
     options.struct_size = 3;
@@ -607,31 +604,28 @@ static void bad_arguments_are_invalid_and_do_nothing(void)
     GIVES(IPCX_E_INVALID, ipcx_transport_from_fd("unix", IPCX_SEND, fd, &end));
     CHECK(end == NULL && fcntl(fd, F_GETFD) == FD_CLOEXEC && close(fd) == 0); /* still the test's */
 
-    GIVES(IPCX_E_INVALID, ipcx_transport_send(channel.rx, "x", 1, IPCX_NOWAIT));
+    GIVES(IPCX_E_INVALID, ipcx_transport_send(channel.rx, "x", 1, 0, IPCX_NOWAIT));
     SAYS("receiving end");
-    GIVES(IPCX_E_INVALID, ipcx_transport_recv(channel.tx, buffer, 8, &len, IPCX_NOWAIT));
+    GIVES(IPCX_E_INVALID, ipcx_transport_recv(channel.tx, buffer, 8, &len, NULL, IPCX_NOWAIT));
     SAYS("sending end");
-    GIVES(IPCX_E_INVALID, ipcx_transport_max_len(channel.rx, &len));
     GIVES(IPCX_E_INVALID, ipcx_transport_send_file(channel.rx, 0, 0, 1, IPCX_NOWAIT, &len));
     GIVES(IPCX_E_INVALID, ipcx_transport_send_file(channel.tx, -1, 0, 1, IPCX_NOWAIT, &len));
-    GIVES(IPCX_E_INVALID, ipcx_transport_send(channel.tx, NULL, 1, IPCX_NOWAIT));
-    GIVES(IPCX_E_INVALID, ipcx_transport_send(channel.tx, "x", 1, -2));
-    GIVES(IPCX_E_INVALID, ipcx_transport_recv(channel.rx, NULL, 1, &len, IPCX_NOWAIT));
-    GIVES(IPCX_E_INVALID, ipcx_transport_recv(channel.rx, buffer, 1, NULL, IPCX_NOWAIT));
-    GIVES(IPCX_E_INVALID, ipcx_transport_recv_priority(channel.rx, buffer, 1, &len, NULL, IPCX_NOWAIT));
-    GIVES(IPCX_E_AGAIN, ipcx_transport_recv(channel.rx, buffer, 8, &len, IPCX_NOWAIT)); /* nothing was sent */
+    GIVES(IPCX_E_INVALID, ipcx_transport_send(channel.tx, NULL, 1, 0, IPCX_NOWAIT));
+    GIVES(IPCX_E_INVALID, ipcx_transport_send(channel.tx, "x", 1, 0, -2));
+    GIVES(IPCX_E_INVALID, ipcx_transport_recv(channel.rx, NULL, 1, &len, NULL, IPCX_NOWAIT));
+    GIVES(IPCX_E_INVALID, ipcx_transport_recv(channel.rx, buffer, 1, NULL, NULL, IPCX_NOWAIT));
+    GIVES(IPCX_E_AGAIN, ipcx_transport_recv(channel.rx, buffer, 8, &len, NULL, IPCX_NOWAIT)); /* nothing was sent */
     CHECK(len == 99);
 
     OK(ipcx_ring_anonymous(NULL, &ring));
     wrong = (ipcx_transport *)ring;
     for (int i = 0; i < 2; i++, wrong = NULL) {
-        GIVES(IPCX_E_INVALID, ipcx_transport_send(wrong, "x", 1, IPCX_NOWAIT));
-        GIVES(IPCX_E_INVALID, ipcx_transport_recv(wrong, buffer, 1, &len, IPCX_NOWAIT));
-        GIVES(IPCX_E_INVALID, ipcx_transport_recv_priority(wrong, buffer, 1, &len, &priority, IPCX_NOWAIT));
+        GIVES(IPCX_E_INVALID, ipcx_transport_send(wrong, "x", 1, 0, IPCX_NOWAIT));
+        GIVES(IPCX_E_INVALID, ipcx_transport_recv(wrong, buffer, 1, &len, &priority, IPCX_NOWAIT));
         GIVES(IPCX_E_INVALID, ipcx_transport_send_fd(wrong, 0, IPCX_NOWAIT));
         GIVES(IPCX_E_INVALID, ipcx_transport_recv_fd(wrong, IPCX_NOWAIT));
-        GIVES(IPCX_E_INVALID, ipcx_transport_poll_fd(wrong, NULL));
-        GIVES(IPCX_E_INVALID, ipcx_transport_signal(wrong, 0));
+        GIVES(IPCX_E_INVALID, ipcx_poll_fd(IPCX_WAIT_FOR_TRANSPORT, wrong, NULL));
+        GIVES(IPCX_E_INVALID, ipcx_signal(IPCX_WAIT_FOR_TRANSPORT, wrong, 0));
         GIVES(IPCX_E_INVALID, ipcx_transport_into_fd(wrong));
         ipcx_transport_close(wrong); /* left alone */
     }

@@ -401,7 +401,7 @@ impl<'a> BufferStage<'a> {
             buffer.wait_until(version.wrapping_sub(1), Deadline::NOW).expect("it is another"),
             version
         );
-        assert!(matches!(buffer.wait_until(version, Deadline::NOW), Err(Error::WouldBlock)));
+        assert!(matches!(buffer.wait_until(version, Deadline::NOW), Err(Error::WouldBlock(_))));
         buffer.notify(self.random.below(2) == 0).expect("a notification");
         let taken = match buffer.try_lock() {
             Ok(guard) => {
@@ -417,7 +417,7 @@ impl<'a> BufferStage<'a> {
                 }
                 true
             }
-            Err(Error::WouldBlock) => {
+            Err(Error::WouldBlock(_)) => {
                 assert!(before & OWNER != 0 || !self.has_lock_to_itself(), "nobody has it: {before:#x}");
                 false
             }
@@ -459,7 +459,7 @@ impl Stage for BufferStage<'_> {
             let rival = attach(self.place);
             self.work(&rival);
             let written = self.history.write(|value| rival.write_timeout(value, Duration::from_millis(1)));
-            assert!(matches!(written, Ok(_) | Err(Error::TimedOut)), "{written:?}");
+            assert!(matches!(written, Ok(_) | Err(Error::TimedOut(_))), "{written:?}");
         }
         // Readers are never kept out.
         whole > 0 || self.operation.holds != Never

@@ -326,7 +326,7 @@ impl<'a> PoolStage<'a> {
                 block.read_at(0, &mut number).expect("8 bytes were sent");
                 Some(u64::from_le_bytes(number))
             }
-            Err(Error::WouldBlock | Error::Closed(_) | Error::PeerDead(_)) => None,
+            Err(Error::WouldBlock(_) | Error::Closed(_) | Error::PeerDead(_)) => None,
             Err(error) => panic!("{error}"),
         }
     }
@@ -420,7 +420,7 @@ impl Stage for PoolStage<'_> {
                     block.release();
                     whole += 1;
                 }
-                Err(Error::WouldBlock) => {
+                Err(Error::WouldBlock(_)) => {
                     assert!(
                         !matches!(self.state, Free | Carried),
                         "a stopped process keeps others from what is free"

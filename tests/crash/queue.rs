@@ -225,7 +225,7 @@ impl<'a> QueueStage<'a> {
         let (n, bytes) = self.ledger.new_message();
         match self.queue.try_push(&bytes, priority) {
             Ok(()) => self.ledger.open.insert(n),
-            Err(Error::WouldBlock) => false,
+            Err(Error::WouldBlock(_)) => false,
             Err(error) => panic!("message {n}: {error}"),
         }
     }
@@ -235,7 +235,7 @@ impl<'a> QueueStage<'a> {
         let mut buffer = [0; LARGEST];
         match self.queue.try_pop(&mut buffer) {
             Ok(popped) => self.ledger.done(&buffer[..popped.len]),
-            Err(Error::WouldBlock) => return false,
+            Err(Error::WouldBlock(_)) => return false,
             Err(error) => panic!("a message: {error}"),
         }
         true
@@ -373,7 +373,10 @@ impl Stage for QueueStage<'_> {
                 self.ledger.done(&buffer[..letter.len]);
             }
         }
-        assert!(!self.pop() && matches!(survivor.take_dead(), Err(Error::WouldBlock)), "no more than that");
+        assert!(
+            !self.pop() && matches!(survivor.take_dead(), Err(Error::WouldBlock(_))),
+            "no more than that"
+        );
         let (found, missing) = (self.ledger.found, self.ledger.open.len() as u64);
         let fits = |pushed: &u64| found <= *pushed && self.did.contains(&(missing + pushed - found));
         assert!(

@@ -187,7 +187,7 @@ impl End {
     fn try_turn(&mut self) -> bool {
         match self.turn(Duration::ZERO) {
             Ok(()) => true,
-            Err(Error::WouldBlock) => false,
+            Err(Error::WouldBlock(_)) => false,
             Err(error) => panic!("{error}"),
         }
     }
@@ -401,7 +401,7 @@ impl Stage for RingStage<'_> {
             for _ in 0..[1, u64::MAX][turn as usize / 2 % 2] {
                 match partner.turn(Duration::ZERO) {
                     Ok(()) => whole += 1,
-                    Err(Error::WouldBlock) => break,
+                    Err(Error::WouldBlock(_)) => break,
                     Err(error) if gone(&error) => break,
                     Err(error) => panic!("while the victim stands still: {error}"),
                 }

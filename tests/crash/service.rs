@@ -215,7 +215,7 @@ impl<'a> ServiceStage<'a> {
                 assert_eq!(self.open.insert(id, self.next), None, "an id of one request");
                 true
             }
-            Err(Error::WouldBlock) => false,
+            Err(Error::WouldBlock(_)) => false,
             Err(error) => panic!("request {}: {error}", self.next),
         }
     }
@@ -227,7 +227,7 @@ impl<'a> ServiceStage<'a> {
             let mut id = 0;
             let len = match self.server.recv_into(&mut id, &mut buffer, Deadline::NOW) {
                 Ok(len) => len,
-                Err(Error::WouldBlock) => return,
+                Err(Error::WouldBlock(_)) => return,
                 Err(error) => panic!("a request: {error}"),
             };
             let data = buffer[..len].to_vec();
@@ -258,7 +258,7 @@ impl<'a> ServiceStage<'a> {
     fn receive_until(&mut self, deadline: Deadline) -> bool {
         let (mut id, mut buffer) = (0, [0; LARGEST]);
         let result = self.client.recv_into(&mut id, &mut buffer, deadline);
-        if matches!(result, Err(Error::WouldBlock)) {
+        if matches!(result, Err(Error::WouldBlock(_))) {
             return false;
         }
         let Some(n) = self.open.remove(&id) else {
@@ -347,7 +347,7 @@ impl Stage for ServiceStage<'_> {
         }
         let all = (self.found, self.ends);
         assert!(self.possible.contains(&all), "{all:?} is none of {:?}", self.possible);
-        assert!(matches!(self.client.try_recv(), Err(Error::WouldBlock)));
+        assert!(matches!(self.client.try_recv(), Err(Error::WouldBlock(_))));
 
         // No place and no cell is lost, and nobody gets another's reply.
         let mut next = self.service.client().expect("the victim's place");
@@ -362,14 +362,14 @@ impl Stage for ServiceStage<'_> {
                 assert!(self.taken.insert(request.id()), "executed twice");
                 request.reply(&data).expect("it is this server's");
             }
-            assert!(matches!(self.server.try_recv(), Err(Error::WouldBlock)));
+            assert!(matches!(self.server.try_recv(), Err(Error::WouldBlock(_))));
             for _ in 0..DEPTH {
                 let reply = next.try_recv().expect("a reply");
                 let n = sent.iter().position(|id| *id == reply.id).expect("its own") as u64;
                 assert_eq!(reply.data, answer(&record(n), 1));
             }
             self.receive();
-            assert!(self.open.is_empty() && matches!(next.try_recv(), Err(Error::WouldBlock)));
+            assert!(self.open.is_empty() && matches!(next.try_recv(), Err(Error::WouldBlock(_))));
         }
         drop(next);
 

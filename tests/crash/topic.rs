@@ -182,7 +182,7 @@ impl<'a> TopicStage<'a> {
                 self.expected.push_back(n);
                 true
             }
-            Err(Error::WouldBlock) => false,
+            Err(Error::WouldBlock(_)) => false,
             Err(error) => panic!("record {n}: {error}"),
         }
     }
@@ -196,7 +196,7 @@ impl<'a> TopicStage<'a> {
         let mut buffer = [0; LARGEST];
         let len = match self.subscriber.try_recv(&mut buffer) {
             Ok(len) => len,
-            Err(Error::WouldBlock) => return false,
+            Err(Error::WouldBlock(_)) => return false,
             Err(error) => panic!("a record: {error}"),
         };
         if self.expected.front().is_some_and(|n| record(*n) == buffer[..len]) {

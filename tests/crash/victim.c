@@ -52,11 +52,20 @@ static void attach(void)
     must(ipcx_ring_attach(name, &ring));
 }
 
+/* Position of the next record. */
+static uint64_t sent_bytes(void)
+{
+    ipcx_stats stats = IPCX_STATS_INIT;
+
+    must(ipcx_ring_stats(ring, &stats));
+    return stats.sent_bytes;
+}
+
 static void produce(void)
 {
     attach();
     must(ipcx_ring_producer(ring, &tx));
-    next = (int64_t)number_at(ipcx_producer_position(tx));
+    next = (int64_t)number_at(sent_bytes());
     for (uint64_t i = 0; i < BATCH; i++) {
         fill((uint64_t)next + i, records[i]);
         batch[i] = (struct iovec){ records[i], len_of((uint64_t)next + i) };
@@ -167,7 +176,7 @@ static void carry(void)
     hold_one();
     must(ipcx_ring_attach("carrier", &ring));
     must(ipcx_ring_producer(ring, &tx));
-    next = (int64_t)(ipcx_producer_position(tx) / 40);
+    next = (int64_t)(sent_bytes() / 40);
     number_block();
 }
 
@@ -236,7 +245,10 @@ static int anonymous(void)
 
 static int attach_ring(void)
 {
-    return ipcx_ring_attach_with(name, &options, &ring);
+    ipcx_ring_options existing = options;
+
+    existing.flags = IPCX_OPT_MUST_EXIST;
+    return ipcx_ring_open(name, &existing, &ring);
 }
 
 static int close_ring(void)

@@ -102,8 +102,8 @@ struct Calls<'a> {
 fn is_expected(error: &Error) -> bool {
     matches!(
         error,
-        Error::WouldBlock
-            | Error::TimedOut
+        Error::WouldBlock(_)
+            | Error::TimedOut(_)
             | Error::Mismatch(_)
             | Error::Version(_)
             | Error::Corrupt(_)
@@ -152,7 +152,7 @@ impl<'a> Calls<'a> {
     fn use_reader(&mut self, buffer: &Buffer) {
         let seen = match self.read(buffer) {
             Ok((_, version)) => version,
-            Err(Error::WouldBlock) => return, // The others would wait as long.
+            Err(Error::WouldBlock(_)) => return, // The others would wait as long.
             Err(_) => SEEN,
         };
         let small = self.timed(Who::Consumer, Call::Read, PATIENCE, || buffer.read(&mut [0; 3]));

@@ -44,8 +44,8 @@ pub(crate) struct Calls<'a> {
 fn is_expected(error: &Error) -> bool {
     matches!(
         error,
-        Error::WouldBlock
-            | Error::TimedOut
+        Error::WouldBlock(_)
+            | Error::TimedOut(_)
             | Error::Closed(_)
             | Error::PeerDead(_)
             | Error::NotFound(_)

@@ -132,10 +132,10 @@ static int end(enum who who, int code)
 
 /* ---- The calls ---- */
 
-static void use_producer(ipcx_producer *tx)
+static void use_producer(ipcx_producer *tx, size_t capacity)
 {
     struct iovec records[3] = { { "one", 3 }, { "and another of more than a word", 31 }, { buffer, 600 } };
-    size_t sent, all = ipcx_producer_max_len(tx);
+    size_t sent, all = capacity - 16;
     void *room;
 
     begin(SEND);
@@ -224,7 +224,7 @@ static void take_roles(ipcx_ring *ring, size_t capacity)
         begin_turn();
         patience = waits[next_random() % 4];
         if (tx)
-            use_producer(tx);
+            use_producer(tx, capacity);
         if (rx)
             use_consumer(rx, capacity);
         use_handle(ring);

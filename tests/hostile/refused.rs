@@ -23,5 +23,5 @@ fn a_refused_successor_leaves_the_role_as_it_was() {
     assert_eq!(other.0.stats().unwrap().producer, RoleState::Dead);
     other.1.store(other.1.data, 0);
     assert!(matches!(other_rx.try_recv(&mut [0; 8]), Err(Error::PeerDead(_))));
-    assert!(matches!(rx.try_recv(&mut [0; 8]), Err(Error::WouldBlock)));
+    assert!(matches!(rx.try_recv(&mut [0; 8]), Err(Error::WouldBlock(_))));
 }

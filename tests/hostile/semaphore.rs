@@ -65,8 +65,8 @@ impl Calls<'_> {
         if let Err(error) = &result {
             let expected = matches!(
                 error,
-                Error::WouldBlock
-                    | Error::TimedOut
+                Error::WouldBlock(_)
+                    | Error::TimedOut(_)
                     | Error::Mismatch(_)
                     | Error::Version(_)
                     | Error::Corrupt(_)

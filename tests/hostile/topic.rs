@@ -118,8 +118,8 @@ struct Calls<'a> {
 fn is_expected(error: &Error) -> bool {
     matches!(
         error,
-        Error::WouldBlock
-            | Error::TimedOut
+        Error::WouldBlock(_)
+            | Error::TimedOut(_)
             | Error::Mismatch(_)
             | Error::Version(_)
             | Error::Corrupt(_)

@@ -27,7 +27,7 @@ impl Checker<'_> {
     fn receive(&mut self, limit: Duration) -> bool {
         match self.rx.recv_timeout(&mut self.buffer, limit) {
             Ok(len) => self.stream.check(self.next, &self.buffer[..len]).unwrap(),
-            Err(Error::TimedOut | Error::WouldBlock) => return false,
+            Err(Error::TimedOut(_) | Error::WouldBlock(_)) => return false,
             Err(error) => panic!("{error}"),
         }
         assert_eq!(self.rx.missed(), 0);
@@ -47,7 +47,7 @@ fn publish(tx: &mut Publisher, stream: &Stream, n: u64, limit: Duration) -> Opti
     stream.fill(n, &mut record);
     match tx.publish_timeout(&record, limit) {
         Ok(()) => Some(begin.elapsed()),
-        Err(Error::TimedOut) => None,
+        Err(Error::TimedOut(_)) => None,
         Err(error) => panic!("{error}"),
     }
 }

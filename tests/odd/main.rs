@@ -119,7 +119,7 @@ impl Survivor {
     /// The producer counts as alive, in each way in which that shows.
     fn sees_life(&mut self) {
         let waited = self.rx.recv_timeout(&mut [0; 64], Duration::from_millis(120));
-        assert!(matches!(waited, Err(Error::TimedOut)), "{waited:?}");
+        assert!(matches!(waited, Err(Error::TimedOut(_))), "{waited:?}");
         assert_eq!(self.ring.stats().expect("statistics").producer, RoleState::Alive);
         let taken = self.place.attach(RING).producer();
         assert!(matches!(taken, Err(Error::RoleTaken(_))), "{taken:?}");

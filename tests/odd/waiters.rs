@@ -114,7 +114,7 @@ fn owners_and_waiters_with_equal_numbers_in_two_pid_namespaces_are_not_confused(
         let pid = |buffer: &Buffer| buffer.stats().expect("figures").owner.map(|owner| owner.pid);
         assert_eq!(pid(&buffer), Some(1), "the first of its namespace, as the waiter is");
         let refused = buffer.lock_timeout(NOTICE / 2).map(drop);
-        assert!(matches!(refused, Err(Error::TimedOut)), "it lives: {refused:?}");
+        assert!(matches!(refused, Err(Error::TimedOut(_))), "it lives: {refused:?}");
         owner.kill_and_reap();
         let guard = buffer.lock_timeout(LIMIT).expect("the lock, although a process with its number lives");
         assert!(guard.recovered());

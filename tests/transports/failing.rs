@@ -128,7 +128,7 @@ impl Stage {
     fn recv_nothing(&mut self) -> Result<()> {
         let nothing = self.rx().recv_timeout(&mut [0; 8192], Duration::from_millis(1));
         match nothing {
-            Err(Error::TimedOut) => Ok(()),
+            Err(Error::TimedOut(_)) => Ok(()),
             other => other.map(drop),
         }
     }
@@ -145,7 +145,7 @@ impl Stage {
     /// As a receiver whose sender went.
     fn recv_from_the_next(&mut self) -> Result<()> {
         match self.rx().try_recv(&mut [0; 8192]) {
-            Err(Error::Closed(_) | Error::WouldBlock) => Ok(()),
+            Err(Error::Closed(_) | Error::WouldBlock(_)) => Ok(()),
             other => other.map(drop),
         }
     }
@@ -273,7 +273,7 @@ impl Stage {
                 assert_eq!(got.expect("a sender").expect("a message"), len, "{}", self.transport);
             }
             if self.transport != Transport::Buffer {
-                assert!(matches!(rx.try_recv(&mut buffer), Err(Error::WouldBlock)), "once");
+                assert!(matches!(rx.try_recv(&mut buffer), Err(Error::WouldBlock(_))), "once");
             }
         });
     }
@@ -378,8 +378,8 @@ fn again(scenario: &Scenario, stage: &mut Stage, first: Result<()>) {
                 return;
             }
             // A part is there, now at the latest; the rest goes with the next message.
-            Err(Error::WouldBlock) if scenario.name == "send of a part" => {
-                assert!(matches!((scenario.run)(stage), Err(Error::WouldBlock)));
+            Err(Error::WouldBlock(_)) if scenario.name == "send of a part" => {
+                assert!(matches!((scenario.run)(stage), Err(Error::WouldBlock(_))));
                 return stage.sent.push(LONG);
             }
             Err(_) => result = (scenario.run)(stage),

@@ -114,7 +114,7 @@ fn send(mut tx: Sender, account: Account) {
         account.set(Word::Begun, number + 1);
         let message = message(transport, sender, number);
         while let Err(error) = tx.send_timeout(&message, TURN) {
-            let goes_on = matches!(error, Error::TimedOut | Error::Closed(_) | Error::PeerDead(_));
+            let goes_on = matches!(error, Error::TimedOut(_) | Error::Closed(_) | Error::PeerDead(_));
             assert!(goes_on, "{transport}: {error}");
         }
         account.set(Word::Done, number + 1);
@@ -127,7 +127,7 @@ fn receive(mut rx: Receiver, account: Account) {
     loop {
         match rx.recv_timeout(&mut buffer, TURN) {
             Ok(len) => check(transport, account, &buffer[..len]),
-            Err(Error::TimedOut) => {}
+            Err(Error::TimedOut(_)) => {}
             Err(Error::Closed(_) | Error::PeerDead(_)) => std::thread::yield_now(),
             Err(error) => panic!("{transport}: {error}"),
         }

@@ -54,7 +54,7 @@ impl<const POLLED: bool> RingEnd<POLLED> {
     fn recv_polled(&mut self, payload: &mut [u8]) -> ipcx::Result<usize> {
         loop {
             match self.inward.try_recv(payload) {
-                Err(ipcx::Error::WouldBlock) => {}
+                Err(ipcx::Error::WouldBlock(_)) => {}
                 done => return done,
             }
             let mut poll =

@@ -94,7 +94,7 @@ impl Endpoint for TopicEnd {
         };
         match inward.recv_until(&mut payload[..self.size], deadline) {
             Ok(len) => whole(len, self.size).map(|()| true),
-            Err(ipcx::Error::WouldBlock | ipcx::Error::TimedOut) => Ok(false),
+            Err(ipcx::Error::WouldBlock(_) | ipcx::Error::TimedOut(_)) => Ok(false),
             Err(error) => Err(while_doing("recv")(error)),
         }
     }

@@ -37,7 +37,7 @@ fn names(link: &Link) -> [String; 2] {
 /// What a call said that does not wait: nothing, if it would have to.
 fn unless_it_would_block<T>(outcome: ipcx::Result<T>) -> Option<ipcx::Result<T>> {
     match outcome {
-        Err(ipcx::Error::WouldBlock) => None,
+        Err(ipcx::Error::WouldBlock(_)) => None,
         outcome => Some(outcome),
     }
 }

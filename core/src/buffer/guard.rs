@@ -5,7 +5,7 @@
 
 use super::handle::{Buffer, Core};
 use super::protocol::{announce, begin, commit, nap_for_condition, notified, notify, renew, Memory, Next};
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::sync::Ordering;
 use crate::sys::thread;
 use crate::wait::{wait, Condition, Deadline, Nap};
@@ -287,7 +287,7 @@ impl Buffer {
         let core = &*self.core;
         core.segment.check_not_inherited()?;
         if deadline.is_now() {
-            return Err(Error::WouldBlock);
+            return Err(Error::WouldBlock(SILENT));
         }
         wait(&mut Notification { core, seen }, core.segment.wait_strategy(), deadline.started())
     }
@@ -354,6 +354,9 @@ impl Core {
     }
 }
 
+/// What there is none of.
+const SILENT: &str = "nobody has notified those who wait for the buffer";
+
 /// A call waits for a notification.
 struct Notification<'a> {
     core: &'a Core,
@@ -375,5 +378,9 @@ impl Condition for Notification<'_> {
 
     fn peer_is_here(&self) -> bool {
         false
+    }
+
+    fn missing(&self) -> Context {
+        self.core.segment.context(SILENT)
     }
 }

@@ -26,6 +26,8 @@ pub(crate) const FORMAT: Format = Format {
     round: |parameters, _| parameters,
     names: &["capacity"],
 };
+/// Why a read gives nothing.
+const OVERTAKEN: &str = "the buffer's value changes faster than it can be read";
 const DEFAULT_CAPACITY: u64 = 4096;
 /// How often a reader that writers overtake looks again before it keeps them out.
 const LOOKS: usize = 64;
@@ -518,7 +520,9 @@ impl Core {
             let ours = self.held.thread.load(Ordering::Relaxed) == thread::number();
             let locked = if ours { None } else { Some(self.acquire(patience)) };
             seen = match locked {
-                Some(Err(Error::TimedOut | Error::Interrupted)) => return Err(Error::WouldBlock),
+                Some(Err(Error::TimedOut(_) | Error::Interrupted)) => {
+                    return Err(Error::WouldBlock(OVERTAKEN))
+                }
                 Some(Err(error)) => return Err(error),
                 // Nobody who keeps to the protocol writes now.
                 Some(Ok(_)) | None => look(&self.memory, buffer),
@@ -550,6 +554,8 @@ impl Drop for Core {
 }
 
 impl Owner for Core {
+    const LOCKED: &'static str = "another has the buffer's lock";
+
     fn mutex(&self) -> &Mutex {
         &self.memory.control().mutex
     }

@@ -3,10 +3,13 @@
 use super::handle::{Buffer, Core};
 use super::protocol::{nap_for_version, version, Memory};
 use crate::any::{Sleeping, Waitable};
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::wait::{wait, Condition, Deadline, Nap};
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
+
+/// What there is no other of.
+const SAME: &str = "the buffer has the same version as before";
 
 impl Buffer {
     /// Waits until the version is another than `seen`; says which.
@@ -37,7 +40,7 @@ impl Buffer {
         if newer.now == seen {
             if deadline.is_now() {
                 self.note(seen);
-                return Err(Error::WouldBlock);
+                return Err(Error::WouldBlock(SAME));
             }
             wait(&mut newer, core.segment.wait_strategy(), deadline.started())?;
         }
@@ -75,6 +78,10 @@ impl Condition for NewVersion<'_> {
 
     fn peer_is_here(&self) -> bool {
         false
+    }
+
+    fn missing(&self) -> Context {
+        self.core.segment.context(SAME)
     }
 }
 

@@ -157,7 +157,7 @@ impl Pool {
             store.reclaim(&Slots::one(slot));
         });
         let watcher = OnDemand::default();
-        Pool { watcher, stock: Arc::new(Stock::new(store, segment)) }
+        Pool { watcher, stock: Arc::new(Stock::new(store, segment, "no block of the pool is free")) }
     }
 
     /// Creates a pool that must be new.

@@ -5,7 +5,7 @@
 use super::layout::BlockId;
 use super::memory::Mapped;
 use super::protocol::{Memory, Store};
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::lease::Turn;
 use crate::segment::Segment;
 use crate::slots::Slots;
@@ -24,11 +24,13 @@ pub(crate) struct Stock {
     /// When it was last asked who is dead; 0 before.
     asked: AtomicU64,
     pub(crate) segment: Segment,
+    /// Says that there is none.
+    nothing: &'static str,
 }
 
 impl Stock {
-    pub(crate) fn new(store: Store<Mapped>, segment: Segment) -> Stock {
-        Stock { store, asked: AtomicU64::new(0), segment }
+    pub(crate) fn new(store: Store<Mapped>, segment: Segment, nothing: &'static str) -> Stock {
+        Stock { store, asked: AtomicU64::new(0), segment, nothing }
     }
 
     /// A block, waiting for one until `deadline`.
@@ -61,12 +63,12 @@ impl Stock {
     fn acquire_the_long_way(&self, deadline: Deadline) -> Result<BlockId> {
         self.segment.check_not_inherited()?;
         if deadline.is_now() {
-            return self.look_everywhere(clock::coarse()).0.ok_or(Error::WouldBlock);
+            return self.look_everywhere(clock::coarse()).0.ok_or(Error::WouldBlock(self.nothing));
         }
         let mut free = FreeBlock { stock: self, found: None, looked: 0 };
         let waited = wait(&mut free, self.segment.wait_strategy(), deadline.started());
         // One that was found as the time ran out is not lost.
-        free.found.map_or_else(|| Err(waited.err().unwrap_or(Error::WouldBlock)), Ok)
+        free.found.map_or_else(|| Err(waited.err().unwrap_or(Error::WouldBlock(self.nothing))), Ok)
     }
 
     /// A block that somebody keeps ready, or that a dead one had; and whether another look soon makes sense.
@@ -163,6 +165,10 @@ impl Condition for FreeBlock<'_> {
 
     fn peer_is_here(&self) -> bool {
         false
+    }
+
+    fn missing(&self) -> Context {
+        self.stock.segment.context(self.stock.nothing)
     }
 }
 

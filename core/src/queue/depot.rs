@@ -1,9 +1,9 @@
 //! Waiting for a message, or for room for one; and burying the dead. The protocol is in `protocol`.
 
-use super::layout::{cell_of_ticket, SYNC};
+use super::layout::{cell_of_ticket, State, SYNC};
 use super::memory::Mapped;
 use super::protocol::{Memory, Refusal, Store, Taken};
-use crate::error::{from_errno, Error, Result};
+use crate::error::{from_errno, Context, Error, Result};
 use crate::event::{Event, Kernel};
 use crate::lease::Turn;
 use crate::segment::Segment;
@@ -13,6 +13,10 @@ use crate::sync::{AtomicU64, Ordering};
 use crate::sys::clock;
 use crate::wait::{wait, Condition, Deadline, Nap, SLICE};
 use crate::watch::Watched;
+use std::borrow::Cow;
+
+/// So many of its messages are looked at to say what a queue is full of.
+const COUNTED: u32 = 1024;
 
 /// One handle's access.
 #[derive(Debug)]
@@ -101,7 +105,9 @@ impl Depot {
         }
         let buried = self.bury_sometimes(clock::coarse());
         let again = if buried { self.store.take_dead(room) } else { Ok(None) };
-        again.map_err(|refusal| self.refused(refusal, room))?.ok_or(Error::WouldBlock)
+        again
+            .map_err(|refusal| self.refused(refusal, room))?
+            .ok_or(Error::WouldBlock("the queue has no dead letter"))
     }
 
     #[cold]
@@ -112,12 +118,12 @@ impl Depot {
         }
         if deadline.is_now() {
             let buried = self.bury_sometimes(clock::coarse());
-            return if buried { wanted.look()? } else { None }.ok_or(Error::WouldBlock);
+            return if buried { wanted.look()? } else { None }.ok_or(Error::WouldBlock(W::NOTHING));
         }
         let mut waiting = Waiting { depot: self, wanted, found: None };
         let waited = wait(&mut waiting, self.segment.wait_strategy(), deadline.started());
         // One that was found as the time ran out is not lost.
-        waiting.found.map_or_else(|| Err(waited.err().unwrap_or(Error::WouldBlock)), Ok)
+        waiting.found.map_or_else(|| Err(waited.err().unwrap_or(Error::WouldBlock(W::NOTHING))), Ok)
     }
 
     /// Looks for dead participants, for one who waits: of all who do, one looks once a slice, as it costs a system call for each
@@ -150,6 +156,35 @@ impl Depot {
         self.segment.leases().each_dead(turn, |dead| {
             let _ = self.store.bury(dead);
         })
+    }
+
+    /// What a full queue is full of.
+    fn full(&self) -> String {
+        let (mut waiting, mut taken, mut dead, mut holder) = (0, 0, 0, None);
+        let depth = self.store.memory().depth();
+        for word in (0..depth.min(COUNTED)).map(|index| self.store.word(index)) {
+            match word.state() {
+                Some(State::Taken) => {
+                    taken += 1;
+                    holder = holder.or(Some(word.slot()));
+                }
+                Some(State::Dead) => dead += 1,
+                Some(State::Owned | State::Returned) => waiting += 1,
+                _ => {}
+            }
+        }
+        let of = if depth > COUNTED { format!("the first {COUNTED} of ") } else { String::new() };
+        let who = holder.map_or_else(String::new, |slot| {
+            format!(
+                " by {}{}",
+                self.segment.leases().who(slot),
+                if taken > 1 { " and maybe others" } else { "" }
+            )
+        });
+        format!(
+            "the queue is full: of {of}its {depth} messages, {waiting} wait to be taken, {taken} are taken{who} and not \
+             acknowledged, and {dead} are dead letters"
+        )
     }
 
     /// True if there is a message, or a call will say why not.
@@ -189,16 +224,23 @@ impl Drop for Depot {
 /// What a call waits for.
 trait Wanted {
     type Thing;
+    /// Says that there is none.
+    const NOTHING: &'static str;
     /// One look; it is had if it is found.
     fn look(&self) -> Result<Option<Self::Thing>>;
     /// What is notified when it may be there.
     fn event(&self) -> &Event;
+    /// Why there was none for long.
+    fn missing(&self) -> Cow<'static, str> {
+        Cow::Borrowed(Self::NOTHING)
+    }
 }
 
 struct FreeCell<'d>(&'d Depot);
 
 impl Wanted for FreeCell<'_> {
     type Thing = u32;
+    const NOTHING: &'static str = "the queue is full";
 
     fn look(&self) -> Result<Option<u32>> {
         self.0.store.claim().map_err(|corruption| self.0.corrupt(corruption))
@@ -206,6 +248,10 @@ impl Wanted for FreeCell<'_> {
 
     fn event(&self) -> &Event {
         &self.0.store.memory().control().freed
+    }
+
+    fn missing(&self) -> Cow<'static, str> {
+        self.0.full().into()
     }
 }
 
@@ -216,6 +262,7 @@ struct Message<'d> {
 
 impl Wanted for Message<'_> {
     type Thing = Taken;
+    const NOTHING: &'static str = "the queue has no message to take";
 
     fn look(&self) -> Result<Option<Taken>> {
         self.depot.store.take(self.room).map_err(|refusal| self.depot.refused(refusal, self.room))
@@ -264,6 +311,10 @@ impl<W: Wanted> Condition for Waiting<'_, '_, W> {
 
     fn peer_is_here(&self) -> bool {
         false
+    }
+
+    fn missing(&self) -> Context {
+        self.depot.segment.context(self.wanted.missing())
     }
 }
 

@@ -473,7 +473,7 @@ impl Queue {
     fn take_fitting(&self, room: usize, deadline: Deadline) -> Result<Taken> {
         self.depot.segment.check_not_inherited()?;
         let taken = self.depot.take(room, deadline);
-        self.after(!matches!(taken, Err(Error::WouldBlock | Error::TimedOut)));
+        self.after(!matches!(taken, Err(Error::WouldBlock(_) | Error::TimedOut(_))));
         taken
     }
 

@@ -1,10 +1,10 @@
 //! The consumer: receives records.
 
-use super::endpoint::{Endpoint, Peer, STEP_BACK};
+use super::endpoint::{Endpoint, Peer, EMPTY, STEP_BACK};
 use super::memory::{Mapped, Side};
 use super::protocol::{nap_for_record, Found, Memory, Receiver};
 use super::record::Record;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::pool::Use;
 use crate::segment::Segment;
 use crate::stream::Content;
@@ -395,7 +395,7 @@ impl Consumer {
         let mut next = NextRecord { receiver: &self.receiver, end: &mut self.end, found: None };
         let waited = if deadline.is_now() {
             match next.peer(clock::coarse()) {
-                Ok(()) => Err(Error::WouldBlock),
+                Ok(()) => Err(Error::WouldBlock(EMPTY)),
                 // What the producer committed before it went counts.
                 Err(gone) => next.ready().and_then(|there| if there { Ok(()) } else { Err(gone) }),
             }
@@ -483,6 +483,10 @@ impl Condition for NextRecord<'_> {
 
     fn peer_is_here(&self) -> bool {
         self.end.peer_is_here()
+    }
+
+    fn missing(&self) -> Context {
+        self.end.segment().context(EMPTY)
     }
 }
 

@@ -23,6 +23,10 @@ pub(crate) const ROLES: &[RolePlace] = &[
     RolePlace { role: CONSUMER, page: 1, offset: offset_of!(ConsumerPage, role) },
 ];
 
+/// What a call waits for that finds no record, and no room for one.
+pub(crate) const EMPTY: &str = "the ring is empty";
+pub(crate) const FULL: &str = "the ring is full";
+
 /// Nanoseconds for which one end leaves the other alone: long enough for that to get some records ahead, measured in
 /// docs/ring-format.md and docs/performance.md.
 pub(super) const STEP_BACK: u32 = 1_400;

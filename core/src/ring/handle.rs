@@ -2,7 +2,7 @@
 
 use super::consumer::Consumer;
 use super::endpoint::{CONSUMER, PRODUCER};
-use super::layout::{body_size, LAYOUT};
+use super::layout::{body_size, largest_payload, LAYOUT};
 use super::memory::{Mapped, Side};
 use super::producer::Producer;
 use super::protocol::Memory;
@@ -207,6 +207,7 @@ impl Ring {
         let sent_bytes = producer.tail.load(Ordering::Relaxed);
         Ok(RingStats {
             capacity: self.capacity(),
+            max_len: largest_payload(self.capacity()) as u64,
             used: sent_bytes.saturating_sub(received_bytes).min(self.capacity()),
             sent: producer.records.load(Ordering::Relaxed),
             received: consumer.records.load(Ordering::Relaxed),
@@ -226,6 +227,8 @@ impl Ring {
 pub struct RingStats {
     /// Bytes for records.
     pub capacity: u64,
+    /// Bytes of the longest record.
+    pub max_len: u64,
     /// Bytes taken by records not released.
     pub used: u64,
     /// Records committed since the ring was made; off by those in work at the death of a producer.

@@ -12,6 +12,7 @@
 //! that had taken the block and not yet released the record.
 
 use super::consumer::Consumer;
+use super::endpoint::EMPTY;
 use super::producer::Producer;
 use super::protocol::{Found, Memory};
 use crate::error::{Error, Result};
@@ -197,7 +198,7 @@ impl Consumer {
             if taken.is_some() || found.position.wrapping_sub(turn) as i64 >= 0 {
                 self.receiver.release(found.end(), 1);
                 self.after();
-                return taken.ok_or(Error::WouldBlock);
+                return taken.ok_or(Error::WouldBlock(EMPTY));
             }
             self.receiver.release(found.end(), 1);
         }

@@ -1,10 +1,10 @@
 //! The producer: sends records.
 
-use super::endpoint::{Endpoint, Peer, STEP_BACK};
+use super::endpoint::{Endpoint, Peer, FULL, STEP_BACK};
 use super::memory::{Mapped, Side};
 use super::protocol::{nap_for_room, Memory, Sender};
 use super::reservation::Reservation;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::file::read_until;
 use crate::pool::Use;
 use crate::segment::Segment;
@@ -354,7 +354,7 @@ impl Producer {
     #[cold]
     fn wait_for_room(&mut self, len: usize, deadline: Deadline) -> Result<()> {
         let waited = if deadline.is_now() {
-            self.end.check_peer(clock::coarse()).and(Err(Error::WouldBlock))
+            self.end.check_peer(clock::coarse()).and(Err(Error::WouldBlock(FULL)))
         } else {
             self.end.note_cpu();
             // A full ring of small records: the consumer has enough to do, and is left alone with its position for a while.
@@ -426,6 +426,10 @@ impl Condition for RoomFor<'_> {
 
     fn peer_is_here(&self) -> bool {
         self.end.peer_is_here()
+    }
+
+    fn missing(&self) -> Context {
+        self.end.segment().context(FULL)
     }
 }
 

@@ -2,7 +2,7 @@
 //! nothing is written: who uses it does not notice, and a file that is cut off meanwhile ends a read, not this process.
 
 use super::header::{check_format, check_origin, check_size, read_header, truncated, Header};
-use super::{outside, Backing, Format};
+use super::{outside, Backing, Format, Parameters};
 use crate::error::{from_errno, Context, Error, Result};
 use crate::lease::{self, Looking, Participant, RolePlace, RoleState, RoleWord, SlotRecord};
 use crate::role::Roles;
@@ -100,6 +100,19 @@ impl View {
             }
             seen = again;
         }
+    }
+
+    /// Bytes of the body, at an offset that the header's parameters give.
+    pub(crate) fn body<const N: usize>(&self, offset: usize) -> Result<[u8; N]> {
+        self.read(self.header.body + offset as u64)
+    }
+
+    pub(crate) fn page(&self) -> u64 {
+        self.header.page_size
+    }
+
+    pub(crate) fn options(&self) -> &Parameters {
+        &self.header.parameters
     }
 
     pub(crate) fn participants(&self) -> u32 {

@@ -248,6 +248,19 @@ impl<M: Memory> Asking<M> {
         end.filter(|_| seen == Word::requested(number) && self.withdraw(number)).map(Outcome::Unserved)
     }
 
+    /// The slot of the server that has a request which did not end; `None` if none has. Of several, of the first.
+    pub(crate) fn taker(&self, which: Which) -> Option<u32> {
+        let wanted = |cell| self.open.wanted(cell);
+        let number = match which {
+            Which::One(id) => named(id).1,
+            Which::Any => (0..self.memory.depth()).find_map(wanted)?,
+        };
+        match Word(self.word(self.cell(number)).load(Ordering::Relaxed)).state() {
+            State::Taken(slot) => Some(slot), // Relaxed: for a message.
+            _ => None,
+        }
+    }
+
     /// Takes a request back that no server has taken; false if one has.
     fn withdraw(&self, number: u64) -> bool {
         let cell = self.cell(number);

@@ -5,14 +5,22 @@ use super::corrupt;
 use super::handle::Core;
 use super::layout::Answer;
 use super::memory::Mapped;
-use super::protocol::{nap_for_reply, End, Memory};
-use crate::error::{Error, Result};
+use super::protocol::{nap_for_reply, servers, End, Memory};
+use crate::error::{Context, Error, Result};
 use crate::sys::clock;
 use crate::wait::{wait, Condition, Deadline, Nap, Pauses, LOOKS};
 use crate::watch::{OnDemand, Watched, Watcher};
+use std::borrow::Cow;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Why a call does not go on.
+const NOTHING: &str = "no reply has come";
+const NO_TIME: &str = "a call that does not wait has no reply; send the request and receive its reply later";
+const ALL_OPEN: &str = "as many requests are open as the client can have; receive a reply first";
+const GIVEN_UP: &str =
+    "as many requests are open as the client can have, and no server has answered one that was given up";
 
 /// An end of a [`Service`](super::Service) that asks. There are as many as the service has room for, over all processes.
 ///
@@ -20,7 +28,8 @@ use std::time::Duration;
 /// [sends](Client::send) several requests and [receives](Client::recv) the replies as they come, each with the id of its request;
 /// it may do both. Each request that was sent ends once: by a reply; [`Error::Remote`], if the server refused it;
 /// [`Error::PeerDead`], if the server that had taken it died, when it may have been carried out in part; or, when there is no
-/// server and none has taken it, by `PeerDead` or [`Error::Closed`], as the last server died or closed.
+/// server and none has taken it, by `PeerDead` or [`Error::Closed`], as the last server died or closed. Whether a server had taken it
+/// is told by [`Error::taken`]: where none had, to ask again does nothing twice.
 ///
 /// While no server has ever come, a client waits for one. When a client is dropped, its requests that no server has taken are not
 /// executed any more, and replies to the others are dropped. What a client asked that dies may still be executed, until its place
@@ -82,7 +91,7 @@ impl Client {
     /// does not take what comes too late (see [`Request::remaining`](super::Request::remaining)).
     ///
     /// # Errors
-    /// `TimedOut`: if a server has taken the request, it may be carried out all the same, and its reply is dropped. `Remote`,
+    /// `TimedOut`: if a server has [taken](Error::taken) the request, it may be carried out all the same, and its reply is dropped. `Remote`,
     /// `PeerDead` and `Closed`, as [`Client`] says. `Interrupted` if a signal handler ran while it slept and no server had taken the
     /// request, which is withdrawn. `WouldBlock` if all requests that a client can have open are, and are waited for by
     /// [`Client::recv`]; also if the deadline is [`Deadline::NOW`], for a call that does not wait has no reply. `TooBig`, `Forked`,
@@ -114,7 +123,10 @@ impl Client {
                         self.asking.want_again(id); // It is not for a signal to say that nothing happened.
                         continue;
                     }
-                    return Err(error);
+                    return Err(match error {
+                        Error::TimedOut(context) => Error::TimedOut(context.of_request(taken)),
+                        error => error,
+                    });
                 }
                 ended => return ended,
             }
@@ -130,7 +142,7 @@ impl Client {
     #[inline(always)]
     pub fn begin_call(&mut self, request: &[u8], deadline: Deadline, room: Deadline) -> Result<u64> {
         if deadline.is_now() {
-            return Err(Error::WouldBlock);
+            return Err(Error::WouldBlock(NO_TIME));
         }
         self.ask(request, deadline.started().at_most(u64::MAX), room)
     }
@@ -149,18 +161,19 @@ impl Client {
         self.receive_into(ended, reply)
     }
 
-    /// Gives up on a request that is open: it is withdrawn, or its reply will be dropped. Does not wait.
+    /// Gives up on a request that is open. True if it is withdrawn, and not carried out; false if a server has taken it, and its reply
+    /// will be dropped. Does not wait.
     ///
     /// # Errors
     /// `Invalid` if no such request is open, `Forked`.
-    pub fn forget(&mut self, id: u64) -> Result<()> {
+    pub fn forget(&mut self, id: u64) -> Result<bool> {
         self.core.segment.check_not_inherited()?;
         if !self.asking.wants(id) {
             return Err(Error::invalid(format!("no request with id {id} is open")));
         }
-        self.asking.forget(id);
+        let withdrawn = self.asking.forget(id);
         self.after();
-        Ok(())
+        Ok(withdrawn)
     }
 
     /// Sends a request, whose reply [`Client::recv`] will receive, and gives its id. Waits, as long as it takes, only where all
@@ -221,7 +234,7 @@ impl Client {
             return Err(Error::TooBig { needed: request.len(), available: self.max_request() });
         }
         if self.asking.wanted() == self.core.memory.depth() {
-            return Err(Error::WouldBlock);
+            return Err(Error::WouldBlock(ALL_OPEN));
         }
         let mut room = Room { asking: &self.asking, core: &self.core };
         if deadline.is_now() {
@@ -229,7 +242,7 @@ impl Client {
         } else {
             wait(&mut room, self.core.segment.wait_strategy(), deadline.started())?;
         }
-        let id = self.asking.ask(request, until).ok_or(Error::WouldBlock)?;
+        let id = self.asking.ask(request, until).ok_or(Error::WouldBlock(GIVEN_UP))?;
         announce(self.asking.memory());
         Ok(id)
     }
@@ -324,13 +337,13 @@ impl Client {
     fn sleep_for_outcome(&mut self, which: Which, deadline: Deadline) -> Result<(u64, Outcome)> {
         let mut coming = Coming { asking: &self.asking, core: &self.core, which, found: None };
         let waited = if deadline.is_now() {
-            coming.peer(clock::coarse()).and(Err(Error::WouldBlock))
+            coming.peer(clock::coarse()).and(Err(Error::WouldBlock(NOTHING)))
         } else {
             wait(&mut coming, self.core.segment.wait_strategy(), deadline.started())
         };
         // One that was found as the time ran out is not lost.
         let found = coming.found.or_else(|| self.asking.look(which));
-        found.map_or_else(|| Err(waited.err().unwrap_or(Error::WouldBlock)), Ok)
+        found.map_or_else(|| Err(waited.err().unwrap_or(Error::WouldBlock(NOTHING))), Ok)
     }
 
     fn receive(&mut self, (id, outcome): (u64, Outcome)) -> Result<Vec<u8>> {
@@ -366,12 +379,14 @@ impl Client {
 
     #[cold]
     fn end_without_reply(&mut self, id: u64, outcome: Outcome) -> Error {
-        let context = |detail: &'static str| self.core.segment.context(detail);
+        let taken = !matches!(outcome, Outcome::Unserved(_));
+        let context = |detail: &'static str| self.core.segment.context(detail).of_request(taken);
         let error = match outcome {
             Outcome::Answered(_) => {
                 let mut text = vec![0; self.asking.len(id).unwrap_or(0)];
                 self.asking.read(id, &mut text);
-                Error::Remote(self.core.segment.context(String::from_utf8_lossy(&text).into_owned()))
+                let text = String::from_utf8_lossy(&text).into_owned();
+                Error::Remote(self.core.segment.context(text).of_request(taken))
             }
             Outcome::Lost => Error::PeerDead(context(
                 "the server that had taken the request died without a reply; it may have been carried out in part",
@@ -508,6 +523,23 @@ impl Condition for Coming<'_> {
     fn peer_is_here(&self) -> bool {
         false
     }
+
+    fn missing(&self) -> Context {
+        let Core { memory, segment, .. } = self.core;
+        let mut all = servers(memory);
+        let detail = match (self.asking.taker(self.which), all.next()) {
+            (Some(slot), _) => {
+                let who = segment.leases().who(slot);
+                format!("the server of {who} has taken the request, and has not answered it; is it at work, or stopped?").into()
+            }
+            (None, Some(slot)) => {
+                let (who, others) = (segment.leases().who(slot), all.count());
+                format!("no server has taken the request: not that of {who}, nor {others} others; are they at work, or stopped?").into()
+            }
+            (None, None) => Cow::Borrowed("no server has attached to the service; start one"),
+        };
+        segment.context(detail)
+    }
 }
 
 /// A call waits for a reply that nobody wants any more, for its cell.
@@ -531,6 +563,10 @@ impl Condition for Room<'_> {
 
     fn peer_is_here(&self) -> bool {
         false
+    }
+
+    fn missing(&self) -> Context {
+        self.core.segment.context(GIVEN_UP)
     }
 }
 

@@ -3,15 +3,17 @@
 use super::asking::Asking;
 use super::client::Client;
 use super::layout::{
-    body_size, State, Word, DEPTH, LAYOUT, LONGEST, MAX_CLIENTS, MAX_REPLY, MAX_REQUEST, MOST,
+    body_size, Channel, Control, Parts, State, Word, DEPTH, LAYOUT, LONGEST, MAX_CLIENTS, MAX_REPLY,
+    MAX_REQUEST, MOST,
 };
 use super::memory::{Mapped, Side};
-use super::protocol::{bury, claim, give_up, owner, servers, taken_by, Memory, Place};
+use super::protocol::{bury, claim, give_up, owner, owner_word, servers, taken_by, Memory, Place};
 use super::server::Server;
 use crate::error::{Error, Result};
 use crate::lease::Participant;
+use crate::monitor::Holder;
 use crate::owner::{ask, Heir};
-use crate::segment::{Backing, Format, Kind, Parameters, Segment, SegmentOptions};
+use crate::segment::{Backing, Format, Kind, Parameters, Segment, SegmentOptions, View};
 use crate::sync::{AtomicU64, Ordering};
 use crate::wait::WaitStrategy;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -24,6 +26,26 @@ pub(crate) const FORMAT: Format = Format {
     round: |parameters, _| parameters,
     names: &["max_request", "max_reply", "max_clients", "depth"],
 };
+/// Who of the participants in these slots is a server, and who has how many clients.
+pub(crate) fn roles(view: &View, slots: &[u32]) -> Result<Vec<Holder>> {
+    // The header was checked: it has parts.
+    let parts = Parts::of(view.options(), view.participants(), view.page());
+    let Some(parts) = parts else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for slot in slots {
+        if view.body(size_of::<Control>() + *slot as usize * size_of::<u32>())? != [0; 4] {
+            found.push(("server", *slot));
+        }
+    }
+    for channel in 0..view.options()[MAX_CLIENTS] as usize {
+        let owner = view.body(parts.channels + channel * size_of::<Channel>())?;
+        if let Some(slot) = slots.iter().find(|slot| u64::from_ne_bytes(owner) == owner_word(**slot)) {
+            found.push(("client", *slot));
+        }
+    }
+    Ok(found)
+}
+
 const DEFAULT_SIZE: u64 = 1024;
 const DEFAULT_CLIENTS: u64 = 32;
 const DEFAULT_DEPTH: u64 = 16;
@@ -235,10 +257,7 @@ impl Service {
         let slot = segment.leases().slot();
         let channel = match claim(memory, slot) {
             Some(channel) => channel,
-            None => {
-                self.bury_the_dead()?;
-                claim(memory, slot).ok_or_else(|| self.no_room())?
-            }
+            None => self.claim_of_the_dead()?,
         };
         match Asking::take_over(memory.clone(), channel) {
             Ok(asking) => Ok(Client::of(asking, &self.core)),
@@ -247,6 +266,17 @@ impl Service {
                 Err(super::corrupt(segment, corruption))
             }
         }
+    }
+
+    /// A place that a dead client had, or of one that another buries at this moment.
+    #[cold]
+    fn claim_of_the_dead(&self) -> Result<u32> {
+        let Core { memory, segment, .. } = &*self.core;
+        let found = segment.leases().with_patience(|| {
+            self.bury_the_dead()?;
+            Ok(claim(memory, segment.leases().slot()))
+        });
+        found?.ok_or_else(|| self.no_room())
     }
 
     fn bury_the_dead(&self) -> Result<()> {
@@ -316,6 +346,8 @@ impl Service {
             Some(self.client_of(channel, slot))
         });
         Ok(ServiceStats {
+            max_request: self.max_request(),
+            max_reply: self.max_reply(),
             servers: servers(memory).map(server).collect::<Result<_>>()?,
             clients: clients.collect::<Result<_>>()?,
         })
@@ -342,6 +374,10 @@ impl Service {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServiceStats {
+    /// Bytes of the largest request.
+    pub max_request: u64,
+    /// Bytes of the largest reply.
+    pub max_reply: u64,
     /// Its servers.
     pub servers: Vec<ServiceServer>,
     /// Its clients.

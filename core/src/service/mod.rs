@@ -38,7 +38,7 @@ mod tests;
 use crate::{error::Error, segment::Segment, stream::Corruption};
 
 #[cfg(not(loom))]
-pub(crate) use self::handle::FORMAT;
+pub(crate) use self::handle::{roles, FORMAT};
 #[cfg(not(loom))]
 pub use self::{
     client::{Client, Reply},

@@ -147,7 +147,7 @@ pub(crate) fn bury(memory: &impl Memory, slot: u32) {
     }
 }
 
-fn owner_word(slot: u32) -> u64 {
+pub(crate) fn owner_word(slot: u32) -> u64 {
     u64::from(slot) + 1
 }
 

@@ -6,7 +6,7 @@ use super::layout::Answer;
 use super::memory::Mapped;
 use super::protocol::{nap_for_request, pass_on, serve, stop_serving, End, Memory};
 use super::request::Request;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::segment::Segment;
 use crate::sys::clock;
 use crate::wait::{wait, Condition, Deadline, Nap, Pauses, LOOKS};
@@ -17,6 +17,9 @@ use std::time::Duration;
 
 /// What a client is told whose request is not answered before its server goes.
 const CLOSED: &[u8] = b"the server closed without an answer";
+
+/// What there is none of.
+const NOTHING: &str = "no client has sent a request to the service";
 
 /// An end of a [`Service`](super::Service) that answers. Any number exist, over all processes; each takes whatever comes next.
 ///
@@ -144,7 +147,7 @@ impl Server {
             looks -= 1;
             pauses.pause();
         }
-        next.found.ok_or(Error::WouldBlock)
+        next.found.ok_or(Error::WouldBlock(NOTHING))
     }
 
     /// Answers a request that this server has, by its id. Does not wait.
@@ -299,12 +302,12 @@ impl Next<'_> {
     #[cold]
     fn sleep(mut self, deadline: Deadline) -> Result<Found> {
         if deadline.is_now() {
-            return Err(Error::WouldBlock);
+            return Err(Error::WouldBlock(NOTHING));
         }
         let strategy = self.segment.wait_strategy();
         let waited = wait(&mut self, strategy, deadline.started());
         // One that was taken as the time ran out is not lost.
-        self.found.map_or_else(|| Err(waited.err().unwrap_or(Error::WouldBlock)), Ok)
+        self.found.map_or_else(|| Err(waited.err().unwrap_or(Error::WouldBlock(NOTHING))), Ok)
     }
 }
 
@@ -330,6 +333,10 @@ impl Condition for Next<'_> {
 
     fn peer_is_here(&self) -> bool {
         false
+    }
+
+    fn missing(&self) -> Context {
+        self.segment.context(NOTHING)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The handle on a topic: opening, publishers and subscribers, statistics.
 
-use super::layout::{body_size, HISTORY, LAYOUT, RELIABLE};
+use super::layout::{body_size, largest_payload, Cursor, Events, Parts, HISTORY, LAYOUT, RELIABLE};
 use super::memory::{Mapped, Side};
 use super::protocol::{lags, let_go, Memory};
 use super::publisher::Publisher;
@@ -9,9 +9,10 @@ use super::subscriber::Subscriber;
 use crate::error::{Error, Result};
 use crate::event::Kernel;
 use crate::lease::Participant;
+use crate::monitor::Holder;
 use crate::mutex::Mutex;
 use crate::owner::{Heir, Owner};
-use crate::segment::{Backing, Format, Kind, Parameters, Segment, SegmentOptions};
+use crate::segment::{Backing, Format, Kind, Parameters, Segment, SegmentOptions, View};
 use crate::stream::{round_capacity, rounded_capacity, CAPACITY, LARGEST};
 use crate::sync::AtomicU64;
 use crate::sys::map;
@@ -26,6 +27,21 @@ pub(crate) const FORMAT: Format = Format {
     round: round_capacity,
     names: &["capacity", "reliable", "history"],
 };
+/// Who of the participants in these slots subscribes to a reliable topic. Of a lossy one, and of publishers, nothing is written.
+pub(crate) fn roles(view: &View, slots: &[u32]) -> Result<Vec<Holder>> {
+    // The header was checked: it has parts. A lossy topic has no cursors.
+    let parts = Parts::of(view.options(), view.participants(), view.page());
+    let Some(parts) = parts.filter(|parts| parts.cursors > 0) else { return Ok(Vec::new()) };
+    let cursors = parts.subscribers + size_of::<Events>();
+    let mut found = Vec::new();
+    for slot in slots {
+        if view.body(cursors + *slot as usize * size_of::<Cursor>())? != [0; 8] {
+            found.push(("subscriber", *slot));
+        }
+    }
+    Ok(found)
+}
+
 const DEFAULT_CAPACITY: u64 = 1 << 20;
 
 /// Options of a topic. Start from the defaults: `TopicOptions { reliable: true, ..Default::default() }`.
@@ -132,6 +148,8 @@ fn bury(memory: &Mapped, slot: u32) {
 }
 
 impl Owner for Core {
+    const LOCKED: &'static str = "another publisher has the topic's lock";
+
     fn mutex(&self) -> &Mutex {
         &self.memory.publishers().mutex
     }
@@ -324,6 +342,7 @@ impl Topic {
         };
         Ok(TopicStats {
             capacity: self.capacity(),
+            max_len: largest_payload(self.capacity()) as u64,
             published,
             subscribers: lags(memory, tail).map(subscriber).collect::<Result<_>>()?,
             publisher: mutex.owner().and_then(|slot| leases.participant(slot)),
@@ -337,6 +356,8 @@ impl Topic {
 pub struct TopicStats {
     /// Bytes for records.
     pub capacity: u64,
+    /// Bytes of the longest record.
+    pub max_len: u64,
     /// Records published since the topic was made.
     pub published: u64,
     /// The subscribers of a reliable topic; those of a lossy one are not known.

@@ -40,7 +40,7 @@ mod waitable;
 use crate::{error::Error, segment::Segment, stream::Corruption};
 
 #[cfg(not(loom))]
-pub(crate) use self::handle::FORMAT;
+pub(crate) use self::handle::{roles, FORMAT};
 #[cfg(not(loom))]
 pub use self::{
     handle::{Topic, TopicOptions, TopicStats, TopicSubscriber},

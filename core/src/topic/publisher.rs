@@ -5,9 +5,9 @@ use super::handle::Core;
 use super::memory::Mapped;
 use super::protocol::{announce, Memory};
 use super::publication::Publication;
-use super::room::await_room;
+use super::room::{await_room, no_room};
 use super::writer::Writer;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::file::read_until;
 use crate::owner::{acquire, Owner};
 use crate::sys::clock;
@@ -294,7 +294,7 @@ impl Publisher {
     fn lock_with_room(&mut self, len: usize, deadline: Deadline) -> Result<()> {
         self.check(len)?;
         let locked = self.await_lock_with_room(len, deadline.started());
-        if let Err(Error::WouldBlock | Error::TimedOut | Error::Interrupted) = locked {
+        if let Err(Error::WouldBlock(_) | Error::TimedOut(_) | Error::Interrupted) = locked {
             self.watched_len = len;
             if let Some(watcher) = self.watcher.get() {
                 // Not asked again whether it could: what came since is for the watcher to tell of.
@@ -308,7 +308,7 @@ impl Publisher {
         let mut waited = false;
         loop {
             // Who owned it before may have died: it left whole records, and nothing else of its matters.
-            let _ = acquire(&*self.core, deadline)?;
+            let _ = acquire(&*self.core, deadline).map_err(|error| self.name_publisher(error))?;
             match self.writer.begin().and_then(|()| self.writer.make_room(len)) {
                 Ok(true) => return Ok(()),
                 Ok(false) => {
@@ -316,7 +316,7 @@ impl Publisher {
                     self.unlock();
                     // Others may hold it again whenever it was there, and not only by receiving.
                     if waited && deadline.is_over(clock::now()) {
-                        return Err(if deadline.is_now() { Error::WouldBlock } else { Error::TimedOut });
+                        return Err(no_room(&self.core, needed, deadline));
                     }
                     await_room(&self.core, needed, deadline)?;
                     waited = true;
@@ -326,6 +326,20 @@ impl Publisher {
                     return Err(corrupt(&self.core.segment, corruption));
                 }
             }
+        }
+    }
+
+    /// Says of a wait for the lock whose it is.
+    #[cold]
+    fn name_publisher(&self, error: Error) -> Error {
+        let leases = self.core.segment.leases();
+        match (error, self.core.mutex().owner_among(leases.participants())) {
+            (Error::TimedOut(context), Ok(Some(slot))) => {
+                let who = leases.who(slot);
+                let detail = format!("{who} is publishing, or has a reservation open; is it stopped?");
+                Error::TimedOut(Context::of(context, detail))
+            }
+            (error, _) => error,
         }
     }
 

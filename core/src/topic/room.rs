@@ -2,12 +2,22 @@
 
 use super::handle::Core;
 use super::protocol::{holders, nap_for_room, Memory};
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::event::Kernel;
 use crate::owner::{ask, Owner};
 use crate::sys::clock;
 use crate::wait::{wait, Condition, Deadline, Nap};
 use crate::watch::Watched;
+use std::borrow::Cow;
+
+/// Why there is no room.
+const HELD: &str = "the topic is reliable, and a subscriber has not released what would be overwritten";
+
+/// The same with names.
+fn held_by(who: &str, others: usize) -> String {
+    let others = if others > 0 { format!(", nor have {others} others") } else { String::new() };
+    format!("the topic is reliable, and the subscriber of {who} has not released what would be overwritten{others}; is it stopped, or slow?")
+}
 
 /// Waits until no subscriber holds anything before `needed`; drops those that died.
 pub(super) fn await_room(core: &Core, needed: u64, deadline: Deadline) -> Result<()> {
@@ -20,7 +30,15 @@ pub(super) fn await_room(core: &Core, needed: u64, deadline: Deadline) -> Result
     if asked && room.ready()? {
         return Ok(());
     }
-    Err(Error::WouldBlock)
+    Err(Error::WouldBlock(HELD))
+}
+
+/// What a call says that has no room, and no time left.
+pub(super) fn no_room(core: &Core, needed: u64, deadline: Deadline) -> Error {
+    match deadline.is_now() {
+        true => Error::WouldBlock(HELD),
+        false => Error::TimedOut(Room { core, needed }.missing()),
+    }
 }
 
 /// A call waits for room.
@@ -45,6 +63,17 @@ impl Condition for Room<'_> {
 
     fn peer_is_here(&self) -> bool {
         false
+    }
+
+    /// Names the first of them.
+    fn missing(&self) -> Context {
+        let Core { memory, segment, .. } = self.core;
+        let mut all = holders(memory, self.needed);
+        let detail = match all.next() {
+            Some(slot) => held_by(&segment.leases().who(slot), all.count()).into(),
+            None => Cow::Borrowed(HELD), // It went on just now.
+        };
+        segment.context(detail)
     }
 }
 

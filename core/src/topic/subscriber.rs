@@ -5,7 +5,7 @@ use super::memory::{Mapped, Side};
 use super::protocol::{may_receive, nap_for_record, wake_all};
 use super::reader::{Found, Reader, Received, StartAt};
 use super::record::TopicRecord;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::segment::Segment;
 use crate::stream::Corruption;
 use crate::wait::{wait, Condition, Deadline, Nap};
@@ -13,6 +13,9 @@ use crate::watch::{OnDemand, Watched, Watcher};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// What there is none of.
+const NOTHING: &str = "nobody has published a record that this subscriber has not received";
 
 /// An end of a [`Topic`](super::Topic) that receives what is published. Any number exist, over all processes.
 ///
@@ -120,7 +123,7 @@ impl Subscriber {
         match received? {
             Received::Whole(len) => Ok(len),
             Received::TooBig(needed) => Err(Error::TooBig { needed, available }),
-            Received::Nothing => Err(Error::WouldBlock),
+            Received::Nothing => Err(Error::WouldBlock(NOTHING)),
         }
     }
 
@@ -227,11 +230,11 @@ impl Subscriber {
         let mut arrival = Arrival { reader: &mut self.reader, segment: &self.segment, look, found: None };
         if !arrival.ready()? {
             if deadline.is_now() {
-                return Err(Error::WouldBlock);
+                return Err(Error::WouldBlock(NOTHING));
             }
             wait(&mut arrival, self.segment.wait_strategy(), deadline.started())?;
         }
-        arrival.found.ok_or(Error::WouldBlock)
+        arrival.found.ok_or(Error::WouldBlock(NOTHING))
     }
 
     /// A descriptor that is readable while there is a record. Level-triggered; do not read it, do not close it; it lives as long as
@@ -319,6 +322,10 @@ where
 
     fn peer_is_here(&self) -> bool {
         false
+    }
+
+    fn missing(&self) -> Context {
+        self.segment.context(NOTHING)
     }
 }
 

@@ -188,7 +188,7 @@ impl ChildPipes {
             match self.read_until(&mut part, Deadline::NOW) {
                 Ok(0) => return Ok(()),
                 Ok(read) => output.extend_from_slice(&part[..read]),
-                Err(Error::WouldBlock) => self.nap(&patience)?,
+                Err(Error::WouldBlock(_)) => self.nap(&patience)?,
                 Err(error) => return Err(error),
             }
         }
@@ -199,7 +199,7 @@ impl ChildPipes {
         while self.input.is_some() && !input.is_empty() {
             match self.write_until(input, Deadline::NOW) {
                 Ok(written) => *input = &input[written..],
-                Err(Error::WouldBlock | Error::NoSpace(_)) => return Ok(()), // What is kept is read next.
+                Err(Error::WouldBlock(_) | Error::NoSpace(_)) => return Ok(()), // What is kept is read next.
                 Err(Error::Closed(_)) => break,
                 Err(error) => return Err(error),
             }

@@ -140,7 +140,7 @@ impl Splicing<'_> {
         while self.left() > 0 {
             match self.step(pipe) {
                 Ok(()) => {}
-                Err(error @ (Error::WouldBlock | Error::TimedOut | Error::Interrupted)) => {
+                Err(error @ (Error::WouldBlock(_) | Error::TimedOut(_) | Error::Interrupted)) => {
                     frames.remember_file(key, self.rest()?);
                     return Err(error);
                 }

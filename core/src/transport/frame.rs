@@ -134,7 +134,7 @@ fn rest_of([first, second]: [&[u8]; 2], written: usize) -> [&[u8]; 2] {
 pub(super) fn write_some(sink: &mut dyn Sink, parts: [&[u8]; 2]) -> Result<usize> {
     loop {
         match sink.write(parts) {
-            Err(Error::WouldBlock) => sink.wait()?,
+            Err(Error::WouldBlock(_)) => sink.wait()?,
             done => return done,
         }
     }
@@ -237,7 +237,7 @@ impl FrameReader {
 fn read_some(source: &mut dyn Source, to: &mut [u8]) -> Result<usize> {
     loop {
         match source.read(to) {
-            Err(Error::WouldBlock) => source.wait()?,
+            Err(Error::WouldBlock(_)) => source.wait()?,
             done => return done,
         }
     }
@@ -264,13 +264,13 @@ mod tests {
             let taken: Vec<u8> = parts.concat().into_iter().take(room).collect();
             self.bytes.extend(&taken);
             if taken.is_empty() {
-                Err(Error::WouldBlock)
+                Err(Error::WouldBlock("full"))
             } else {
                 Ok(taken.len())
             }
         }
         fn wait(&mut self) -> Result<()> {
-            Err(Error::TimedOut)
+            Err(Error::timed_out("patience"))
         }
     }
 
@@ -280,12 +280,12 @@ mod tests {
             to.iter_mut().zip(self.bytes.drain(..count)).for_each(|(to, byte)| *to = byte);
             match count {
                 0 if self.ended => Err(self.closed()),
-                0 => Err(Error::WouldBlock),
+                0 => Err(Error::WouldBlock("empty")),
                 count => Ok(count),
             }
         }
         fn wait(&mut self) -> Result<()> {
-            Err(Error::TimedOut)
+            Err(Error::timed_out("patience"))
         }
         fn left(&mut self) -> Result<Option<usize>> {
             Ok(self.ended.then_some(self.bytes.len()))
@@ -326,7 +326,7 @@ mod tests {
                 if sent < messages.len() {
                     match tx.send(&mut stream, &messages[sent]) {
                         Ok(()) => sent += 1,
-                        Err(error) => assert!(matches!(error, Error::TimedOut)),
+                        Err(error) => assert!(matches!(error, Error::TimedOut(_))),
                     }
                 }
                 match rx.recv(&mut stream, &mut buffer) {
@@ -334,7 +334,7 @@ mod tests {
                         assert_eq!(buffer[..len], messages[received]);
                         received += 1;
                     }
-                    Err(error) => assert!(matches!(error, Error::TimedOut)),
+                    Err(error) => assert!(matches!(error, Error::TimedOut(_))),
                 }
             }
             assert!(stream.bytes.is_empty() && sent == messages.len());
@@ -345,15 +345,15 @@ mod tests {
     fn a_message_given_up_in_the_middle_goes_before_the_next() {
         let mut stream = Stream { room: 6, step: 6, ..Default::default() };
         let (mut tx, mut rx) = (FrameWriter::default(), FrameReader::default());
-        assert!(matches!(tx.send(&mut stream, b"first"), Err(Error::TimedOut)));
+        assert!(matches!(tx.send(&mut stream, b"first"), Err(Error::TimedOut(_))));
         assert!(tx.is_begun());
-        assert!(matches!(tx.send(&mut stream, b"second"), Err(Error::TimedOut)));
+        assert!(matches!(tx.send(&mut stream, b"second"), Err(Error::TimedOut(_))));
         (stream.room, stream.step) = (100, 100);
         tx.send(&mut stream, b"second").unwrap();
         let mut buffer = [0; 16];
         assert_eq!(rx.recv(&mut stream, &mut buffer).unwrap(), 5);
         assert_eq!(rx.recv(&mut stream, &mut buffer).unwrap(), 6);
-        assert!(matches!(rx.recv(&mut stream, &mut buffer), Err(Error::TimedOut)));
+        assert!(matches!(rx.recv(&mut stream, &mut buffer), Err(Error::TimedOut(_))));
     }
 
     #[test]
@@ -362,7 +362,7 @@ mod tests {
         let (mut tx, mut rx) = (FrameWriter::default(), FrameReader::default());
         tx.send(&mut stream, b"0123456789").unwrap();
         let rest = stream.bytes.split_off(9);
-        assert!(matches!(rx.recv(&mut stream, &mut [0; 10]), Err(Error::TimedOut)));
+        assert!(matches!(rx.recv(&mut stream, &mut [0; 10]), Err(Error::TimedOut(_))));
         for small in [0, 3, 9] {
             let result = rx.recv(&mut stream, &mut vec![0; small]);
             assert!(matches!(result, Err(Error::TooBig { needed: 10, available }) if available == small));

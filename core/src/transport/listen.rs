@@ -1,6 +1,6 @@
 //! The receiving end of a socket: it listens under its name, and has one connection at a time.
 
-use super::nap::{Descriptor, Patience};
+use super::nap::{Descriptor, Patience, NOBODY};
 use super::place::{Lease, Place, Role};
 use super::stream::watch;
 use super::unix::{too_long, Connected, DATA, DESCRIPTOR, SOCKET};
@@ -100,7 +100,7 @@ impl SocketReceiver {
     }
 
     fn connected(&self) -> Result<&Connected> {
-        self.connected.as_ref().ok_or(Error::WouldBlock)
+        self.connected.as_ref().ok_or(Error::WouldBlock(NOBODY))
     }
 
     /// Length of the next message, which must be of this kind, from this sender or the next one.
@@ -147,7 +147,7 @@ impl SocketReceiver {
         if self.listening.is_none() {
             return self.connected().map(Connected::fd);
         }
-        let Some(listening) = &mut self.listening else { return Err(Error::WouldBlock) };
+        let Some(listening) = &mut self.listening else { return Err(Error::WouldBlock(NOBODY)) };
         listening.lease.check_not_inherited()?;
         if listening.watcher.is_none() {
             let watcher = sys::watcher().map_err(|e| from_errno(&listening.name, "epoll_create1", e))?;

@@ -1,7 +1,7 @@
 //! POSIX message queues. The kernel's own timeouts are on the wall clock; these descriptors do not wait, and are polled with a
 //! deadline on the monotonic one.
 
-use super::nap::{anonymous, Patience};
+use super::nap::{anonymous, Patience, EMPTY};
 use super::receiver::Receiving;
 use super::sender::Sending;
 use super::TransportOptions;
@@ -258,7 +258,7 @@ impl Queue {
         if self.kept.is_none() {
             self.take(None, deadline)?;
         }
-        let Some((message, priority)) = self.kept.take() else { return Err(Error::WouldBlock) };
+        let Some((message, priority)) = self.kept.take() else { return Err(Error::WouldBlock(EMPTY)) };
         match buffer.get_mut(..message.len()) {
             Some(to) => {
                 to.copy_from_slice(&message);

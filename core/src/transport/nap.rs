@@ -1,6 +1,6 @@
 //! Descriptors of ends, and waiting for them: the one nap between two tries of a call.
 
-use crate::error::{from_errno, Error, Result, ANONYMOUS};
+use crate::error::{from_errno, Context, Error, Result, ANONYMOUS};
 use crate::sys::fork::NotInherited;
 use crate::sys::stream::For;
 use crate::sys::{clock, fd as sys_fd, stream, SysResult};
@@ -10,6 +10,11 @@ use std::sync::Arc;
 
 /// How long one that has nothing to sleep on naps: a receiver may come at any time, and nobody says so.
 const LOOK_AGAIN: u64 = 1_000_000;
+
+/// What a call waits for.
+pub(super) const EMPTY: &str = "the transport has nothing to receive";
+pub(super) const FULL: &str = "the transport is full: its receiver does not take what was sent";
+pub(super) const NOBODY: &str = "nobody is at the other end of the transport";
 
 /// Until when the calls of an operation wait, and for which transport.
 #[derive(Clone, Debug)]
@@ -24,32 +29,32 @@ impl Patience {
     }
 
     /// Time for one nap. `WouldBlock` if the operation does not wait, `TimedOut` if it has waited long enough.
-    fn slice(&self, most: u64) -> Result<u64> {
+    fn slice(&self, most: u64, what: &'static str) -> Result<u64> {
         if self.deadline.is_now() {
-            return Err(Error::WouldBlock);
+            return Err(Error::WouldBlock(what));
         }
         let now = clock::now();
         if self.deadline.is_over(now) {
-            return Err(Error::TimedOut);
+            return Err(Error::TimedOut(Context::new(&self.name, what)));
         }
         Ok(self.deadline.at_most(now + most) - now)
     }
 
     /// Naps until the descriptor may be ready, for a slice at most. Then try again.
     pub(super) fn nap(&self, fd: BorrowedFd<'_>, what: For) -> Result<()> {
-        let slice = self.slice(SLICE)?;
+        let slice = self.slice(SLICE, if what == For::Writing { FULL } else { EMPTY })?;
         stream::wait([(fd, what)], slice).map(drop).map_err(|e| from_errno(&self.name, "ppoll", e))
     }
 
     /// The same for any of two.
     pub(super) fn nap_for_two(&self, fds: [(BorrowedFd<'_>, For); 2]) -> Result<[stream::Ready; 2]> {
-        let slice = self.slice(SLICE)?;
+        let slice = self.slice(SLICE, EMPTY)?;
         stream::wait(fds, slice).map_err(|e| from_errno(&self.name, "ppoll", e))
     }
 
     /// Naps where there is nothing to wait for yet.
     pub(super) fn nap_for_nothing(&self) -> Result<()> {
-        let slice = self.slice(LOOK_AGAIN)?;
+        let slice = self.slice(LOOK_AGAIN, NOBODY)?;
         stream::wait([], slice).map(drop).map_err(|e| from_errno(&self.name, "ppoll", e))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::frame::LONGEST;
 use super::mqueue::Queue;
-use super::nap::{anonymous, duplicate, named};
+use super::nap::{anonymous, duplicate, named, FULL};
 use super::shm::{RingSender, Value};
 use super::stream::Writer;
 use super::unix::SocketSender;
@@ -181,7 +181,7 @@ impl Sender {
                     self.always =
                         Some(flag.map_err(|e| crate::error::from_errno(&anonymous(), "eventfd", e))?);
                 }
-                let flag = self.always.as_ref().ok_or(Error::WouldBlock)?;
+                let flag = self.always.as_ref().ok_or(Error::WouldBlock(FULL))?;
                 flag.raise();
                 Ok(flag.as_fd())
             }

@@ -185,8 +185,8 @@ impl Value {
             buffer.wait_until(seen, deadline)?;
             match buffer.read(to) {
                 // Writers are too fast for it to be read at all: waits as long as the call may.
-                Err(Error::WouldBlock) if deadline.remaining().is_none_or(|left| !left.is_zero()) => {}
-                Err(Error::WouldBlock) if !deadline.is_now() => return Err(Error::TimedOut),
+                Err(Error::WouldBlock(_)) if deadline.remaining().is_none_or(|left| !left.is_zero()) => {}
+                Err(error) if !deadline.is_now() => return Err(error.at_deadline()),
                 Ok((len, version)) => {
                     self.seen = version;
                     return Ok(len);

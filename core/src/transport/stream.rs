@@ -2,7 +2,7 @@
 
 use super::fifo::{Connecting, Made};
 use super::frame::{FrameReader, FrameWriter, Sink, Source};
-use super::nap::{anonymous, Descriptor, Patience};
+use super::nap::{anonymous, Descriptor, Patience, EMPTY, FULL, NOBODY};
 use super::receiver::{keeps, Receiving};
 use super::sender::Sending;
 use super::TransportOptions;
@@ -224,7 +224,7 @@ impl Pipe<'_> {
     /// What a failed write, or splice, means.
     pub(super) fn failed(&self, call: &'static str, errno: Errno) -> Error {
         match errno {
-            Errno::EAGAIN => Error::WouldBlock,
+            Errno::EAGAIN => Error::WouldBlock(FULL),
             Errno::EPIPE => Error::Closed(Context::new(&self.patience.name, "the receiver went")),
             errno => from_errno(&self.patience.name, call, errno),
         }
@@ -259,7 +259,7 @@ impl Feed<'_> {
             return self.read(to); // Somebody came meanwhile, and wrote.
         }
         if self.fifo && !ready.hung_up && !*self.ended {
-            return Err(Error::WouldBlock);
+            return Err(Error::WouldBlock(NOBODY));
         }
         *self.ended = true;
         Err(self.closed())
@@ -281,7 +281,7 @@ impl Source for Feed<'_> {
             }
             Err(Errno::EAGAIN) => {
                 *self.ended = false; // Somebody is there who can write.
-                Err(Error::WouldBlock)
+                Err(Error::WouldBlock(EMPTY))
             }
             Err(errno) => Err(from_errno(&self.patience.name, "read", errno)),
         }

@@ -4,7 +4,7 @@
 //! A message begins with a byte that says what it is: an empty one is thereby none, and can be told from the end.
 
 use super::listen::SocketReceiver;
-use super::nap::{anonymous, Descriptor, Patience};
+use super::nap::{anonymous, Descriptor, Patience, NOBODY};
 use super::place::{Kind, Lease, Place, Role};
 use super::receiver::Receiving;
 use super::sender::Sending;
@@ -239,7 +239,7 @@ impl SocketSender {
                 }
             }
         }
-        self.connected.as_ref().ok_or(Error::WouldBlock)
+        self.connected.as_ref().ok_or(Error::WouldBlock(NOBODY))
     }
 
     pub(super) fn send(&mut self, data: &[u8], deadline: Deadline) -> Result<()> {

@@ -84,7 +84,7 @@ impl Sleeping for Sender {
 fn says(fd: Result<BorrowedFd<'_>>, what: For) -> bool {
     match fd {
         Ok(fd) => is_ready(fd, what).unwrap_or(true),
-        Err(Error::WouldBlock) => false,
+        Err(Error::WouldBlock(_)) => false,
         Err(_) => true,
     }
 }

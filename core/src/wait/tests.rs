@@ -63,6 +63,9 @@ impl Condition for Script {
     fn peer_is_here(&self) -> bool {
         false
     }
+    fn missing(&self) -> Context {
+        Context::new(&"test".into(), "what it waits for")
+    }
 }
 
 /// Any error does for what a call hears of its peer.
@@ -84,7 +87,7 @@ fn what_the_peer_did_before_it_went_counts() {
 fn who_looks_again_and_again_looks_at_the_clock_soon() {
     let mut never = Script::new(&[false]);
     let deadline = Deadline::after(Duration::from_nanos(1));
-    assert!(matches!(wait(&mut never, WaitStrategy::Spin, deadline), Err(Error::TimedOut)));
+    assert!(matches!(wait(&mut never, WaitStrategy::Spin, deadline), Err(Error::TimedOut(_))));
     assert!((1..=16).contains(&never.looks), "{} looks", never.looks);
 }
 
@@ -100,7 +103,7 @@ fn a_signal_ends_a_sleep_but_not_what_came_meanwhile() {
 fn a_sleep_ends_at_the_deadline_and_after_a_slice() {
     let mut brief = Script::new(&[false]);
     let deadline = Deadline::after(Duration::from_millis(2));
-    assert!(matches!(wait(&mut brief, WaitStrategy::Block, deadline), Err(Error::TimedOut)));
+    assert!(matches!(wait(&mut brief, WaitStrategy::Block, deadline), Err(Error::TimedOut(_))));
     assert!(!brief.slept_until.is_empty() && brief.slept_until.iter().all(|until| *until <= deadline.0));
     let mut long = Script { nap: Nap::Interrupted, ..Script::new(&[false]) };
     wait(&mut long, WaitStrategy::Block, Deadline::NEVER).unwrap_err();

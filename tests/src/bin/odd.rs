@@ -36,7 +36,7 @@ fn timeouts(verb: &str, name: &str, milliseconds: u64, count: usize) -> Result<(
             };
             match waited {
                 Err(Error::Interrupted) => {}
-                Err(Error::TimedOut) => break println!("after {}", begin.elapsed().as_nanos()),
+                Err(Error::TimedOut(_)) => break println!("after {}", begin.elapsed().as_nanos()),
                 other => fail(format!("{other:?}")),
             }
         }

@@ -51,7 +51,7 @@ impl Peer {
         loop {
             match call() {
                 Ok(value) => return Some(value),
-                Err(Error::WouldBlock) => std::thread::yield_now(),
+                Err(Error::WouldBlock(_)) => std::thread::yield_now(),
                 Err(Error::Interrupted) => {}
                 Err(Error::Closed(_)) => return None,
                 Err(Error::PeerDead(_)) => self.other_side_died(),

@@ -77,7 +77,7 @@ fn serve(mut server: Server, ledger: &Ledger) {
                 ledger.carried_out(number);
                 Some((id, number))
             }
-            Err(Error::WouldBlock) => None,
+            Err(Error::WouldBlock(_)) => None,
             Err(error) => panic!("{error}"),
         }
     };

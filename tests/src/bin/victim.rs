@@ -537,14 +537,14 @@ impl Victim {
     /// Looks for a reply, which has not come unless others have gone on meanwhile.
     fn look_for_reply(&mut self) -> Result<u64> {
         match self.receive_reply() {
-            Err(Error::WouldBlock) => Ok(0),
+            Err(Error::WouldBlock(_)) => Ok(0),
             other => other,
         }
     }
 
     fn forget(&mut self) -> Result<u64> {
         let id = self.id;
-        self.client().forget(id).map(|()| 0)
+        self.client().forget(id).map(|_| 0)
     }
 
     fn become_server(&mut self) -> Result<u64> {
@@ -675,7 +675,7 @@ fn be_the_victim(operation: &str, name: &str) -> ! {
         mark(match run(&mut victim) {
             Ok(code) => code as i64,
             Err(error) => {
-                victim.refused = matches!(error, Error::WouldBlock);
+                victim.refused = matches!(error, Error::WouldBlock(_));
                 -i64::from(error.errno())
             }
         });

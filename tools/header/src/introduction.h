@@ -60,6 +60,10 @@
  * kinds share one name space. The segment NAME is the file ipcx.NAME in the options' directory,
  * else in $IPCX_DIR, else in /dev/shm.
  *
+ * For each kind, _create makes what must be new, _open makes or attaches, and _attach attaches to
+ * what must exist; so does _open with IPCX_OPT_MUST_EXIST in the options' flags, where a directory or
+ * a size is to be given. _stats has the figures of a kind, what it was made with among them.
+ *
  * Time
  *
  * A timeout is in nanoseconds, on the monotonic clock. IPCX_NOWAIT (0) does not wait and makes the
@@ -176,16 +180,17 @@
  *     if (ipcx_wait_any(items, 2, IPCX_FOREVER, &ready) == IPCX_OK && items[0].ready)
  *         ipcx_consumer_recv(orders, order, sizeof order, &len, IPCX_NOWAIT);
  *
- * Beside sockets and in event loops, use the descriptors that the _poll_fd functions give.
+ * The same kinds, with a handle, name what ipcx_poll_fd() gives a descriptor of, for event loops and
+ * beside sockets, and what ipcx_signal() has a signal queued for. Endpoints and queues have their
+ * descriptor by a function of their own too, such as ipcx_consumer_poll_fd().
  *
  * Signals
  *
- * The _signal functions have a real-time signal (SIGRTMIN to SIGRTMAX) queued to this process when
- * an endpoint or a handle becomes ready, from a thread that is started for it as for its
- * descriptor:
+ * ipcx_signal() has a real-time signal (SIGRTMIN to SIGRTMAX) queued to this process when an
+ * endpoint or a handle becomes ready, from a thread that is started for it as for its descriptor:
  *
  *     sigaction(SIGRTMIN, &action, NULL);
- *     ipcx_consumer_signal(rx, SIGRTMIN);
+ *     ipcx_signal(IPCX_WAIT_FOR_CONSUMER, rx, SIGRTMIN);
  *
  * One signal comes each time it becomes ready after a call has found that it was not, so receive
  * until IPCX_E_AGAIN, in the handler or outside. It comes to any thread that does not block it. Its
@@ -208,7 +213,7 @@
  * Both ends give the same word: an end with another word is another name's, and hears nothing.
  *
  *     ipcx_transport_open(word, "feed", IPCX_SEND, NULL, &tx);
- *     ipcx_transport_send(tx, "hi", 2, IPCX_FOREVER);
+ *     ipcx_transport_send(tx, "hi", 2, 0, IPCX_FOREVER);
  *
  * An end belongs to one thread at a time. After fork(), one with a name (but of a message queue) is
  * the parent's, and IPCX_E_FORKED in the child; of a pair, each process closes the end that it does

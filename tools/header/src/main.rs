@@ -38,7 +38,7 @@ const SOURCES: [(&str, &str); 22] = [
     ("client", "Client: asking"),
     ("server", "Server: answering"),
     ("queue", "Work queue: messages with priorities, acknowledged"),
-    ("any", "Waiting for one of several"),
+    ("any", "Waiting: for one of several, by descriptor, by signal"),
     ("list", "Which segments there are"),
     ("transport", "Transport: opening, handing over, closing"),
     ("message", "Transport: sending and receiving"),
