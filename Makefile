@@ -116,7 +116,7 @@ test-python: build python ## the Python package, and the examples of frames, pri
 	$(VPY) -m pytest -q python/tests
 
 test-cross: build python ## C, Python and Rust on one segment; kills; liveness
-	cargo test --locked --release -p ipcx-tests
+	cargo test --locked --profile proofs -p ipcx-tests
 
 test-demo: build python ## the demonstration
 	scripts/demo $(LIB)

@@ -28,7 +28,7 @@ const NOTICE: Duration = Duration::from_millis(250);
 /// Between two looks at a process that is to fall asleep, which the tracer steps to that on the same processor meanwhile.
 const LOOK: Duration = Duration::from_micros(200);
 
-/// The same as in `victim.rs`.
+/// The same as in `src/bin/victim`.
 const SEED: u64 = 13;
 const LARGEST: usize = 200;
 const NUMBER: u64 = 1 << 20 | 8;
@@ -87,7 +87,7 @@ enum Help {
     Notify,
 }
 
-/// An operation of `victim.rs`.
+/// An operation of `src/bin/victim`.
 struct Operation {
     name: &'static str,
     /// It makes a version.

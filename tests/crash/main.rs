@@ -1,7 +1,7 @@
 //! SIGKILL at every instruction of every operation, and what the survivors make of it.
 //!
 //! ```text
-//! cargo test --release -p ipcx-tests --test crash -- [FILTER [CASE]]
+//! cargo test --profile proofs -p ipcx-tests --test crash -- [FILTER [CASE]]
 //! ```
 //!
 //! Without the environment variable `IPCX_SECONDS` a share that takes less than a minute: each distinct image of each operation,
@@ -18,7 +18,7 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `victim.c`, `../src/bin/victim.rs` | the operations, between two marks |
+//! | `victim.c`, `../src/bin/victim` | the operations, between two marks |
 //! | `tracee` | a victim as a stopped process: steps, breakpoints, system calls, death |
 //! | `image` | what the files are like between two instructions |
 //! | `stage` | what a sweep needs to know of an operation |

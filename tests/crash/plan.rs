@@ -103,7 +103,7 @@ impl<'w, 'p> Worker<'w, 'p> {
             return Some(value);
         }
         let (sweep_name, name) = (SWEEPS[sweep], &scenario.name);
-        println!("FAILED {sweep_name} {name} {what}; again: cargo test --release -p ipcx-tests --test crash -- {name} {what}");
+        println!("FAILED {sweep_name} {name} {what}; again: cargo test --profile proofs -p ipcx-tests --test crash -- {name} {what}");
         self.tally.failures[sweep] += 1;
         self.failures[index] += 1;
         for file in self.workshop.place.files() {

@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 const QUEUE: &str = "queue";
-/// The tracer, the victim, one that died, and one more. The same as in `victim.rs`.
+/// The tracer, the victim, one that died, and one more. The same as in `src/bin/victim`.
 const PARTICIPANTS: u32 = 4;
 const DEPTH: u64 = 4;
 /// What takes longer hangs.
@@ -21,7 +21,7 @@ const HANG: Duration = Duration::from_secs(10);
 /// What a dead process had is there, and who sleeps is awake, within this.
 const LATE: Duration = Duration::from_secs(2);
 
-/// The same as in `victim.rs`.
+/// The same as in `src/bin/victim`.
 const SEED: u64 = 13;
 const LARGEST: usize = 200;
 const NUMBER: u64 = 1 << 20 | 8;
@@ -50,7 +50,7 @@ enum State {
 
 use State::{Awaited, Crowded, Dead, Empty, Full, Letters, Mixed, One};
 
-/// An operation of `victim.rs`.
+/// An operation of `src/bin/victim`.
 struct Operation {
     name: &'static str,
     /// Messages that it takes before it begins.

@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 const SERVICE: &str = "service";
-/// The tracer and its server, the victim and its server, and two more. The same as in `victim.rs`.
+/// The tracer and its server, the victim and its server, and two more. The same as in `src/bin/victim`.
 const PARTICIPANTS: u32 = 6;
 /// The survivor's, and a victim's.
 const CLIENTS: u64 = 2;
@@ -21,7 +21,7 @@ const DEPTH: u64 = 4;
 /// What becomes of a request is known within this.
 const LATE: Duration = Duration::from_secs(2);
 
-/// The same as in `victim.rs`.
+/// The same as in `src/bin/victim`.
 const SEED: u64 = 13;
 const LARGEST: usize = 200;
 const NUMBER: u64 = 1 << 20 | 8;
@@ -47,7 +47,7 @@ use State::{Dead, Left, New, Taken, Used};
 /// How many of the survivor's requests ended by a death, by a reply of the victim's, and by its closing.
 type Ends = [u64; 3];
 
-/// An operation of `victim.rs`.
+/// An operation of `src/bin/victim`.
 struct Operation {
     name: &'static str,
     /// How many requests of the victim's may be executed before it, and after it.

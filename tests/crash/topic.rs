@@ -13,13 +13,13 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 const TOPIC: &str = "topic";
-/// The tracer and its subscriber, the victim and its subscriber, and two more. The same as in `victim.rs`.
+/// The tracer and its subscriber, the victim and its subscriber, and two more. The same as in `src/bin/victim`.
 const PARTICIPANTS: u32 = 6;
 const CAPACITY: u64 = 4096;
 /// What a dead process holds is had within this.
 const LATE: Duration = Duration::from_secs(2);
 
-/// The same as in `victim.rs`.
+/// The same as in `src/bin/victim`.
 const SEED: u64 = 13;
 const LARGEST: usize = 200;
 const NUMBER: u64 = 1 << 20 | 8;
@@ -52,7 +52,7 @@ impl State {
     }
 }
 
-/// An operation of `victim.rs`.
+/// An operation of `src/bin/victim`.
 struct Operation {
     name: &'static str,
     /// It publishes a record.

@@ -4,7 +4,7 @@
 //! at the nearest address before it that the run came to seldom, and steps from there: a step costs two
 //! exceptions and two switches between processes (32 µs in a virtual machine), a breakpoint the same only once.
 //!
-//! A [`Nursery`] has the programs `victim.c` and `victim.rs`, loaded and linked once; each victim is a fork of one of them, which is
+//! A [`Nursery`] has the programs `victim.c` and `src/bin/victim`, loaded and linked once; each victim is a fork of one of them, which is
 //! quicker than a program's start and leaves the library as a fresh process has it. Addresses are not randomised and
 //! nothing runs beside the victim, so the same operation takes the same steps again, but for the clock.
 

@@ -8,11 +8,10 @@ use crate::calls::{Calls, Outcome};
 use crate::exposed::{Exposed, State};
 use crate::segment::{field, CONSUMER_WORDS, HEADER, PRODUCER_WORDS, SLOT, WORD};
 use crate::tally::{Who, Word};
-use crate::worker::{self, grouped, Worker};
+use crate::worker::{self, grouped};
 use ipcx::{Ring, WaitStrategy};
 use ipcx_tests::{Place, Random};
 use std::ops::Range;
-use std::time::{Duration, Instant};
 
 /// Of the bits that matter less, the quick share takes one in so many.
 const SHARE: u64 = 100;
@@ -217,18 +216,9 @@ fn every_flipped_bit_gives_data_or_an_error_and_an_idle_one_changes_nothing() {
     if let Some(argument) = worker::argument() {
         return work(&argument);
     }
-    let _turn = worker::turn();
-    let (place, begin) = (Place::new(), Instant::now());
-    let mut random = Random::from_environment("hostile bits");
-    let count = worker::processors();
-    let start = |n: u64| {
-        let argument = format!("{n} {count} {}", random.word());
-        let test = "bits::every_flipped_bit_gives_data_or_an_error_and_an_idle_one_changes_nothing";
-        Worker::again(&place, &format!("bits-{n}"), test, &argument)
-    };
-    let mut workers: Vec<Worker> = (0..count).map(start).collect();
-    let time = worker::time(20, Duration::MAX);
-    worker::watch(&mut workers, |_| begin.elapsed() >= time);
+    let (_turn, place) = (worker::turn(), Place::new());
+    let test = "every_flipped_bit_gives_data_or_an_error_and_an_idle_one_changes_nothing";
+    let workers = worker::on_each_processor(&place, "bits", test, 20);
     println!(
         "figures: hostile bits | {} of 491,520 flips (each of 163,840 bits in 3 states of the ring), \
          each under ends attached before, after, and by a new handle; {} calls, {} | 0",

@@ -5,11 +5,11 @@ use crate::calls::Calls;
 use crate::exposed::{Exposed, State, STRATEGIES};
 use crate::mix::{Ends, Mix};
 use crate::tally::{Tally, Who, Word};
-use crate::worker::{self, grouped, Worker};
+use crate::worker::{self, grouped};
 use ipcx::{Consumer, Producer, Ring};
 use ipcx_tests::{Place, Random};
 use std::os::fd::AsFd;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Images in all.
 const QUICK: u64 = 100_000;
@@ -24,47 +24,24 @@ fn random_images_give_data_or_an_error() {
     if let Some(argument) = worker::argument() {
         return work(&argument);
     }
-    let _turn = worker::turn();
-    let (place, begin) = (Place::new(), Instant::now());
-    let mut random = Random::from_environment("hostile images");
-    let all = if worker::is_long() { FULL } else { QUICK };
-    let count = worker::processors();
-    let start = |n: u64| {
-        let argument = format!("{n} {} {}", random.word(), all.div_ceil(count));
-        Worker::again(
-            &place,
-            &format!("images-{n}"),
-            "images::random_images_give_data_or_an_error",
-            &argument,
-        )
-    };
-    let mut workers: Vec<Worker> = (0..count).map(start).collect();
-    let time = worker::time(36, Duration::MAX);
-    worker::watch(&mut workers, |_| begin.elapsed() >= time);
-    let mut worked = Vec::new();
-    for who in Who::ALL {
-        let [good, bad] = [true, false].map(|ok| worker::calls(&workers, who, ok));
-        assert!(
-            good > 0 && bad > 0,
-            "{who:?}: {good} calls worked, {bad} failed: the images are too harmless or too wild"
-        );
-        worked.push(format!("{who:?} {} / {}", grouped(good), grouped(bad)).to_lowercase());
-    }
+    let (_turn, place) = (worker::turn(), Place::new());
+    let workers = worker::on_each_processor(&place, "images", "random_images_give_data_or_an_error", 36);
+    let all = [(Who::Producer, "producer"), (Who::Consumer, "consumer"), (Who::Handle, "handle")];
     println!(
         "figures: hostile images | {} images; calls that gave data / an error: {}; {} | 0",
         grouped(worker::done(&workers)),
-        worked.join(", "),
+        worker::both(&workers, &all),
         worker::longest(&workers)
     );
 }
 
 /// The process that is exposed.
 fn work(argument: &str) {
-    let [n, seed, count] = numbers(argument);
-    let tally = worker::tally();
-    let mut random = Random::new(seed);
+    let [n, count, seed] = numbers(argument);
+    let (tally, mut random) = (worker::tally(), Random::new(seed));
+    let all = if worker::is_long() { FULL } else { QUICK }.div_ceil(count);
     let mut batch = 0;
-    while tally.get(Word::Done) < count && !worker::is_to_stop(&tally) {
+    while tally.get(Word::Done) < all && !worker::is_to_stop(&tally) {
         let wait = STRATEGIES[batch % STRATEGIES.len()];
         let state = State::ALL[batch % State::ALL.len()];
         let exposed = Exposed::new(&format!("images-{n}-{batch}"), wait, state, true);

@@ -6,7 +6,8 @@
 //! | `bits` | every bit of a segment, flipped |
 //! | `images` | random images of a segment |
 //! | `live` | a peer that writes without pause, while ends in C, Python and Rust work |
-//! | `pool`, `buffer`, `semaphore`, `topic`, `service`, `queue` | the same three of each of these kinds |
+//! | `attack` | the same three of any other kind, as `kind` knows it |
+//! | `pool`, `buffer`, `semaphore`, `topic`, `service`, `queue` | what is particular to each of these |
 //! | `refused` | a role that cannot be taken over |
 //! | `segment`, `mix`, `words` | the hostile side: the segment as mapped words, and what is written there |
 //! | `calls`, `exposed`, `endpoints.c`, `endpoints.py` | the exposed side: every call, in three languages |
@@ -15,12 +16,14 @@
 //!
 //! Each proof has a quick share. With `IPCX_SECONDS=n` they go on to their full figures, or for n seconds together.
 
+mod attack;
 mod bits;
 mod buffer;
 mod calls;
 mod exposed;
 mod guard;
 mod images;
+mod kind;
 mod live;
 mod mix;
 mod pool;

@@ -95,6 +95,17 @@ pub(crate) fn calls(workers: &[Worker], who: Who, worked: bool) -> u64 {
     workers.iter().map(|worker| worker.tally.count(who, worked)).sum()
 }
 
+/// How many calls gave data, and how many an error, for people. Each of these must have had both, or what was written
+/// is too harmless or too wild.
+pub(crate) fn both(workers: &[Worker], all: &[(Who, &str)]) -> String {
+    let counts = all.iter().map(|(who, name)| {
+        let [good, bad] = [true, false].map(|ok| calls(workers, *who, ok));
+        assert!(good > 0 && bad > 0, "{name}: {good} calls worked, {bad} failed");
+        format!("{name} {} / {}", grouped(good), grouped(bad))
+    });
+    counts.collect::<Vec<_>>().join(", ")
+}
+
 /// What the workers have done, over all.
 pub(crate) fn done(workers: &[Worker]) -> u64 {
     workers.iter().map(|worker| worker.tally.get(Word::Done)).sum()

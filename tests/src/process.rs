@@ -64,7 +64,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("inside the repository")
 }
 
-/// Where cargo puts what this build makes: `target/debug` or `target/release`.
+/// Where cargo puts what this build makes: `target/proofs`, or `target/debug`.
 fn build_directory() -> PathBuf {
     let test = std::env::current_exe().expect("the path of this test");
     test.parent().and_then(Path::parent).expect("target/PROFILE/deps").to_owned()
