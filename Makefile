@@ -28,6 +28,7 @@ $(VENV)/ready: requirements.txt
 .PHONY: build
 build: ## libipcx.so and libipcx.a (release), the header's library
 	cargo build-c
+	@$(PYTHON) scripts/notices > target/release/THIRD-PARTY
 
 .PHONY: small
 small: ## the same in target/small, smaller: Rust's standard library without what prints backtraces (needs the component rust-src)
@@ -36,6 +37,19 @@ small: ## the same in target/small, smaller: Rust's standard library without wha
 .PHONY: cli
 cli: ## the ipcx command (release)
 	cargo build --release --locked -p ipcx-cli
+	@$(PYTHON) scripts/notices > target/release/THIRD-PARTY
+
+# make passes on what it is given; scripts/install says what there is: PREFIX, DESTDIR, LIBDIR and the like.
+.PHONY: install uninstall
+install: ## copies libraries, header, command and manual pages, which `make build cli` made, to PREFIX= (/usr/local), below DESTDIR=
+	@scripts/install
+
+uninstall: ## removes them from there
+	@scripts/install --uninstall
+
+.PHONY: deb
+deb: build cli ## Debian packages, in target/deb
+	@scripts/deb
 
 .PHONY: python
 python: $(VENV)/ready ## the Python package, installed into .venv
@@ -61,7 +75,7 @@ jobs: build python ## seats booked through a work queue: C, Python, Rust -> Pyth
 fraud: build python ## card payments checked by two Python servers that are killed in turn, for C clients with deadlines (FRAUD= options)
 	scripts/fraud $(FRAUD)
 
-TESTS := test-rust test-cli test-c test-python test-cross test-demo loom
+TESTS := test-rust test-cli test-c test-install test-deb test-abi test-old test-python test-cross test-demo loom
 
 .PHONY: test
 test: ## all tests of all languages
@@ -74,7 +88,7 @@ test: ## all tests of all languages
 	if [ -n "$$left" ]; then echo "left in shared memory: $$left" >&2; exit 1; fi; \
 	echo "every test passed, and nothing is left in /dev/shm"
 
-.PHONY: test-rust test-cli test-c test-python test-cross test-demo
+.PHONY: test-rust test-cli test-c test-install test-deb test-abi test-old test-python test-cross test-demo
 test-rust: ## core: unit, integration and documentation tests
 	cargo test --locked -p ipcx
 
@@ -83,6 +97,19 @@ test-cli: ## the ipcx command, and the benchmarks behind it
 
 test-c: build ## the C library, against the header, shared and static
 	tests/c/run
+
+test-install: build cli $(VENV)/ready ## installing, and programs built outside with pkg-config and CMake
+	IPCX_CMAKE=$(CURDIR)/$(VENV)/bin/cmake \
+		IPCX_PKG_CONFIG=$$(command -v pkg-config || echo $(CURDIR)/$(VENV)/bin/pkgconf) tests/install/run
+
+test-deb: build cli ## the Debian packages: lintian, installing, removing
+	tests/deb/run
+
+test-abi: ## that scripts/check-types notices each change that breaks programs
+	tests/abi/run
+
+test-old: build ## that an older library and this one talk, or refuse each other
+	tests/old/run
 
 test-python: build python ## the Python package, and the examples of frames, prices, bookings and payments
 	cargo build --quiet --release --locked -p ipcx --example frames_filter --example ticker_watch --example jobs_push --example jobs_work
@@ -106,6 +133,7 @@ check: build python ## formatting, lints, header and stub drift, licences, ABI, 
 	scripts/check-rooms
 	scripts/check-header
 	scripts/check-abi
+	scripts/check-types
 	scripts/check-instructions
 	scripts/mutants --list > target/mutants.list
 	$(VPY) scripts/check-licences

@@ -4,6 +4,8 @@
 //! not with `NO_COLOR`.
 
 mod bench;
+#[cfg(test)]
+mod manual;
 mod outcome;
 mod worker;
 

@@ -180,7 +180,9 @@ fn another_version_kind_layout_or_word_size_has_its_own_refusal() {
     };
     assert!(matches!(refuse(8, &0x0403_0201u32.to_ne_bytes()), Error::Version(_)), "byte order");
     assert!(matches!(refuse(12, &4u32.to_ne_bytes()), Error::Version(_)), "word size");
-    assert!(matches!(refuse(16, &2u32.to_ne_bytes()), Error::Version(_)), "version");
+    let version = refuse(16, &2u32.to_ne_bytes());
+    assert!(matches!(version, Error::Version(_)), "{version}");
+    assert!(version.to_string().contains("its layout version is 2, and this ipcx has 1"), "{version}");
     assert!(matches!(refuse(20, &2u32.to_ne_bytes()), Error::Mismatch(_)), "kind");
     assert!(matches!(refuse(24, &7u64.to_ne_bytes()), Error::Version(_)), "layout");
     // Well-formed, and senseless: sizes that do not fit together, or would overflow.

@@ -32,6 +32,17 @@ def test_create_is_for_new_names_and_attach_for_old_ones(name: str) -> None:
         assert ipcx.Ring.attach(name).capacity == 8192
 
 
+def test_a_segment_of_another_layout_version_is_refused_and_says_so(name: str) -> None:
+    ipcx.Ring.create(name).close()
+    with Path(f"/dev/shm/ipcx.{name}").open("r+b") as file:
+        file.seek(16)
+        file.write((ipcx.LAYOUT_VERSION + 1).to_bytes(4, sys.byteorder))
+    said = f"its layout version is {ipcx.LAYOUT_VERSION + 1}, and this ipcx has {ipcx.LAYOUT_VERSION}"
+    for opening in (ipcx.Ring.attach, ipcx.Ring.open):
+        with pytest.raises(ipcx.Mismatch, match=said):
+            opening(name)
+
+
 def test_closing_keeps_the_name_and_unlink_removes_it(name: str) -> None:
     ipcx.Ring.create(name).close()
     ring = ipcx.Ring.attach(name)

@@ -258,7 +258,7 @@ static void another_layout_version_is_refused(void)
     CHECK(file >= 0 && pwrite(file, &version, sizeof version, 16) == sizeof version);
     close(file);
     GIVES(IPCX_E_VERSION, ipcx_ring_attach(name, &ring));
-    SAYS("version");
+    SAYS("its layout version is 2, and this ipcx has 1");
 }
 
 static void codes_have_words_and_the_library_a_version(void)

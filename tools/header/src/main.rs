@@ -3,9 +3,13 @@
 //! ```text
 //! cargo run -p ipcx-header            writes include/ipcx.h
 //! cargo run -p ipcx-header -- FILE    writes FILE, for comparison
+//! cargo run -p ipcx-header -- --witness HEADER FILE
+//!                                     writes the C witness of a header, for scripts/check-types
 //! ```
 //!
 //! Functions appear in the order of the sources listed here, and within one in the order written.
+
+mod witness;
 
 use std::error::Error;
 use std::fmt::Write;
@@ -154,8 +158,15 @@ fn comment_of(text: &str, function: &str) -> Option<usize> {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    if let [option, header, target] = &arguments[..] {
+        if option.as_os_str() == "--witness" {
+            let text = std::fs::read_to_string(header)?;
+            return Ok(std::fs::write(target, witness::witness(&text, &header.to_string_lossy())?)?);
+        }
+    }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let target = std::env::args_os().nth(1).map_or_else(|| root.join("include/ipcx.h"), PathBuf::from);
+    let target = arguments.first().map_or_else(|| root.join("include/ipcx.h"), PathBuf::from);
     std::fs::write(target, generate(&root.join("ffi/src"))?)?;
     Ok(())
 }
