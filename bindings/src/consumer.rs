@@ -1,9 +1,10 @@
 //! The receiving end.
 
+use crate::array::Items;
 use crate::block::Block;
 use crate::errors;
 use crate::exclusive::{Exclusive, Guard};
-use crate::payload::{boundaries_of, unsigned, Place, Room};
+use crate::payload::{boundaries_of, proportional, unsigned, unsigned_or_none, Place, Room};
 use crate::pool::Pool;
 use crate::segment::{closing, coroutine, wanted, Handle};
 use crate::views::{Lender, Loan, Record};
@@ -188,6 +189,48 @@ impl Consumer {
             Ok(())
         })
         .and_then(|bytes| Ok((bytes, boundaries_of(py, lens)?)));
+        match made {
+            Ok(_) => core.release_raw().map_err(|error| self.raise(py, &error))?,
+            Err(_) => core.return_raw(),
+        }
+        made
+    }
+
+    /// Receive records of exactly dtype.itemsize bytes as a NumPy array of shape (n,), copied once: wait for the first, and take
+    /// what is there, up to max (None: all) and up to a record of another length. The array is the caller's own.
+    ///
+    ///     ticks = rx.recv_fixed([("at", "u8"), ("price", "f8")])
+    ///
+    /// If the next record has another length, Mismatch is raised and the record stays: recv() has it, skip() gets past it.
+    #[pyo3(signature = (dtype, max=None, timeout=None))]
+    fn recv_fixed<'py>(
+        &self,
+        py: Python<'py>,
+        dtype: &Bound<'py, PyAny>,
+        #[pyo3(from_py_with = unsigned_or_none)] max: Option<usize>,
+        timeout: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let max = max.unwrap_or(usize::MAX);
+        check_max(max)?;
+        let deadline = deadline(timeout)?;
+        let items = Items::of(py, dtype)?;
+        let (mut state, _) = self.next(py, deadline)?;
+        state.core.return_raw();
+        let Receiving { core, lens, .. } = &mut *state;
+        let count = core.count_of_length(items.size, max, Deadline::NOW);
+        let count = count.map_err(|error| self.raise(py, &error))?;
+        let array = items.room(count)?;
+        lens.resize(lens.len().max(count), 0);
+        let (room, lens) = (Room::of(&array)?, &mut lens[..count]);
+        // SAFETY: nobody else has seen the array yet, and the export keeps its bytes in place.
+        let bytes = unsafe { room.place().slice_mut() };
+        let copied = proportional(py, bytes.len(), || core.borrow_many_raw(bytes, lens, Deadline::NOW));
+        let copied = copied.map_err(|error| self.raise(py, &error))?;
+        // Released only when the array is made: whatever fails before, nothing is lost.
+        let made = match copied == count && lens.iter().all(|len| *len == items.size) {
+            true => items.array(&array, count),
+            false => Err(errors::corrupt(py, "records changed their length while they were received")),
+        };
         match made {
             Ok(_) => core.release_raw().map_err(|error| self.raise(py, &error))?,
             Err(_) => core.return_raw(),

@@ -4,7 +4,7 @@ use crate::block::{checked_len, Block};
 use crate::errors;
 use crate::exclusive::{Exclusive, Guard};
 use crate::payload::{boundaries, unsigned, unsigned_or_none, Payload, LARGE};
-use crate::segment::{wanted, Handle};
+use crate::segment::{aio, closing, wanted, Handle};
 use crate::sending::Sending;
 use crate::views::Reservation;
 use crate::wait::{deadline, wait, Ended};
@@ -12,6 +12,7 @@ use ipcx::{Deadline, Error};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 /// Records handed to the core at a time: it looks at all that it is given before it sends the first.
 const STEP: usize = 1 << 12;
@@ -26,11 +27,14 @@ const STEP: usize = 1 << 12;
 #[pyclass(frozen, module = "ipcx")]
 pub(crate) struct Producer {
     pub(crate) end: Exclusive<Sending<ipcx::Producer>>,
+    /// What `fileno` gave and an event loop may be waiting for; -1 before.
+    descriptor: AtomicI32,
 }
 
 impl Producer {
     pub(crate) fn new(core: ipcx::Producer, ring: &Handle<ipcx::Ring>) -> Producer {
-        Producer { end: Exclusive::of_segment(Sending::new(core), "Producer", ring) }
+        let end = Exclusive::of_segment(Sending::new(core), "Producer", ring);
+        Producer { end, descriptor: AtomicI32::new(-1) }
     }
 
     #[cold]
@@ -218,13 +222,21 @@ impl Producer {
         sent
     }
 
+    /// Send a copy of data as one record, from a coroutine: `await tx.asend(data)`. One task at a time may wait for room.
+    /// Cancelling it sends nothing.
+    fn asend<'py>(slf: &Bound<'py, Self>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let data = Payload::of(data)?.constant(slf.py())?;
+        aio(slf.py())?.call_method1("send_record", (slf, data))
+    }
+
     /// A descriptor for select, poll, epoll and event loops: readable while there is room for the record that last did
     /// not fit (at first: for any), or the consumer went. Do not read it, do not close it; it lives as long as the
     /// producer.
     fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
         let mut state = self.end.lock(py)?;
-        let fd = state.core.poll_fd().map(|fd| fd.as_raw_fd());
-        fd.map_err(|error| self.raise(py, &error))
+        let fd = state.core.poll_fd().map(|fd| fd.as_raw_fd()).map_err(|error| self.raise(py, &error))?;
+        self.descriptor.store(fd, Ordering::Relaxed); // Relaxed: under the interpreter's lock.
+        Ok(fd)
     }
 
     /// Queue a real-time signal to this process each time there is room for the record that last did not fit (at first: for
@@ -256,8 +268,9 @@ impl Producer {
     /// Give the role up: the consumer gets Closed when it has received everything. Closing again does nothing.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let state = self.end.take(py, Sending::end_loan)?;
+        let told = closing(py, &self.descriptor);
         py.detach(|| drop(state));
-        Ok(())
+        told
     }
 
     /// For multiprocessing; this one may be closed already.

@@ -4,13 +4,14 @@ use crate::errors;
 use crate::exclusive::{Exclusive, Guard};
 use crate::payload::{unsigned, Payload, LARGE};
 use crate::producer::descriptor;
-use crate::segment::{wanted, Handle};
+use crate::segment::{aio, closing, wanted, Handle};
 use crate::sending::Sending;
 use crate::views::Reservation;
 use crate::wait::{deadline, wait};
 use ipcx::{Deadline, Error};
 use pyo3::prelude::*;
 use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 /// An end of a topic that publishes. Any number exist, over all processes; they publish one at a time. It belongs to one thread
 /// at a time.
@@ -23,11 +24,14 @@ use std::os::fd::AsRawFd;
 #[pyclass(frozen, module = "ipcx")]
 pub(crate) struct Publisher {
     pub(crate) end: Exclusive<Sending<ipcx::Publisher>>,
+    /// What `fileno` gave and an event loop may be waiting for; -1 before.
+    descriptor: AtomicI32,
 }
 
 impl Publisher {
     pub(crate) fn new(core: ipcx::Publisher, topic: &Handle<ipcx::Topic>) -> Publisher {
-        Publisher { end: Exclusive::of_segment(Sending::new(core), "Publisher", topic) }
+        let end = Exclusive::of_segment(Sending::new(core), "Publisher", topic);
+        Publisher { end, descriptor: AtomicI32::new(-1) }
     }
 
     #[cold]
@@ -108,12 +112,20 @@ impl Publisher {
         self.end.send_file(py, descriptor(file)?, n, deadline(timeout)?)
     }
 
+    /// Publish a copy of data as one record, from a coroutine: `await publisher.apublish(data)`. One task at a time may wait.
+    /// Cancelling it publishes nothing.
+    fn apublish<'py>(slf: &Bound<'py, Self>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let data = Payload::of(data)?.constant(slf.py())?;
+        aio(slf.py())?.call_method1("publish", (slf, data))
+    }
+
     /// A descriptor for select, poll, epoll and event loops: readable while nobody else publishes and there is room for the record
     /// that last was not published (at first: for any). Do not read it, do not close it; it lives as long as the publisher.
     fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
         let mut state = self.end.lock(py)?;
-        let fd = state.core.poll_fd().map(|fd| fd.as_raw_fd());
-        fd.map_err(|error| self.raise(py, &error))
+        let fd = state.core.poll_fd().map(|fd| fd.as_raw_fd()).map_err(|error| self.raise(py, &error))?;
+        self.descriptor.store(fd, Ordering::Relaxed); // Relaxed: under the interpreter's lock.
+        Ok(fd)
     }
 
     /// Queue a real-time signal to this process each time it can publish, as for the descriptor, and once now if it can. Publish
@@ -138,8 +150,9 @@ impl Publisher {
     /// Let go of it. Nobody is told; what was published stays. Closing again does nothing.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let state = self.end.take(py, Sending::end_loan)?;
+        let told = closing(py, &self.descriptor);
         py.detach(|| drop(state));
-        Ok(())
+        told
     }
 
     /// Not to another process: that makes its own.

@@ -297,6 +297,13 @@ impl Queue {
         self.handle.fileno(py, ipcx::Queue::poll_fd)
     }
 
+    /// Another descriptor, which is readable while there is room for a message, as of this handle's last push that found none.
+    /// Where others push too, it may be gone when you come: push with a timeout of 0, which arms it again. Do not read it, do not
+    /// close it; it lives as long as the handle.
+    fn room_fileno(&self, py: Python<'_>) -> PyResult<i32> {
+        self.handle.room_fileno(py, ipcx::Queue::room_fd)
+    }
+
     /// Queue a real-time signal to this process each time there is a message to take, and once now if there is one.
     /// Take until that would block: only then does the next one queue a signal. None, or 0, ends it.
     fn signal(&self, py: Python<'_>, signo: Option<i32>) -> PyResult<()> {

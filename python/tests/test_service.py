@@ -14,7 +14,7 @@ from multiprocessing.context import ForkProcess, SpawnProcess
 from pathlib import Path
 
 import pytest
-from conftest import Thread, in_child, killed, until
+from conftest import Run, Thread, in_child, killed, until
 
 import ipcx
 
@@ -391,7 +391,7 @@ def test_ends_are_waited_for_among_other_things(client: ipcx.Client, server: ipc
         ipcx.wait_any([client, client])
 
 
-def test_many_tasks_call_at_once(service: ipcx.Service, client: ipcx.Client) -> None:
+def test_many_tasks_call_at_once(run: Run, service: ipcx.Service, client: ipcx.Client) -> None:
     async def main() -> None:
         numbers = [f"{number}".encode() for number in range(200)]
         replies = await asyncio.gather(*(client.acall(number, SOON) for number in numbers))  # 4 at a time
@@ -400,10 +400,10 @@ def test_many_tasks_call_at_once(service: ipcx.Service, client: ipcx.Client) -> 
         assert results[0] == b"ba" and isinstance(results[1], ipcx.RemoteError)
 
     with serving(service):
-        asyncio.run(main())
+        run(main())
 
 
-def test_tasks_send_and_receive_beside_calls(service: ipcx.Service, client: ipcx.Client, server: ipcx.Server) -> None:
+def test_tasks_send_and_receive_beside_calls(run: Run, service: ipcx.Service, client: ipcx.Client, server: ipcx.Server) -> None:
     async def main() -> None:
         receiving = asyncio.create_task(client.arecv())
         calling = asyncio.create_task(client.acall(b"call"))
@@ -422,10 +422,10 @@ def test_tasks_send_and_receive_beside_calls(service: ipcx.Service, client: ipcx
         assert await calling == b"called"
         assert client.recv(0)[1] == b"for later"
 
-    asyncio.run(main())
+    run(main())
 
 
-def test_calls_of_tasks_end_in_time_or_are_cancelled(service: ipcx.Service, client: ipcx.Client, server: ipcx.Server) -> None:
+def test_calls_of_tasks_end_in_time_or_are_cancelled(run: Run, service: ipcx.Service, client: ipcx.Client, server: ipcx.Server) -> None:
     async def main() -> None:
         begin = time.monotonic()
         results = await asyncio.gather(*(client.acall(b"x", 0.1) for _ in range(6)), return_exceptions=True)
@@ -446,19 +446,19 @@ def test_calls_of_tasks_end_in_time_or_are_cancelled(service: ipcx.Service, clie
         with pytest.raises(TypeError):
             await client.acall(b"x", True)
 
-    asyncio.run(main())
+    run(main())
 
 
-def test_a_servers_death_ends_a_tasks_call(service: ipcx.Service, client: ipcx.Client) -> None:
+def test_a_servers_death_ends_a_tasks_call(run: Run, service: ipcx.Service, client: ipcx.Client) -> None:
     async def main() -> None:
         with pytest.raises(ipcx.PeerDead):
             await client.acall(b"die", SOON)
 
     with serving(service):
-        asyncio.run(main())
+        run(main())
 
 
-def test_a_server_in_a_coroutine(service: ipcx.Service, client: ipcx.Client, server: ipcx.Server) -> None:
+def test_a_server_in_a_coroutine(run: Run, service: ipcx.Service, client: ipcx.Client, server: ipcx.Server) -> None:
     async def main() -> None:
         calling = [asyncio.create_task(client.acall(data)) for data in (b"ab", b"cd", b"ef")]
         answered = 0
@@ -469,10 +469,10 @@ def test_a_server_in_a_coroutine(service: ipcx.Service, client: ipcx.Client, ser
                 break
         assert await asyncio.gather(*calling) == [b"ba", b"dc", b"fe"]
 
-    asyncio.run(main())
+    run(main())
 
 
-def test_a_coroutine_serves_many_at_once(service: ipcx.Service) -> None:
+def test_a_coroutine_serves_many_at_once(run: Run, service: ipcx.Service) -> None:
     async def main() -> float:
         client = service.client()
         begin = time.monotonic()
@@ -483,7 +483,7 @@ def test_a_coroutine_serves_many_at_once(service: ipcx.Service) -> None:
         return time.monotonic() - begin
 
     with serving(service, target=serve_slowly):
-        assert asyncio.run(main()) < 4 * 0.5
+        assert run(main()) < 4 * 0.5
 
 
 def test_a_function_is_still_a_function(name: str) -> None:
