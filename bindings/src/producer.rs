@@ -17,13 +17,16 @@ use std::sync::atomic::{AtomicI32, Ordering};
 /// Records handed to the core at a time: it looks at all that it is given before it sends the first.
 const STEP: usize = 1 << 12;
 
-/// The sending end of a ring. One exists at a time, over all processes; it belongs to one thread at a time.
+/// The sending end of a ring. One exists at a time, over all processes; it
+/// belongs to one thread at a time.
 ///
-/// A record is sent when the call returned: from then on it outlives this process. Data is any C-contiguous buffer:
-/// bytes, bytearray, memoryview, array, numpy array.
+/// A record is sent when the call returned: from then on it outlives this
+/// process. Data is any C-contiguous buffer: bytes, bytearray, memoryview,
+/// array, numpy array.
 ///
-/// Pickled, it is the name of its ring and its role: whoever unpickles it takes the role, which is Busy until this one is closed
-/// (before or after it was pickled) or its process died.
+/// Pickled, it is the name of its ring and its role: whoever unpickles it
+/// takes the role, which is Busy until this one is closed (before or after
+/// it was pickled) or its process died.
 #[pyclass(frozen, module = "ipcx")]
 pub(crate) struct Producer {
     pub(crate) end: Exclusive<Sending<ipcx::Producer>>,
@@ -132,8 +135,9 @@ impl Producer {
         self.send_slowly(py, state, &data, deadline)
     }
 
-    /// Send each item as one record, and return how many were sent: all, unless the time was over. Records that fit
-    /// together are committed together. If one is too big, none is sent.
+    /// Send each item as one record, and return how many were sent: all,
+    /// unless the time was over. Records that fit together are committed
+    /// together. If one is too big, none is sent.
     #[pyo3(signature = (records, timeout=None))]
     fn send_many(
         &self,
@@ -147,9 +151,10 @@ impl Producer {
         self.send_all(py, payloads.iter().map(AsRef::as_ref), deadline)
     }
 
-    /// Send records that lie back to back in one buffer: record i is buf[offsets[i]:offsets[i + 1]]. Offsets is a buffer
-    /// of 64-bit integers or any iterable of integers, with one more item than there are records. Returns how many were
-    /// sent, as send_many does.
+    /// Send records that lie back to back in one buffer: record i is
+    /// buf[offsets[i]:offsets[i + 1]]. Offsets is a buffer of 64-bit
+    /// integers or any iterable of integers, with one more item than there
+    /// are records. Returns how many were sent, as send_many does.
     #[pyo3(signature = (buf, offsets, timeout=None))]
     fn send_packed(
         &self,
@@ -165,7 +170,8 @@ impl Producer {
         self.send_all(py, bounds.windows(2).map(|bound| &data[bound[0]..bound[1]]), deadline)
     }
 
-    /// Reserve room for a record of n bytes, to be written in place: `with tx.reserve(n) as view:`.
+    /// Reserve room for a record of n bytes, to be written in place: `with
+    /// tx.reserve(n) as view:`.
     #[pyo3(signature = (n, timeout=None))]
     fn reserve(
         slf: &Bound<'_, Self>,
@@ -177,9 +183,11 @@ impl Producer {
         Ok(Reservation::new(slf.clone().unbind().into(), loan, place))
     }
 
-    /// Send up to n bytes of a file (a descriptor, or an object with fileno()) as one record, read straight into the
-    /// ring from the descriptor's offset, and return how many: fewer at the end of the file, or when the time is over
-    /// while a pipe or socket has no more. At the end of the file, 0 and no record.
+    /// Send up to n bytes of a file (a descriptor, or an object with
+    /// fileno()) as one record, read straight into the ring from the
+    /// descriptor's offset, and return how many: fewer at the end of the
+    /// file, or when the time is over while a pipe or socket has no more.
+    /// At the end of the file, 0 and no record.
     #[pyo3(signature = (file, n, timeout=None))]
     fn send_file(
         &self,
@@ -191,9 +199,10 @@ impl Producer {
         self.end.send_file(py, descriptor(file)?, n, deadline(timeout)?)
     }
 
-    /// Hand a block of a pool over to the consumer, without a copy: len(block) bytes, or the first n, up to block.capacity.
-    /// The block is gone then. To send it while a memoryview or array of it exists is a BufferError: release or `del` them
-    /// before.
+    /// Hand a block of a pool over to the consumer, without a copy:
+    /// len(block) bytes, or the first n, up to block.capacity. The block
+    /// is gone then. To send it while a memoryview or array of it exists
+    /// is a BufferError: release or `del` them before.
     #[pyo3(signature = (block, n=None, timeout=None))]
     fn send_block(
         &self,
@@ -222,16 +231,18 @@ impl Producer {
         sent
     }
 
-    /// Send a copy of data as one record, from a coroutine: `await tx.asend(data)`. One task at a time may wait for room.
-    /// Cancelling it sends nothing.
+    /// Send a copy of data as one record, from a coroutine: `await
+    /// tx.asend(data)`. One task at a time may wait for room. Cancelling
+    /// it sends nothing.
     fn asend<'py>(slf: &Bound<'py, Self>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let data = Payload::of(data)?.constant(slf.py())?;
         aio(slf.py())?.call_method1("send_record", (slf, data))
     }
 
-    /// A descriptor for select, poll, epoll and event loops: readable while there is room for the record that last did
-    /// not fit (at first: for any), or the consumer went. Do not read it, do not close it; it lives as long as the
-    /// producer.
+    /// A descriptor for select, poll, epoll and event loops: readable
+    /// while there is room for the record that last did not fit (at first:
+    /// for any), or the consumer went. Do not read it, do not close it; it
+    /// lives as long as the producer.
     fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
         let mut state = self.end.lock(py)?;
         let fd = state.core.poll_fd().map(|fd| fd.as_raw_fd()).map_err(|error| self.raise(py, &error))?;
@@ -239,21 +250,26 @@ impl Producer {
         Ok(fd)
     }
 
-    /// Queue a real-time signal to this process each time there is room for the record that last did not fit (at first: for
-    /// any), or the consumer went, and once now if there is. Send until that would block: only then does the next one queue a
-    /// signal. None, or 0, ends it; do so when a call says that the consumer went, since each such call queues another.
+    /// Queue a real-time signal to this process each time there is room
+    /// for the record that last did not fit (at first: for any), or the
+    /// consumer went, and once now if there is. Send until that would
+    /// block: only then does the next one queue a signal. None, or 0, ends
+    /// it; do so when a call says that the consumer went, since each such
+    /// call queues another.
     fn signal(&self, py: Python<'_>, signo: Option<i32>) -> PyResult<()> {
         let mut state = self.end.lock(py)?;
         state.core.signal(wanted(signo)).map_err(|error| self.raise(py, &error))
     }
 
-    /// Largest record that fits into the ring, in bytes: its capacity less 16.
+    /// Largest record that fits into the ring, in bytes: its capacity less
+    /// 16.
     #[getter]
     fn max_len(&self, py: Python<'_>) -> PyResult<usize> {
         Ok(self.end.lock(py)?.core.max_len())
     }
 
-    /// Stream position of the next record, in bytes since the ring was made.
+    /// Stream position of the next record, in bytes since the ring was
+    /// made.
     #[getter]
     fn position(&self, py: Python<'_>) -> PyResult<u64> {
         Ok(self.end.lock(py)?.core.position())
@@ -265,7 +281,8 @@ impl Producer {
         self.end.is_closed(py)
     }
 
-    /// Give the role up: the consumer gets Closed when it has received everything. Closing again does nothing.
+    /// Give the role up: the consumer gets Closed when it has received
+    /// everything. Closing again does nothing.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let state = self.end.take(py, Sending::end_loan)?;
         let told = closing(py, &self.descriptor);
