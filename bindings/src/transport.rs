@@ -210,14 +210,14 @@ fn word(py: Python<'_>, word: &str) -> PyResult<ipcx::Transport> {
 ///     tx = ipcx.Transport.sender("fifo", "jobs")
 ///     rx = ipcx.Transport.receiver("fifo", "jobs")
 ///
-/// | word   | through        | longest       | kept until          | told   |
-/// |--------|----------------|---------------|---------------------|--------|
-/// | pipe   | a pipe         | 4 GiB         | both ends close     | both   |
-/// | fifo   | a FIFO         | 4 GiB         | the receiver closes | both   |
-/// | mqueue | a POSIX queue  | 8 KiB         | it is unlinked      | nobody |
-/// | unix   | a Unix socket  | about 200 KiB | the receiver closes | both   |
-/// | ring   | an ipcx.Ring   | capacity - 16 | it is unlinked      | both   |
-/// | buffer | an ipcx.Buffer | its capacity  | it is unlinked      | nobody |
+/// | word   | through        | longest       | kept until        | told   |
+/// |--------|----------------|---------------|-------------------|--------|
+/// | pipe   | a pipe         | 4 GiB         | both ends close   | both   |
+/// | fifo   | a FIFO         | 4 GiB         | receiver closes   | both   |
+/// | mqueue | a POSIX queue  | 8 KiB         | it is unlinked    | nobody |
+/// | unix   | a Unix socket  | about 200 KiB | receiver closes   | both   |
+/// | ring   | an ipcx.Ring   | capacity - 16 | it is unlinked    | both   |
+/// | buffer | an ipcx.Buffer | its capacity  | it is unlinked    | nobody |
 ///
 /// The last column says who is told that the other end went (of a ring, a
 /// sender once it is full). A pipe has no name; that of a FIFO or socket is
