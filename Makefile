@@ -53,7 +53,7 @@ deb: build cli ## Debian packages, in target/deb
 
 .PHONY: python
 python: $(VENV)/ready ## the Python package, installed into .venv
-	@env -u CONDA_PREFIX VIRTUAL_ENV=$(CURDIR)/$(VENV) $(VENV)/bin/maturin develop --release --locked --quiet 2>&1 | grep -vE '^(🐍|🔗|Looking|Ignoring|📦|✏|🛠|🍹)' || test $${PIPESTATUS[0]} -eq 0
+	@env -u CONDA_PREFIX VIRTUAL_ENV=$(CURDIR)/$(VENV) $(VENV)/bin/maturin develop --release --locked --quiet 2>&1 | grep -vE '^(🐍|🔗|Looking|Ignoring|📦|✏|🛠|🍹|⚠️  Warning: `build-backend`)' || test $${PIPESTATUS[0]} -eq 0
 
 .PHONY: demo
 demo: build python ## C producer -> Rust stage, killed half-way -> Python consumer, on FILE= (default: libipcx.so)
@@ -121,6 +121,18 @@ test-cross: build python ## C, Python and Rust on one segment; kills; liveness
 test-demo: build python ## the demonstration
 	scripts/demo $(LIB)
 
+.PHONY: wheels test-wheels
+$(VENV)/wheels: requirements-wheels.txt $(VENV)/ready
+	$(VPY) -m pip install --quiet -r requirements-wheels.txt
+	@touch $@
+
+wheels: $(VENV)/wheels ## dist/: a wheel for other Linux systems (glibc 2.28 and later), with the ipcx command, and the source
+	scripts/wheels $(VPY)
+
+PYTHONS ?= $(PYTHON)
+test-wheels: wheels ## the wheel where there is no Rust, under each of PYTHONS=; and that its source builds
+	tests/wheels/run $(PYTHONS)
+
 .PHONY: loom
 loom: ## models of the protocols under the loom checker
 	scripts/models
@@ -178,4 +190,4 @@ format: ## formats everything
 .PHONY: clean
 clean: ## removes what was built
 	cargo clean
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) build dist ipcx._ipcx.data

@@ -165,13 +165,18 @@ fn attempt(py: Python<'_>, objects: &[Bound<'_, PyAny>], deadline: Deadline) -> 
     ready.map_err(Ended::Core)
 }
 
-/// Wait until at least one of the objects is ready, and return those that are: a Consumer or Subscriber with a record, a Producer or
-/// Publisher with room for the record that last did not fit, a Pool or Semaphore with something to acquire, a Queue with a message, a buffer.newer_than(version); a Receiver with
-/// something to say, or a Sender with room, as their fileno() says; a
-/// Client with something to receive, a Server with a request.
+/// Wait until at least one of the objects is ready, and return those
+/// that are: a Consumer or Subscriber with a record, a Producer or
+/// Publisher with room for the record that last did not fit, a Pool or
+/// Semaphore with something to acquire, a Queue with a message, a
+/// buffer.newer_than(version); a Receiver with something to say, or a
+/// Sender with room, as their fileno() says; a Client with something
+/// to receive, a Server with a request.
 ///
-/// Ready is what a call with a timeout of 0 would not answer with WouldBlock, so also an endpoint whose peer closed or died: the
-/// call then says so. Nothing is received or acquired by waiting; where others may be faster, try again.
+/// Ready is what a call with a timeout of 0 would not answer with
+/// WouldBlock, so also an endpoint whose peer closed or died: the call
+/// then says so. Nothing is received or acquired by waiting; where
+/// others may be faster, try again.
 #[pyfunction]
 #[pyo3(signature = (objects, timeout=None))]
 pub(crate) fn wait_any<'py>(

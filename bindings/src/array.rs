@@ -1,6 +1,7 @@
 //! NumPy arrays over memory of a segment.
 
 use pyo3::exceptions::{PyImportError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 
 /// An array over `object`, whose buffer has `len` bytes: of this shape, or with as many items as fit.
@@ -26,12 +27,46 @@ pub(crate) fn as_array<'py>(
     array.call_method1("reshape", (shape,))
 }
 
+/// What records of one length are items of.
+pub(crate) struct Items<'py> {
+    numpy: Bound<'py, PyModule>,
+    dtype: Bound<'py, PyAny>,
+    /// Bytes of one; at least 1.
+    pub(crate) size: usize,
+}
+
+impl<'py> Items<'py> {
+    pub(crate) fn of(py: Python<'py>, dtype: &Bound<'py, PyAny>) -> PyResult<Items<'py>> {
+        let numpy = numpy(py)?;
+        let dtype = numpy.getattr(intern!(py, "dtype"))?.call1((dtype,))?;
+        let size = dtype.getattr(intern!(py, "itemsize"))?.extract()?;
+        if size == 0 || dtype.getattr(intern!(py, "hasobject"))?.is_truthy()? {
+            return Err(PyValueError::new_err(format!(
+                "items of a size, and not of Python objects, not {dtype}"
+            )));
+        }
+        Ok(Items { numpy, dtype, size })
+    }
+
+    /// A new array of bytes for so many, with any content.
+    pub(crate) fn room(&self, count: usize) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.dtype.py();
+        self.numpy.getattr(intern!(py, "empty"))?.call1((count * self.size, intern!(py, "u1")))
+    }
+
+    /// The bytes as so many items.
+    pub(crate) fn array(&self, bytes: &Bound<'py, PyAny>, count: usize) -> PyResult<Bound<'py, PyAny>> {
+        let array = self.numpy.getattr(intern!(self.dtype.py(), "ndarray"))?;
+        array.call1(((count,), &self.dtype, bytes))
+    }
+}
+
 fn numpy(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
-    py.import(pyo3::intern!(py, "numpy")).map_err(|error| {
+    py.import(intern!(py, "numpy")).map_err(|error| {
         if !error.is_instance_of::<PyImportError>(py) {
             return error;
         }
-        let explained = PyImportError::new_err("as_array needs NumPy: pip install numpy");
+        let explained = PyImportError::new_err("this needs NumPy: pip install numpy");
         explained.set_cause(py, Some(error));
         explained
     })

@@ -12,18 +12,24 @@ use pyo3::types::PyMemoryView;
 use std::ffi::c_int;
 use std::sync::Arc;
 
-/// A block of a pool, which this process owns: `with pool.acquire() as block:`.
+/// A block of a pool, which this process owns: `with pool.acquire() as
+/// block:`.
 ///
-/// It has the buffer protocol: `memoryview(block)`, `numpy.frombuffer(block)`, `file.readinto(block)` and
-/// `block.as_array(dtype, shape)` see and change its bytes without a copy; `block[a:b]` and `bytes(block)` copy them. What is
-/// there before it is written is whatever was there. `len(block)` is how many bytes it has; of one that was received, how many
-/// were sent.
+/// It has the buffer protocol: `memoryview(block)`,
+/// `numpy.frombuffer(block)`, `file.readinto(block)` and
+/// `block.as_array(dtype, shape)` see and change its bytes without a copy;
+/// `block[a:b]` and `bytes(block)` copy them. What is there before it is
+/// written is whatever was there. `len(block)` is how many bytes it has; of
+/// one that was received, how many were sent.
 ///
-/// At the end of the `with` block it goes back to the pool, unless it was sent before. To release or to send it while a
-/// memoryview or array of it exists is a BufferError: release or `del` them before. The end of the `with` block raises the same,
-/// and the block goes back when the last of them is gone. Using it afterwards is a ValueError.
+/// At the end of the `with` block it goes back to the pool, unless it was
+/// sent before. To release or to send it while a memoryview or array of it
+/// exists is a BufferError: release or `del` them before. The end of the
+/// `with` block raises the same, and the block goes back when the last of
+/// them is gone. Using it afterwards is a ValueError.
 ///
-/// In a forked child the memory of the parent's block can still be reached: do not touch it, it is the parent's.
+/// In a forked child the memory of the parent's block can still be reached:
+/// do not touch it, it is the parent's.
 #[pyclass(frozen, module = "ipcx")]
 pub(crate) struct Block {
     window: Window,
@@ -79,7 +85,8 @@ impl Block {
         self.give_back().map_err(|error| errors::raise(py, &error, self.pool.name()))
     }
 
-    /// Names it for as long as this handle owns it; the lowest 28 bits say which block it is, whoever owns it.
+    /// Names it for as long as this handle owns it; the lowest 28 bits say
+    /// which block it is, whoever owns it.
     #[getter]
     fn id(&self) -> u64 {
         self.id.get()
@@ -91,15 +98,17 @@ impl Block {
         self.window.loan.is_over()
     }
 
-    /// How many bytes it has, whatever was sent of it: the pool's block size. So many can be sent.
+    /// How many bytes it has, whatever was sent of it: the pool's block
+    /// size. So many can be sent.
     #[getter]
     fn capacity(&self) -> usize {
         self.pool.block_size()
     }
 
-    /// A NumPy array of its memory, without a copy: of this shape, or with as many items as fit; one size of a shape may be
-    /// -1, which stands for as many as fit. The block cannot be released or sent while the array exists. NumPy is needed
-    /// only for this: `pip install numpy`.
+    /// A NumPy array of its memory, without a copy: of this shape, or with
+    /// as many items as fit; one size of a shape may be -1, which stands
+    /// for as many as fit. The block cannot be released or sent while the
+    /// array exists. NumPy is needed only for this: `pip install numpy`.
     #[pyo3(signature = (dtype, shape=None))]
     fn as_array<'py>(
         slf: &Bound<'py, Self>,

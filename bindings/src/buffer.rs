@@ -16,19 +16,23 @@ use std::sync::Arc;
 /// Values up to this size are copied once more, and not asked for their length first.
 const SMALL: usize = 256;
 
-/// A value in shared memory: the current price, the current map. One process writes at a time, any number read, and wait for
-/// the next version.
+/// A value in shared memory: the current price, the current map. One
+/// process writes at a time, any number read, and wait for the next
+/// version.
 ///
 ///     price = ipcx.Buffer.open("price")
 ///     version = price.write(b"1234.50")
 ///     assert price.read() == b"1234.50"
 ///
-/// Readers take no lock and never see half a value; a writer that dies half-way leaves the old one. Each write is a new
-/// version, numbered from 1 on; a buffer into which nothing was written is empty, and of version 0.
+/// Readers take no lock and never see half a value; a writer that dies
+/// half-way leaves the old one. Each write is a new version, numbered from
+/// 1 on; a buffer into which nothing was written is empty, and of version
+/// 0.
 ///
-/// Buffer.open(name) makes a buffer or attaches to the one that exists; the other ways are Buffer.create, Buffer.attach,
-/// Buffer.anonymous and Buffer.from_fd. The handle may be used by several threads. Closing it does not remove the name
-/// (ipcx.unlink does).
+/// Buffer.open(name) makes a buffer or attaches to the one that exists; the
+/// other ways are Buffer.create, Buffer.attach, Buffer.anonymous and
+/// Buffer.from_fd. The handle may be used by several threads. Closing it
+/// does not remove the name (ipcx.unlink does).
 #[pyclass(frozen, weakref, module = "ipcx")]
 pub(crate) struct Buffer {
     handle: Handle<ipcx::Buffer>,
@@ -187,7 +191,8 @@ impl Buffer {
         Buffer::make(py, name, &options, || ipcx::Buffer::open(name, &options))
     }
 
-    /// Attach to a buffer that must exist, and agree with the schema and the capacity if they are given.
+    /// Attach to a buffer that must exist, and agree with the schema and
+    /// the capacity if they are given.
     #[staticmethod]
     #[pyo3(signature = (name, *, directory=None, schema=None, capacity=0))]
     fn attach(
@@ -202,7 +207,8 @@ impl Buffer {
         Buffer::make(py, name, &options, || ipcx::Buffer::attach_with(name, &options))
     }
 
-    /// Create a buffer without a name, in memory sealed against resizing. Hand share_fd() to another process.
+    /// Create a buffer without a name, in memory sealed against resizing.
+    /// Hand share_fd() to another process.
     #[staticmethod]
     #[pyo3(signature = (*, capacity=0, max_participants=0, schema=None, wait="balanced"))]
     fn anonymous(
@@ -218,7 +224,8 @@ impl Buffer {
         Buffer::make(py, "", &options, || ipcx::Buffer::anonymous(&options))
     }
 
-    /// Attach to the buffer behind a descriptor (or an object with fileno()), which stays yours to close.
+    /// Attach to the buffer behind a descriptor (or an object with
+    /// fileno()), which stays yours to close.
     #[staticmethod]
     fn from_fd(py: Python<'_>, fd: &Bound<'_, PyAny>) -> PyResult<Buffer> {
         let fd = descriptor(fd)?;
@@ -227,14 +234,16 @@ impl Buffer {
         Buffer::make(py, "", &BufferOptions::default(), || ipcx::Buffer::from_fd(fd))
     }
 
-    /// A new descriptor of the buffer, to hand to another process; yours to close. It is closed on exec unless you say
-    /// otherwise (subprocess: pass_fds).
+    /// A new descriptor of the buffer, to hand to another process; yours
+    /// to close. It is closed on exec unless you say otherwise
+    /// (subprocess: pass_fds).
     fn share_fd(&self, py: Python<'_>) -> PyResult<i32> {
         self.handle.share_fd(py)
     }
 
-    /// Make a copy of data the value, and return which version it is. Waits while somebody else has the lock; after an
-    /// exception, the value is as it was.
+    /// Make a copy of data the value, and return which version it is.
+    /// Waits while somebody else has the lock; after an exception, the
+    /// value is as it was.
     #[pyo3(signature = (data, timeout=None))]
     fn write(
         &self,
@@ -266,8 +275,9 @@ impl Buffer {
         self.copy(py)
     }
 
-    /// Copy the value into a writable buffer (a bytearray, an array, a ctypes structure), and return its length and its version.
-    /// If the buffer is too small, TooBig is raised.
+    /// Copy the value into a writable buffer (a bytearray, an array, a
+    /// ctypes structure), and return its length and its version. If the
+    /// buffer is too small, TooBig is raised.
     fn read_into(&self, py: Python<'_>, buf: &Bound<'_, PyAny>) -> PyResult<(usize, u64)> {
         let room = Room::of(buf)?;
         let buffer = self.handle.get()?;
@@ -300,7 +310,8 @@ impl Buffer {
         Ok(version)
     }
 
-    /// Wait until the version is another than seen, from a coroutine: `version = await buffer.await_newer(version)`.
+    /// Wait until the version is another than seen, from a coroutine:
+    /// `version = await buffer.await_newer(version)`.
     fn await_newer<'py>(
         slf: &Bound<'py, Self>,
         #[pyo3(from_py_with = unsigned)] seen: u64,
@@ -313,8 +324,9 @@ impl Buffer {
         NewerThan { buffer: slf.clone().unbind(), seen }
     }
 
-    /// Take the lock, to change the value in place, and to use the condition: `with buffer.lock() as value:`. It belongs to the
-    /// thread that takes it.
+    /// Take the lock, to change the value in place, and to use the
+    /// condition: `with buffer.lock() as value:`. It belongs to the thread
+    /// that takes it.
     #[pyo3(signature = (timeout=None))]
     fn lock(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<LockedValue> {
         let deadline = deadline(timeout)?;
@@ -322,20 +334,25 @@ impl Buffer {
         LockedValue::take(py, buffer, deadline)
     }
 
-    /// Wake one of those that wait for a notification (value.wait), or all of them.
+    /// Wake one of those that wait for a notification (value.wait), or all
+    /// of them.
     #[pyo3(signature = (all=false))]
     fn notify(&self, py: Python<'_>, all: bool) -> PyResult<()> {
         self.handle.get()?.notify(all).map_err(|error| self.handle.raise(py, &error))
     }
 
-    /// A descriptor for select, poll, epoll and event loops: readable while the version is another than this handle last gave you,
-    /// by a read or a wait. Do not read it, do not close it; it lives as long as the handle.
+    /// A descriptor for select, poll, epoll and event loops: readable
+    /// while the version is another than this handle last gave you, by a
+    /// read or a wait. Do not read it, do not close it; it lives as long
+    /// as the handle.
     fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
         self.handle.fileno(py, ipcx::Buffer::poll_fd)
     }
 
-    /// Queue a real-time signal to this process each time there is another version than this handle last gave you, and once
-    /// now if there is. Read it: only then does the next one queue a signal. None, or 0, ends it.
+    /// Queue a real-time signal to this process each time there is another
+    /// version than this handle last gave you, and once now if there is.
+    /// Read it: only then does the next one queue a signal. None, or 0,
+    /// ends it.
     fn signal(&self, py: Python<'_>, signo: Option<i32>) -> PyResult<()> {
         self.handle.get()?.signal(wanted(signo)).map_err(|error| self.handle.raise(py, &error))
     }
@@ -346,7 +363,8 @@ impl Buffer {
         py.detach(|| buffer.stats()).map(BufferStats::from).map_err(|error| self.handle.raise(py, &error))
     }
 
-    /// How many writes were committed: the version of the value, as of now.
+    /// How many writes were committed: the version of the value, as of
+    /// now.
     #[getter]
     fn version(&self) -> PyResult<u64> {
         Ok(self.handle.get()?.version())
@@ -388,12 +406,14 @@ impl Buffer {
         self.handle.is_closed()
     }
 
-    /// Let go of the handle. The name stays; a value that is locked keeps the memory until it goes. Closing again does nothing.
+    /// Let go of the handle. The name stays; a value that is locked keeps
+    /// the memory until it goes. Closing again does nothing.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.handle.close(py)
     }
 
-    /// For multiprocessing: the other process attaches anew, by name, or by a descriptor that travels along.
+    /// For multiprocessing: the other process attaches anew, by name, or
+    /// by a descriptor that travels along.
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         slf.get().handle.reduce(slf)
     }
@@ -420,7 +440,8 @@ impl Buffer {
     }
 }
 
-/// Another version of a buffer than one that was seen: what ipcx.wait_any waits for. `buffer.newer_than(version)` makes it.
+/// Another version of a buffer than one that was seen: what ipcx.wait_any
+/// waits for. `buffer.newer_than(version)` makes it.
 #[pyclass(frozen, get_all, module = "ipcx")]
 pub(crate) struct NewerThan {
     /// The buffer.

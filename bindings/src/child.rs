@@ -24,14 +24,16 @@ const PART: usize = 1 << 16;
 const SOONEST: Duration = Duration::from_micros(250);
 const LATEST: Duration = Duration::from_millis(16);
 
-/// A child process, run without a shell, and pipes to what it reads and writes: bytes as they are, no messages.
+/// A child process, run without a shell, and pipes to what it reads and
+/// writes: bytes as they are, no messages.
 ///
 ///     with ipcx.ChildPipes.spawn(["sort", "-n"]) as child:
 ///         print(child.exchange(b"10\n9\n"))
 ///     assert child.returncode == 0
 ///
-/// The pipes belong to one thread at a time; wait, kill and returncode may be used by several. A `with` block closes the pipes at
-/// its end, and waits for the child. One that is forgotten is not killed.
+/// The pipes belong to one thread at a time; wait, kill and returncode may
+/// be used by several. A `with` block closes the pipes at its end, and
+/// waits for the child. One that is forgotten is not killed.
 #[pyclass(frozen, module = "ipcx")]
 pub(crate) struct ChildPipes {
     pipes: Exclusive<Pipes>,
@@ -59,10 +61,12 @@ impl ChildPipes {
 
 #[pymethods]
 impl ChildPipes {
-    /// Start a program: argv is its name, looked up in PATH, and its arguments, each str, bytes or a path. It inherits stderr, the
+    /// Start a program: argv is its name, looked up in PATH, and its
+    /// arguments, each str, bytes or a path. It inherits stderr, the
     /// environment and the directory.
     ///
-    /// Does not wait. NotFound or PermissionDenied if there is no such program.
+    /// Does not wait. NotFound or PermissionDenied if there is no such
+    /// program.
     #[staticmethod]
     fn spawn(py: Python<'_>, argv: &Bound<'_, PyAny>) -> PyResult<ChildPipes> {
         let argv = arguments(argv)?;
@@ -79,11 +83,13 @@ impl ChildPipes {
         Ok(ChildPipes { pipes: Exclusive::new(pipes, label), process: Process::new(child) })
     }
 
-    /// Write data for the child to read, and return how many bytes were written: all, unless the time was over. Waits for room, and
-    /// keeps meanwhile what the child writes.
+    /// Write data for the child to read, and return how many bytes were
+    /// written: all, unless the time was over. Waits for room, and keeps
+    /// meanwhile what the child writes.
     ///
-    /// Closed if the child reads no more, or its input was closed; NoSpace if it does not read while 64 MiB that it wrote are kept:
-    /// read them. If that comes after a part was written, the next call raises it.
+    /// Closed if the child reads no more, or its input was closed; NoSpace
+    /// if it does not read while 64 MiB that it wrote are kept: read them.
+    /// If that comes after a part was written, the next call raises it.
     #[pyo3(signature = (data, timeout=None))]
     fn write(
         &self,
@@ -109,7 +115,8 @@ impl ChildPipes {
         }
     }
 
-    /// Read some of what the child writes, at most n bytes, and at most 64 KiB; b"" at the end. Waits for the first.
+    /// Read some of what the child writes, at most n bytes, and at most 64
+    /// KiB; b"" at the end. Waits for the first.
     #[pyo3(signature = (n=65536, timeout=None))]
     fn read<'py>(
         &self,
@@ -130,10 +137,12 @@ impl ChildPipes {
         Ok(PyBytes::new(py, &buffer[..read]))
     }
 
-    /// Write all of data and end the child's input, read its output to the end meanwhile, and return that: neither side waits for
-    /// the other for ever. A child that does not read to the end is no error.
+    /// Write all of data and end the child's input, read its output to the
+    /// end meanwhile, and return that: neither side waits for the other
+    /// for ever. A child that does not read to the end is no error.
     ///
-    /// After WouldBlock, Timeout or an exception of a signal handler, exchange() without data goes on where it was.
+    /// After WouldBlock, Timeout or an exception of a signal handler,
+    /// exchange() without data goes on where it was.
     #[pyo3(signature = (data=None, timeout=None))]
     fn exchange<'py>(
         &self,
@@ -171,8 +180,9 @@ impl ChildPipes {
         Ok(())
     }
 
-    /// Wait for the child to end, and return its exit status; -n if signal n ended it. Read its output before: a child that cannot
-    /// write does not end.
+    /// Wait for the child to end, and return its exit status; -n if signal
+    /// n ended it. Read its output before: a child that cannot write does
+    /// not end.
     #[pyo3(signature = (timeout=None))]
     fn wait(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<i32> {
         self.process.check(py)?;
@@ -205,7 +215,8 @@ impl ChildPipes {
         self.pipes.is_closed(py)
     }
 
-    /// Close both pipes; does not wait for the child. Closing again does nothing.
+    /// Close both pipes; does not wait for the child. Closing again does
+    /// nothing.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.pipes.take(py, |_| Ok(())).map(drop)
     }

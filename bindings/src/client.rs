@@ -17,13 +17,18 @@ use std::time::Duration;
 /// A reply up to this size is received without asking for its length first.
 const ROOM: usize = 1 << 16;
 
-/// The asking end of a service. It belongs to one thread at a time, and to any number of its tasks.
+/// The asking end of a service. It belongs to one thread at a time, and to
+/// any number of its tasks.
 ///
-/// `call` sends a request and waits for its reply. `send` and `recv` keep several requests open, whose replies come as they are
-/// ready, each with the id of its request. A request ends once: by its reply; by RemoteError, if the server refused it; by
-/// PeerDead, if the server that had taken it died, when it may have been carried out in part; or, where none has taken it and there
-/// is no server, by PeerDead or Closed, as the last one died or closed. The exception's `taken` says whether a server had taken it.
-/// Before the first server came, a client waits for it.
+/// `call` sends a request and waits for its reply. `send` and `recv` keep
+/// several requests open, whose replies come as they are ready, each with
+/// the id of its request. A request ends once: by its reply; by
+/// RemoteError, if the server refused it; by PeerDead, if the server that
+/// had taken it died, when it may have been carried out in part; or,
+/// where none has taken it and there is no server, by PeerDead or Closed,
+/// as the last one died or closed. The exception's `taken` says whether a
+/// server had taken it. Before the first server came, a client waits for
+/// it.
 #[pyclass(frozen, weakref, module = "ipcx")]
 pub(crate) struct Client {
     end: Exclusive<Asking>,
@@ -200,9 +205,10 @@ impl Client {
 impl Client {
     /// Send a request and return its reply.
     ///
-    /// The server knows until when the call waits, and does not begin with what comes too late. After a Timeout or PeerDead the
-    /// request may have been carried out, once, unless the exception's `taken` is False: call again then, or where that does no harm
-    /// twice.
+    /// The server knows until when the call waits, and does not begin with
+    /// what comes too late. After a Timeout or PeerDead the request may
+    /// have been carried out, once, unless the exception's `taken` is
+    /// False: call again then, or where that does no harm twice.
     #[pyo3(signature = (data, timeout=None))]
     fn call<'py>(
         &self,
@@ -215,9 +221,11 @@ impl Client {
         self.concluded(py, id, deadline)
     }
 
-    /// Send a request, whose reply recv() will receive, and return its id. The request has no deadline.
+    /// Send a request, whose reply recv() will receive, and return its id.
+    /// The request has no deadline.
     ///
-    /// WouldBlock, whatever the timeout, if as many are open as can be: receive first.
+    /// WouldBlock, whatever the timeout, if as many are open as can be:
+    /// receive first.
     #[pyo3(signature = (data, timeout=None))]
     fn send(
         &self,
@@ -228,7 +236,8 @@ impl Client {
         self.sent(py, data, deadline(timeout)?, ipcx::Client::send_until)
     }
 
-    /// Receive the next reply that is ready, as (id, bytes). If a request ended without one, the exception's `request` is its id.
+    /// Receive the next reply that is ready, as (id, bytes). If a request
+    /// ended without one, the exception's `request` is its id.
     #[pyo3(signature = (timeout=None))]
     fn recv<'py>(
         &self,
@@ -238,15 +247,18 @@ impl Client {
         self.reply(py, None, deadline(timeout)?)
     }
 
-    /// Give up on a request that was sent. True if it is withdrawn, and not carried out; False if a server has taken it, and its
-    /// reply will be dropped, or if it has ended, when nothing happens.
+    /// Give up on a request that was sent. True if it is withdrawn, and not
+    /// carried out; False if a server has taken it, and its reply will be
+    /// dropped, or if it has ended, when nothing happens.
     fn forget(&self, py: Python<'_>, id: u64) -> PyResult<bool> {
         drop(self.lock(py)?);
         Ok(self.give_up(py, id).unwrap_or(false))
     }
 
-    /// Send a request and return its reply, from a coroutine: `await client.acall(data, timeout=0.5)`. Any number of tasks may do so
-    /// at once; those for which there is no room wait for it. Cancelling it gives the request up.
+    /// Send a request and return its reply, from a coroutine: `await
+    /// client.acall(data, timeout=0.5)`. Any number of tasks may do so at
+    /// once; those for which there is no room wait for it. Cancelling it
+    /// gives the request up.
     #[pyo3(signature = (data, timeout=None))]
     fn acall<'py>(
         slf: &Bound<'py, Self>,
@@ -258,7 +270,8 @@ impl Client {
         crate::segment::aio(py)?.call_method1(pyo3::intern!(py, "call"), (slf, data, timeout))
     }
 
-    /// Receive the next reply that is ready, from a coroutine: `await client.arecv()`. Cancelling it loses nothing.
+    /// Receive the next reply that is ready, from a coroutine: `await
+    /// client.arecv()`. Cancelling it loses nothing.
     fn arecv<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         coroutine(slf, "reply", None)
     }
@@ -302,8 +315,9 @@ impl Client {
         }
     }
 
-    /// A descriptor for select, poll, epoll and event loops: readable while recv() has something to say. Do not read it, do not close
-    /// it; it lives as long as the client.
+    /// A descriptor for select, poll, epoll and event loops: readable
+    /// while recv() has something to say. Do not read it, do not close it;
+    /// it lives as long as the client.
     fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
         let mut state = self.lock(py)?;
         let fd = state.core.poll_fd().map(|fd| fd.as_raw_fd()).map_err(|error| self.raise(py, &error))?;
@@ -311,8 +325,10 @@ impl Client {
         Ok(fd)
     }
 
-    /// Queue a real-time signal to this process each time recv() has something to say, and once now if it has. Receive until that
-    /// would block: only then does the next one queue a signal. None, or 0, ends it.
+    /// Queue a real-time signal to this process each time recv() has
+    /// something to say, and once now if it has. Receive until that would
+    /// block: only then does the next one queue a signal. None, or 0, ends
+    /// it.
     fn signal(&self, py: Python<'_>, signo: Option<i32>) -> PyResult<()> {
         let mut state = self.lock(py)?;
         state.core.signal(wanted(signo)).map_err(|error| self.raise(py, &error))
@@ -336,7 +352,8 @@ impl Client {
         self.end.is_closed(py)
     }
 
-    /// Give the client's place up. Its requests that no server has taken are not carried out any more. Closing again does nothing.
+    /// Give the client's place up. Its requests that no server has taken
+    /// are not carried out any more. Closing again does nothing.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let state = self.end.take(py, |_| Ok(()))?;
         let told = closing(py, &self.descriptor);

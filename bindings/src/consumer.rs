@@ -1,9 +1,10 @@
 //! The receiving end.
 
+use crate::array::Items;
 use crate::block::Block;
 use crate::errors;
 use crate::exclusive::{Exclusive, Guard};
-use crate::payload::{boundaries_of, unsigned, Place, Room};
+use crate::payload::{boundaries_of, proportional, unsigned, unsigned_or_none, Place, Room};
 use crate::pool::Pool;
 use crate::segment::{closing, coroutine, wanted, Handle};
 use crate::views::{Lender, Loan, Record};
@@ -20,15 +21,19 @@ use std::sync::Arc;
 const PACK: usize = 256 << 10;
 const MOST: usize = 16 << 10;
 
-/// The receiving end of a ring. One exists at a time, over all processes; it belongs to one thread at a time.
+/// The receiving end of a ring. One exists at a time, over all processes;
+/// it belongs to one thread at a time.
 ///
-/// Iterating yields the records as bytes, and ends when the producer closed and everything was received. A record
-/// received but not released when this process dies is delivered again to the next consumer. Iterating and the `recv` calls
-/// release what they return: a process killed inside them may have released a record that its program never saw. Where each
-/// must be dealt with, `borrow` it.
+/// Iterating yields the records as bytes, and ends when the producer closed
+/// and everything was received. A record received but not released when
+/// this process dies is delivered again to the next consumer. Iterating and
+/// the `recv` calls release what they return: a process killed inside them
+/// may have released a record that its program never saw. Where each must
+/// be dealt with, `borrow` it.
 ///
-/// Pickled, it is the name of its ring and its role: whoever unpickles it takes the role, which is Busy until this one is closed
-/// (before or after it was pickled) or its process died.
+/// Pickled, it is the name of its ring and its role: whoever unpickles it
+/// takes the role, which is Busy until this one is closed (before or after
+/// it was pickled) or its process died.
 #[pyclass(frozen, module = "ipcx")]
 pub(crate) struct Consumer {
     end: Exclusive<Receiving>,
@@ -128,7 +133,8 @@ impl Consumer {
         self.recv_until(py, deadline(timeout)?)
     }
 
-    /// Receive up to max records as a list of bytes: wait for the first, and take what is there.
+    /// Receive up to max records as a list of bytes: wait for the first,
+    /// and take what is there.
     #[pyo3(signature = (max, timeout=None))]
     fn recv_many<'py>(
         &self,
@@ -161,10 +167,13 @@ impl Consumer {
         }
     }
 
-    /// Receive up to max records as (data, offsets): the records back to back in one bytes object, and a read-only
-    /// memoryview of n + 1 unsigned 64-bit boundaries, so that record i is data[offsets[i]:offsets[i + 1]].
+    /// Receive up to max records as (data, offsets): the records back to
+    /// back in one bytes object, and a read-only memoryview of n + 1
+    /// unsigned 64-bit boundaries, so that record i is
+    /// data[offsets[i]:offsets[i + 1]].
     ///
-    /// Waits for the first record and takes what is there, at most 256 KiB at a time unless one record is larger.
+    /// Waits for the first record and takes what is there, at most 256 KiB
+    /// at a time unless one record is larger.
     #[pyo3(signature = (max, timeout=None))]
     fn recv_packed<'py>(
         &self,
@@ -195,8 +204,54 @@ impl Consumer {
         made
     }
 
-    /// Receive the next record into a writable buffer and return its length. If the buffer is too small, TooBig is
-    /// raised and the record stays.
+    /// Receive records of exactly dtype.itemsize bytes as a NumPy array of
+    /// shape (n,), copied once: wait for the first, and take what is
+    /// there, up to max (None: all) and up to a record of another length.
+    /// The array is the caller's own.
+    ///
+    ///     ticks = rx.recv_fixed([("at", "u8"), ("price", "f8")])
+    ///
+    /// If the next record has another length, Mismatch is raised and the
+    /// record stays: recv() has it, skip() gets past it.
+    #[pyo3(signature = (dtype, max=None, timeout=None))]
+    fn recv_fixed<'py>(
+        &self,
+        py: Python<'py>,
+        dtype: &Bound<'py, PyAny>,
+        #[pyo3(from_py_with = unsigned_or_none)] max: Option<usize>,
+        timeout: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let max = max.unwrap_or(usize::MAX);
+        check_max(max)?;
+        let deadline = deadline(timeout)?;
+        let items = Items::of(py, dtype)?;
+        let (mut state, _) = self.next(py, deadline)?;
+        state.core.return_raw();
+        let Receiving { core, lens, .. } = &mut *state;
+        let count = core.count_of_length(items.size, max, Deadline::NOW);
+        let count = count.map_err(|error| self.raise(py, &error))?;
+        let array = items.room(count)?;
+        lens.resize(lens.len().max(count), 0);
+        let (room, lens) = (Room::of(&array)?, &mut lens[..count]);
+        // SAFETY: nobody else has seen the array yet, and the export keeps its bytes in place.
+        let bytes = unsafe { room.place().slice_mut() };
+        let copied = proportional(py, bytes.len(), || core.borrow_many_raw(bytes, lens, Deadline::NOW));
+        let copied = copied.map_err(|error| self.raise(py, &error))?;
+        // Released only when the array is made: whatever fails before, nothing is lost.
+        let made = match copied == count && lens.iter().all(|len| *len == items.size) {
+            true => items.array(&array, count),
+            false => Err(errors::corrupt(py, "records changed their length while they were received")),
+        };
+        match made {
+            Ok(_) => core.release_raw().map_err(|error| self.raise(py, &error))?,
+            Err(_) => core.return_raw(),
+        }
+        made
+    }
+
+    /// Receive the next record into a writable buffer and return its
+    /// length. If the buffer is too small, TooBig is raised and the record
+    /// stays.
     #[pyo3(signature = (buf, timeout=None))]
     fn recv_into(
         &self,
@@ -218,7 +273,8 @@ impl Consumer {
         })
     }
 
-    /// Borrow the next record in place, without a copy: `with rx.borrow() as record: memoryview(record)`.
+    /// Borrow the next record in place, without a copy: `with rx.borrow()
+    /// as record: memoryview(record)`.
     #[pyo3(signature = (timeout=None))]
     fn borrow(slf: &Bound<'_, Self>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Record> {
         let deadline = deadline(timeout)?;
@@ -227,11 +283,13 @@ impl Consumer {
         Ok(Record::new(slf.clone().unbind(), loan, record, state.core.position()))
     }
 
-    /// Take over the block that the next record hands over, without a copy. `pool` is a handle on the pool that it is of.
-    /// len(block) is then what was sent of it, of block.capacity bytes.
+    /// Take over the block that the next record hands over, without a
+    /// copy. `pool` is a handle on the pool that it is of. len(block) is
+    /// then what was sent of it, of block.capacity bytes.
     ///
-    /// A block of another pool is a Mismatch, and the record stays. If its pool was unlinked and made anew, the new one
-    /// cannot receive it: skip() gets past it.
+    /// A block of another pool is a Mismatch, and the record stays. If its
+    /// pool was unlinked and made anew, the new one cannot receive it:
+    /// skip() gets past it.
     #[pyo3(signature = (pool, timeout=None))]
     fn recv_block(
         &self,
@@ -252,23 +310,29 @@ impl Consumer {
         Ok(Block::new(pool, id, len))
     }
 
-    /// Release the next record without looking at what it carries; False if there is none. Does not wait.
+    /// Release the next record without looking at what it carries; False
+    /// if there is none. Does not wait.
     ///
-    /// For a record that cannot be received: it hands over a block of a pool that was unlinked and made anew. The block is
-    /// not taken over, but stays in flight. It goes with its pool's memory, where the pool is gone; otherwise pool.recover()
-    /// gives it back once the ring is gone. Who has a handle on its pool receives the block, and releases it, instead.
+    /// For a record that cannot be received: it hands over a block of a
+    /// pool that was unlinked and made anew. The block is not taken over,
+    /// but stays in flight. It goes with its pool's memory, where the pool
+    /// is gone; otherwise pool.recover() gives it back once the ring is
+    /// gone. Who has a handle on its pool receives the block, and releases
+    /// it, instead.
     fn skip(&self, py: Python<'_>) -> PyResult<bool> {
         let mut state = self.lock(py)?;
         state.core.skip().map_err(|error| self.raise(py, &error))
     }
 
-    /// Receive the next record as bytes, from a coroutine: `await rx.arecv()`. Cancelling it loses nothing.
+    /// Receive the next record as bytes, from a coroutine: `await
+    /// rx.arecv()`. Cancelling it loses nothing.
     fn arecv<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         coroutine(slf, "recv", None)
     }
 
-    /// A descriptor for select, poll, epoll and event loops: readable while there is a record, or the producer went.
-    /// Do not read it, do not close it; it lives as long as the consumer.
+    /// A descriptor for select, poll, epoll and event loops: readable
+    /// while there is a record, or the producer went. Do not read it, do
+    /// not close it; it lives as long as the consumer.
     fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
         let mut state = self.end.lock(py)?;
         let fd = state.core.poll_fd().map(|fd| fd.as_raw_fd()).map_err(|error| self.raise(py, &error))?;
@@ -276,15 +340,18 @@ impl Consumer {
         Ok(fd)
     }
 
-    /// Queue a real-time signal to this process each time there is a record to receive, or the producer went, and once now if
-    /// there is one. Receive until that would block: only then does the next one queue a signal. None, or 0, ends it; do so
-    /// when a call says that the producer went, since each such call queues another.
+    /// Queue a real-time signal to this process each time there is a
+    /// record to receive, or the producer went, and once now if there is
+    /// one. Receive until that would block: only then does the next one
+    /// queue a signal. None, or 0, ends it; do so when a call says that
+    /// the producer went, since each such call queues another.
     fn signal(&self, py: Python<'_>, signo: Option<i32>) -> PyResult<()> {
         let mut state = self.end.lock(py)?;
         state.core.signal(wanted(signo)).map_err(|error| self.raise(py, &error))
     }
 
-    /// Stream position of the next record, in bytes since the ring was made; that of the one borrowed meanwhile.
+    /// Stream position of the next record, in bytes since the ring was
+    /// made; that of the one borrowed meanwhile.
     #[getter]
     fn position(&self, py: Python<'_>) -> PyResult<u64> {
         Ok(self.end.lock(py)?.core.position())

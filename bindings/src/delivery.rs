@@ -11,9 +11,11 @@ use std::sync::Arc;
 
 /// A message that was taken from a queue: `with queue.take() as message:`.
 ///
-/// Nobody else has it. At the end of the `with` block it is acknowledged, and gone, unless it was acknowledged or put
-/// back before; after an exception it is put back, and taken again by whoever comes first. So it is when it is
-/// deleted without either, or when the process dies. `message.data` is a copy, and stays.
+/// Nobody else has it. At the end of the `with` block it is acknowledged,
+/// and gone, unless it was acknowledged or put back before; after an
+/// exception it is put back, and taken again by whoever comes first. So it
+/// is when it is deleted without either, or when the process dies.
+/// `message.data` is a copy, and stays.
 #[pyclass(frozen, module = "ipcx")]
 pub(crate) struct Delivery {
     queue: Arc<ipcx::Queue>,
@@ -77,7 +79,8 @@ impl Delivery {
         self.priority
     }
 
-    /// How often it was delivered, this time counted: 1, unless it came back before; 255 stands for that many and more.
+    /// How often it was delivered, this time counted: 1, unless it came
+    /// back before; 255 stands for that many and more.
     #[getter]
     fn deliveries(&self) -> u32 {
         self.deliveries
@@ -88,8 +91,9 @@ impl Delivery {
         self.end(py, ipcx::Queue::ack)
     }
 
-    /// Say that it is not done: it is taken again, before those of its priority that were pushed later; or it becomes
-    /// a dead letter, if that was its last delivery.
+    /// Say that it is not done: it is taken again, before those of its
+    /// priority that were pushed later; or it becomes a dead letter, if
+    /// that was its last delivery.
     fn put_back(&self, py: Python<'_>) -> PyResult<()> {
         self.end(py, ipcx::Queue::put_back)
     }

@@ -117,6 +117,12 @@ pub(crate) fn in_task(py: Python<'_>, what: &str) -> PyErr {
     )
 }
 
+/// What `text` says is not what ipcx writes.
+#[cold]
+pub(crate) fn corrupt(py: Python<'_>, text: &str) -> PyErr {
+    exception(py, "Corrupt", libc::EBADMSG, text.to_owned())
+}
+
 /// Something was inherited over fork, and `text` says what to do.
 #[cold]
 pub(crate) fn forked(py: Python<'_>, text: &str) -> PyErr {

@@ -8,11 +8,12 @@ use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyDict};
 use std::path::PathBuf;
 
-/// Every segment of a directory, by name; None means the default one. Looking changes nothing, and nobody is
-/// stopped for it.
+/// Every segment of a directory, by name; None means the default one.
+/// Looking changes nothing, and nobody is stopped for it.
 ///
-/// What cannot be read is listed too: its `reason` says why. Segments without a name, and the files of FIFOs and
-/// sockets, are not among them.
+/// What cannot be read is listed too: its `reason` says why. Segments
+/// without a name, and the files of FIFOs and sockets, are not among
+/// them.
 ///
 /// NotFound if there is no such directory, PermissionDenied.
 #[pyfunction]
@@ -23,7 +24,8 @@ pub(crate) fn list(py: Python<'_>, directory: Option<PathBuf>) -> PyResult<Vec<L
     Ok(listed.into_iter().map(Listed).collect())
 }
 
-/// What `list` says of a segment. If it cannot be read, everything behind `mode` is None, 0 or empty.
+/// What `list` says of a segment. If it cannot be read, everything behind
+/// `mode` is None, 0 or empty.
 #[pyclass(frozen, module = "ipcx")]
 pub(crate) struct Listed(ipcx::Listed);
 
@@ -35,8 +37,9 @@ impl Listed {
         &self.0.name
     }
 
-    /// 'in use' if somebody alive is attached, 'unused' if nobody is, 'unreadable' if it is no segment, another version's,
-    /// or not yours to read.
+    /// 'in use' if somebody alive is attached, 'unused' if nobody is,
+    /// 'unreadable' if it is no segment, another version's, or not yours
+    /// to read.
     #[getter]
     fn state(&self) -> &'static str {
         match self.0.state {
@@ -115,15 +118,18 @@ impl Listed {
         self.0.max_participants
     }
 
-    /// Who is attached, one for each open handle, and who died and was not recovered yet.
+    /// Who is attached, one for each open handle, and who died and was not
+    /// recovered yet.
     #[getter]
     fn participants(&self) -> Vec<ListedParticipant> {
         self.0.participants.iter().map(ListedParticipant::of).collect()
     }
 
-    /// The roles of its kind: of a ring, 'producer' and 'consumer', whether or not somebody has them; of a service, one for each
-    /// 'server' and each 'client'; of a reliable topic, one for each 'subscriber'. Nothing is written down of publishers, of
-    /// subscribers of a lossy topic, and of who uses other kinds.
+    /// The roles of its kind: of a ring, 'producer' and 'consumer',
+    /// whether or not somebody has them; of a service, one for each
+    /// 'server' and each 'client'; of a reliable topic, one for each
+    /// 'subscriber'. Nothing is written down of publishers, of subscribers
+    /// of a lossy topic, and of who uses other kinds.
     #[getter]
     fn roles(&self) -> Vec<ListedRole> {
         self.0.roles.iter().map(ListedRole::of).collect()

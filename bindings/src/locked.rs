@@ -12,15 +12,20 @@ use pyo3::types::PyMemoryView;
 use std::ffi::c_int;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The value of a buffer, to be changed in place by the thread that holds the buffer's lock: `with buffer.lock() as value:`.
+/// The value of a buffer, to be changed in place by the thread that holds
+/// the buffer's lock: `with buffer.lock() as value:`.
 ///
-/// It has the buffer protocol: `memoryview(value)`, `struct.pack_into(format, value, 0, ...)`, `value.as_array(dtype, shape)` see
-/// and change its bytes without a copy; `value[a:b]` and `bytes(value)` copy them. len(value) bytes are used; `resize` changes
+/// It has the buffer protocol: `memoryview(value)`,
+/// `struct.pack_into(format, value, 0, ...)`, `value.as_array(dtype,
+/// shape)` see and change its bytes without a copy; `value[a:b]` and
+/// `bytes(value)` copy them. len(value) bytes are used; `resize` changes
 /// that.
 ///
-/// At the end of the `with` block what is there becomes the value, unless `commit` or `abandon` came before. After an exception
-/// the value stays as it was. Readers have the old value until then. A memoryview or array that still exists then is a
-/// BufferError; the value stays as it was, and the lock is given up when the last of them is gone.
+/// At the end of the `with` block what is there becomes the value, unless
+/// `commit` or `abandon` came before. After an exception the value stays as
+/// it was. Readers have the old value until then. A memoryview or array
+/// that still exists then is a BufferError; the value stays as it was, and
+/// the lock is given up when the last of them is gone.
 #[pyclass(frozen, module = "ipcx")]
 pub(crate) struct LockedValue {
     buffer: Arc<ipcx::Buffer>,
@@ -126,7 +131,8 @@ impl LockedValue {
 
 #[pymethods]
 impl LockedValue {
-    /// Make what is there the value, give the lock up, and return which version it is.
+    /// Make what is there the value, give the lock up, and return which
+    /// version it is.
     fn commit(&self, py: Python<'_>) -> PyResult<u64> {
         self.lend()?;
         self.or_keep(py, self.buffer.unlock_raw(self.len()))
@@ -138,8 +144,8 @@ impl LockedValue {
         self.or_keep(py, self.buffer.abandon_raw())
     }
 
-    /// Make what is there the value, keep the lock, and return which version it is. No memoryview or array of the value may
-    /// exist.
+    /// Make what is there the value, keep the lock, and return which
+    /// version it is. No memoryview or array of the value may exist.
     fn publish(&self, py: Python<'_>) -> PyResult<u64> {
         self.lend()?;
         let len = self.len();
@@ -151,8 +157,9 @@ impl LockedValue {
         Ok(version)
     }
 
-    /// Say that n bytes are used. What is behind those of the value before is whatever was there. No memoryview or array of the
-    /// value may exist.
+    /// Say that n bytes are used. What is behind those of the value before
+    /// is whatever was there. No memoryview or array of the value may
+    /// exist.
     fn resize(&self, py: Python<'_>, #[pyo3(from_py_with = unsigned)] n: usize) -> PyResult<()> {
         self.check()?;
         if !self.loan.is_free() {
@@ -166,11 +173,14 @@ impl LockedValue {
         Ok(())
     }
 
-    /// Give the lock up without a commit, wait for a notification, and take the lock again: the value is then that of this moment.
-    /// It may return without one, as conditions do: ask for what you wait for again.
+    /// Give the lock up without a commit, wait for a notification, and
+    /// take the lock again: the value is then that of this moment. It may
+    /// return without one, as conditions do: ask for what you wait for
+    /// again.
     ///
-    /// After an exception, a timeout too, the lock is not held any more, and the end of the `with` block does nothing. No
-    /// memoryview or array of the value may exist.
+    /// After an exception, a timeout too, the lock is not held any more,
+    /// and the end of the `with` block does nothing. No memoryview or
+    /// array of the value may exist.
     #[pyo3(signature = (timeout=None))]
     fn wait(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let deadline = deadline(timeout)?;
@@ -196,8 +206,9 @@ impl LockedValue {
         self.buffer.notify(all).map_err(|error| self.raise(py, &error))
     }
 
-    /// True if the owner before died while it had the lock. The value is whole all the same, the one that was committed last;
-    /// anything else that the lock guards may need repair.
+    /// True if the owner before died while it had the lock. The value is
+    /// whole all the same, the one that was committed last; anything else
+    /// that the lock guards may need repair.
     #[getter]
     fn recovered(&self) -> bool {
         self.now().recovered
@@ -215,9 +226,10 @@ impl LockedValue {
         self.loan.is_over()
     }
 
-    /// A NumPy array of the value's bytes, without a copy: of this shape, or with as many items as fit; one size of a shape may
-    /// be -1, which stands for as many as fit. The lock cannot be given up while the array exists. NumPy is needed only for
-    /// this.
+    /// A NumPy array of the value's bytes, without a copy: of this shape,
+    /// or with as many items as fit; one size of a shape may be -1, which
+    /// stands for as many as fit. The lock cannot be given up while the
+    /// array exists. NumPy is needed only for this.
     #[pyo3(signature = (dtype, shape=None))]
     fn as_array<'py>(
         slf: &Bound<'py, Self>,

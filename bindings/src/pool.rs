@@ -11,13 +11,16 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Blocks of one size in shared memory: acquired, filled in place, handed to other processes through a ring without a copy
+/// Blocks of one size in shared memory: acquired, filled in place, handed
+/// to other processes through a ring without a copy
 /// (`tx.send_block(block)`, `rx.recv_block(pool)`), and released.
 ///
-/// Pool.open(name, block_size=...) makes a pool or attaches to the one that exists (without block_size, only that); the other
-/// ways are Pool.create, Pool.attach, Pool.anonymous and Pool.from_fd. If a process dies, what it owned comes back. The handle
-/// may be used by several threads. Closing it does not remove the name (ipcx.unlink does); blocks in use keep it open until they
-/// go.
+/// Pool.open(name, block_size=...) makes a pool or attaches to the one that
+/// exists (without block_size, only that); the other ways are Pool.create,
+/// Pool.attach, Pool.anonymous and Pool.from_fd. If a process dies, what it
+/// owned comes back. The handle may be used by several threads. Closing it
+/// does not remove the name (ipcx.unlink does); blocks in use keep it open
+/// until they go.
 #[pyclass(frozen, weakref, module = "ipcx")]
 pub(crate) struct Pool {
     handle: Handle<ipcx::Pool>,
@@ -45,8 +48,8 @@ impl Pool {
 
 #[pymethods]
 impl Pool {
-    /// Create a pool that must be new. With a key, its blocks are in a System V segment that has this key, from the second
-    /// page on.
+    /// Create a pool that must be new. With a key, its blocks are in a
+    /// System V segment that has this key, from the second page on.
     #[staticmethod]
     #[pyo3(signature = (name, *, block_size, blocks=0, alignment=0, mode=0, max_participants=0, directory=None, schema=None, wait="balanced", group=None, key=None))]
     #[allow(clippy::too_many_arguments, reason = "keywords in Python")]
@@ -71,7 +74,8 @@ impl Pool {
         Pool::make(py, name, &options, || ipcx::Pool::create(name, &options))
     }
 
-    /// Attach to a pool, or create it if there is none, for which a block_size is needed.
+    /// Attach to a pool, or create it if there is none, for which a
+    /// block_size is needed.
     #[staticmethod]
     #[pyo3(signature = (name, *, block_size=0, blocks=0, alignment=0, mode=0, max_participants=0, directory=None, schema=None, wait="balanced", group=None, key=None))]
     #[allow(clippy::too_many_arguments, reason = "keywords in Python")]
@@ -96,7 +100,8 @@ impl Pool {
         Pool::make(py, name, &options, || ipcx::Pool::open(name, &options))
     }
 
-    /// Attach to a pool that must exist, and agree with the sizes and the schema if they are given.
+    /// Attach to a pool that must exist, and agree with the sizes and the
+    /// schema if they are given.
     #[staticmethod]
     #[pyo3(signature = (name, *, directory=None, schema=None, block_size=0, blocks=0))]
     fn attach(
@@ -112,7 +117,8 @@ impl Pool {
         Pool::make(py, name, &options, || ipcx::Pool::attach_with(name, &options))
     }
 
-    /// Create a pool without a name, in memory sealed against resizing. Hand share_fd() to another process.
+    /// Create a pool without a name, in memory sealed against resizing.
+    /// Hand share_fd() to another process.
     #[staticmethod]
     #[pyo3(signature = (*, block_size, blocks=0, alignment=0, max_participants=0, schema=None, wait="balanced"))]
     fn anonymous(
@@ -130,7 +136,8 @@ impl Pool {
         Pool::make(py, "", &options, || ipcx::Pool::anonymous(&options))
     }
 
-    /// Attach to the pool behind a descriptor (or an object with fileno()), which stays yours to close.
+    /// Attach to the pool behind a descriptor (or an object with
+    /// fileno()), which stays yours to close.
     #[staticmethod]
     fn from_fd(py: Python<'_>, fd: &Bound<'_, PyAny>) -> PyResult<Pool> {
         let fd = descriptor(fd)?;
@@ -139,14 +146,16 @@ impl Pool {
         Pool::make(py, "", &PoolOptions::default(), || ipcx::Pool::from_fd(fd))
     }
 
-    /// A new descriptor of the pool, to hand to another process; yours to close. It is closed on exec unless you say
-    /// otherwise (subprocess: pass_fds).
+    /// A new descriptor of the pool, to hand to another process; yours to
+    /// close. It is closed on exec unless you say otherwise (subprocess:
+    /// pass_fds).
     fn share_fd(&self, py: Python<'_>) -> PyResult<i32> {
         self.handle.share_fd(py)
     }
 
-    /// A block; waits for one to be released if none is free. While it waits, it gives the blocks of the dead back; with
-    /// timeout=0, it looks for the dead at most every 50 ms.
+    /// A block; waits for one to be released if none is free. While it
+    /// waits, it gives the blocks of the dead back; with timeout=0, it
+    /// looks for the dead at most every 50 ms.
     #[pyo3(signature = (timeout=None))]
     fn acquire(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Block> {
         let deadline = deadline(timeout)?;
@@ -161,28 +170,36 @@ impl Pool {
         Ok(Block::new(pool, id, self.block_size))
     }
 
-    /// A block, from a coroutine: `block = await pool.aacquire()`. Cancelling it loses nothing.
+    /// A block, from a coroutine: `block = await pool.aacquire()`.
+    /// Cancelling it loses nothing.
     fn aacquire<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         coroutine(slf, "acquire", None)
     }
 
-    /// A descriptor for select, poll, epoll and event loops: readable while a block can be acquired, as of this handle's last
-    /// acquire. Where others acquire too, it may be gone when you come: acquire with a timeout of 0, which arms it again. Do not
-    /// read it, do not close it; it lives as long as the handle.
+    /// A descriptor for select, poll, epoll and event loops: readable
+    /// while a block can be acquired, as of this handle's last acquire.
+    /// Where others acquire too, it may be gone when you come: acquire
+    /// with a timeout of 0, which arms it again. Do not read it, do not
+    /// close it; it lives as long as the handle.
     fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
         self.handle.fileno(py, ipcx::Pool::poll_fd)
     }
 
-    /// Queue a real-time signal to this process each time there is a block to acquire, and once now if there is one. Acquire
-    /// until that would block: only then does the next one queue a signal. None, or 0, ends it.
+    /// Queue a real-time signal to this process each time there is a block
+    /// to acquire, and once now if there is one. Acquire until that would
+    /// block: only then does the next one queue a signal. None, or 0, ends
+    /// it.
     fn signal(&self, py: Python<'_>, signo: Option<i32>) -> PyResult<()> {
         self.handle.get()?.signal(wanted(signo)).map_err(|error| self.handle.raise(py, &error))
     }
 
-    /// Give back what dead processes owned, and what is in flight on rings that are gone. Returns how many blocks.
+    /// Give back what dead processes owned, and what is in flight on rings
+    /// that are gone. Returns how many blocks.
     ///
-    /// Only the second needs this call: an acquire that finds nothing free does the first by itself. One that waits does it
-    /// while it waits; one with timeout=0 looks for the dead at most every 50 ms. This call looks at once.
+    /// Only the second needs this call: an acquire that finds nothing free
+    /// does the first by itself. One that waits does it while it waits;
+    /// one with timeout=0 looks for the dead at most every 50 ms. This
+    /// call looks at once.
     fn recover(&self, py: Python<'_>) -> PyResult<u64> {
         let pool = self.handle.get()?;
         py.detach(|| pool.recover()).map_err(|error| self.handle.raise(py, &error))
@@ -236,12 +253,14 @@ impl Pool {
         self.handle.is_closed()
     }
 
-    /// Let go of the handle. The name stays; blocks in use keep the memory until they go. Closing again does nothing.
+    /// Let go of the handle. The name stays; blocks in use keep the memory
+    /// until they go. Closing again does nothing.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.handle.close(py)
     }
 
-    /// For multiprocessing: the other process attaches anew, by name, or by a descriptor that travels along.
+    /// For multiprocessing: the other process attaches anew, by name, or
+    /// by a descriptor that travels along.
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         slf.get().handle.reduce(slf)
     }
@@ -274,8 +293,9 @@ impl Pool {
 pub(crate) struct PoolHolder {
     /// Which process it is, if it says so.
     process: Option<Participant>,
-    /// False if it died; then its blocks come back with recover(), or when an acquire finds nothing else (one with timeout=0
-    /// looks for the dead at most every 50 ms).
+    /// False if it died; then its blocks come back with recover(), or when
+    /// an acquire finds nothing else (one with timeout=0 looks for the
+    /// dead at most every 50 ms).
     alive: bool,
     /// How many blocks it owns.
     blocks: u64,
@@ -300,7 +320,8 @@ pub(crate) struct PoolStats {
     blocks: u64,
     /// Blocks that can be acquired.
     free: u64,
-    /// Blocks that processes own, dead ones among them until they are recovered.
+    /// Blocks that processes own, dead ones among them until they are
+    /// recovered.
     owned: u64,
     /// Blocks that were sent and not yet received.
     in_flight: u64,

@@ -4,7 +4,7 @@ use crate::block::{checked_len, Block};
 use crate::errors;
 use crate::exclusive::{Exclusive, Guard};
 use crate::payload::{boundaries, unsigned, unsigned_or_none, Payload, LARGE};
-use crate::segment::{wanted, Handle};
+use crate::segment::{aio, closing, wanted, Handle};
 use crate::sending::Sending;
 use crate::views::Reservation;
 use crate::wait::{deadline, wait, Ended};
@@ -12,25 +12,32 @@ use ipcx::{Deadline, Error};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 /// Records handed to the core at a time: it looks at all that it is given before it sends the first.
 const STEP: usize = 1 << 12;
 
-/// The sending end of a ring. One exists at a time, over all processes; it belongs to one thread at a time.
+/// The sending end of a ring. One exists at a time, over all processes; it
+/// belongs to one thread at a time.
 ///
-/// A record is sent when the call returned: from then on it outlives this process. Data is any C-contiguous buffer:
-/// bytes, bytearray, memoryview, array, numpy array.
+/// A record is sent when the call returned: from then on it outlives this
+/// process. Data is any C-contiguous buffer: bytes, bytearray, memoryview,
+/// array, numpy array.
 ///
-/// Pickled, it is the name of its ring and its role: whoever unpickles it takes the role, which is Busy until this one is closed
-/// (before or after it was pickled) or its process died.
+/// Pickled, it is the name of its ring and its role: whoever unpickles it
+/// takes the role, which is Busy until this one is closed (before or after
+/// it was pickled) or its process died.
 #[pyclass(frozen, module = "ipcx")]
 pub(crate) struct Producer {
     pub(crate) end: Exclusive<Sending<ipcx::Producer>>,
+    /// What `fileno` gave and an event loop may be waiting for; -1 before.
+    descriptor: AtomicI32,
 }
 
 impl Producer {
     pub(crate) fn new(core: ipcx::Producer, ring: &Handle<ipcx::Ring>) -> Producer {
-        Producer { end: Exclusive::of_segment(Sending::new(core), "Producer", ring) }
+        let end = Exclusive::of_segment(Sending::new(core), "Producer", ring);
+        Producer { end, descriptor: AtomicI32::new(-1) }
     }
 
     #[cold]
@@ -128,8 +135,9 @@ impl Producer {
         self.send_slowly(py, state, &data, deadline)
     }
 
-    /// Send each item as one record, and return how many were sent: all, unless the time was over. Records that fit
-    /// together are committed together. If one is too big, none is sent.
+    /// Send each item as one record, and return how many were sent: all,
+    /// unless the time was over. Records that fit together are committed
+    /// together. If one is too big, none is sent.
     #[pyo3(signature = (records, timeout=None))]
     fn send_many(
         &self,
@@ -143,9 +151,10 @@ impl Producer {
         self.send_all(py, payloads.iter().map(AsRef::as_ref), deadline)
     }
 
-    /// Send records that lie back to back in one buffer: record i is buf[offsets[i]:offsets[i + 1]]. Offsets is a buffer
-    /// of 64-bit integers or any iterable of integers, with one more item than there are records. Returns how many were
-    /// sent, as send_many does.
+    /// Send records that lie back to back in one buffer: record i is
+    /// buf[offsets[i]:offsets[i + 1]]. Offsets is a buffer of 64-bit
+    /// integers or any iterable of integers, with one more item than there
+    /// are records. Returns how many were sent, as send_many does.
     #[pyo3(signature = (buf, offsets, timeout=None))]
     fn send_packed(
         &self,
@@ -161,7 +170,8 @@ impl Producer {
         self.send_all(py, bounds.windows(2).map(|bound| &data[bound[0]..bound[1]]), deadline)
     }
 
-    /// Reserve room for a record of n bytes, to be written in place: `with tx.reserve(n) as view:`.
+    /// Reserve room for a record of n bytes, to be written in place: `with
+    /// tx.reserve(n) as view:`.
     #[pyo3(signature = (n, timeout=None))]
     fn reserve(
         slf: &Bound<'_, Self>,
@@ -173,9 +183,11 @@ impl Producer {
         Ok(Reservation::new(slf.clone().unbind().into(), loan, place))
     }
 
-    /// Send up to n bytes of a file (a descriptor, or an object with fileno()) as one record, read straight into the
-    /// ring from the descriptor's offset, and return how many: fewer at the end of the file, or when the time is over
-    /// while a pipe or socket has no more. At the end of the file, 0 and no record.
+    /// Send up to n bytes of a file (a descriptor, or an object with
+    /// fileno()) as one record, read straight into the ring from the
+    /// descriptor's offset, and return how many: fewer at the end of the
+    /// file, or when the time is over while a pipe or socket has no more.
+    /// At the end of the file, 0 and no record.
     #[pyo3(signature = (file, n, timeout=None))]
     fn send_file(
         &self,
@@ -187,9 +199,10 @@ impl Producer {
         self.end.send_file(py, descriptor(file)?, n, deadline(timeout)?)
     }
 
-    /// Hand a block of a pool over to the consumer, without a copy: len(block) bytes, or the first n, up to block.capacity.
-    /// The block is gone then. To send it while a memoryview or array of it exists is a BufferError: release or `del` them
-    /// before.
+    /// Hand a block of a pool over to the consumer, without a copy:
+    /// len(block) bytes, or the first n, up to block.capacity. The block
+    /// is gone then. To send it while a memoryview or array of it exists
+    /// is a BufferError: release or `del` them before.
     #[pyo3(signature = (block, n=None, timeout=None))]
     fn send_block(
         &self,
@@ -218,30 +231,45 @@ impl Producer {
         sent
     }
 
-    /// A descriptor for select, poll, epoll and event loops: readable while there is room for the record that last did
-    /// not fit (at first: for any), or the consumer went. Do not read it, do not close it; it lives as long as the
-    /// producer.
-    fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
-        let mut state = self.end.lock(py)?;
-        let fd = state.core.poll_fd().map(|fd| fd.as_raw_fd());
-        fd.map_err(|error| self.raise(py, &error))
+    /// Send a copy of data as one record, from a coroutine: `await
+    /// tx.asend(data)`. One task at a time may wait for room. Cancelling
+    /// it sends nothing.
+    fn asend<'py>(slf: &Bound<'py, Self>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let data = Payload::of(data)?.constant(slf.py())?;
+        aio(slf.py())?.call_method1("send_record", (slf, data))
     }
 
-    /// Queue a real-time signal to this process each time there is room for the record that last did not fit (at first: for
-    /// any), or the consumer went, and once now if there is. Send until that would block: only then does the next one queue a
-    /// signal. None, or 0, ends it; do so when a call says that the consumer went, since each such call queues another.
+    /// A descriptor for select, poll, epoll and event loops: readable
+    /// while there is room for the record that last did not fit (at first:
+    /// for any), or the consumer went. Do not read it, do not close it; it
+    /// lives as long as the producer.
+    fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
+        let mut state = self.end.lock(py)?;
+        let fd = state.core.poll_fd().map(|fd| fd.as_raw_fd()).map_err(|error| self.raise(py, &error))?;
+        self.descriptor.store(fd, Ordering::Relaxed); // Relaxed: under the interpreter's lock.
+        Ok(fd)
+    }
+
+    /// Queue a real-time signal to this process each time there is room
+    /// for the record that last did not fit (at first: for any), or the
+    /// consumer went, and once now if there is. Send until that would
+    /// block: only then does the next one queue a signal. None, or 0, ends
+    /// it; do so when a call says that the consumer went, since each such
+    /// call queues another.
     fn signal(&self, py: Python<'_>, signo: Option<i32>) -> PyResult<()> {
         let mut state = self.end.lock(py)?;
         state.core.signal(wanted(signo)).map_err(|error| self.raise(py, &error))
     }
 
-    /// Largest record that fits into the ring, in bytes: its capacity less 16.
+    /// Largest record that fits into the ring, in bytes: its capacity less
+    /// 16.
     #[getter]
     fn max_len(&self, py: Python<'_>) -> PyResult<usize> {
         Ok(self.end.lock(py)?.core.max_len())
     }
 
-    /// Stream position of the next record, in bytes since the ring was made.
+    /// Stream position of the next record, in bytes since the ring was
+    /// made.
     #[getter]
     fn position(&self, py: Python<'_>) -> PyResult<u64> {
         Ok(self.end.lock(py)?.core.position())
@@ -253,11 +281,13 @@ impl Producer {
         self.end.is_closed(py)
     }
 
-    /// Give the role up: the consumer gets Closed when it has received everything. Closing again does nothing.
+    /// Give the role up: the consumer gets Closed when it has received
+    /// everything. Closing again does nothing.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let state = self.end.take(py, Sending::end_loan)?;
+        let told = closing(py, &self.descriptor);
         py.detach(|| drop(state));
-        Ok(())
+        told
     }
 
     /// For multiprocessing; this one may be closed already.

@@ -4,30 +4,36 @@ use crate::errors;
 use crate::exclusive::{Exclusive, Guard};
 use crate::payload::{unsigned, Payload, LARGE};
 use crate::producer::descriptor;
-use crate::segment::{wanted, Handle};
+use crate::segment::{aio, closing, wanted, Handle};
 use crate::sending::Sending;
 use crate::views::Reservation;
 use crate::wait::{deadline, wait};
 use ipcx::{Deadline, Error};
 use pyo3::prelude::*;
 use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicI32, Ordering};
 
-/// An end of a topic that publishes. Any number exist, over all processes; they publish one at a time. It belongs to one thread
-/// at a time.
+/// An end of a topic that publishes. Any number exist, over all processes;
+/// they publish one at a time. It belongs to one thread at a time.
 ///
-/// A record is published when the call returned: from then on it outlives this process. Data is any C-contiguous buffer: bytes,
-/// bytearray, memoryview, array, numpy array.
+/// A record is published when the call returned: from then on it outlives
+/// this process. Data is any C-contiguous buffer: bytes, bytearray,
+/// memoryview, array, numpy array.
 ///
-/// In a lossy topic a call waits for other publishers only. In a reliable one it waits until every subscriber has released what
-/// would be overwritten; topic.stats() says who has not.
+/// In a lossy topic a call waits for other publishers only. In a reliable
+/// one it waits until every subscriber has released what would be
+/// overwritten; topic.stats() says who has not.
 #[pyclass(frozen, module = "ipcx")]
 pub(crate) struct Publisher {
     pub(crate) end: Exclusive<Sending<ipcx::Publisher>>,
+    /// What `fileno` gave and an event loop may be waiting for; -1 before.
+    descriptor: AtomicI32,
 }
 
 impl Publisher {
     pub(crate) fn new(core: ipcx::Publisher, topic: &Handle<ipcx::Topic>) -> Publisher {
-        Publisher { end: Exclusive::of_segment(Sending::new(core), "Publisher", topic) }
+        let end = Exclusive::of_segment(Sending::new(core), "Publisher", topic);
+        Publisher { end, descriptor: AtomicI32::new(-1) }
     }
 
     #[cold]
@@ -81,8 +87,9 @@ impl Publisher {
         self.publish_slowly(py, state, data, deadline)
     }
 
-    /// Reserve room for a record of n bytes, to be written in place: `with publisher.reserve(n) as view:`. Until the end of the
-    /// block nobody else publishes.
+    /// Reserve room for a record of n bytes, to be written in place: `with
+    /// publisher.reserve(n) as view:`. Until the end of the block nobody
+    /// else publishes.
     #[pyo3(signature = (n, timeout=None))]
     fn reserve(
         slf: &Bound<'_, Self>,
@@ -94,9 +101,12 @@ impl Publisher {
         Ok(Reservation::new(slf.clone().unbind().into(), loan, place))
     }
 
-    /// Publish up to n bytes of a file (a descriptor, or an object with fileno()) as one record, read straight into the topic
-    /// from the descriptor's offset, and return how many: fewer at the end of the file, or when the time is over while a pipe or
-    /// socket has no more. At the end of the file, 0 and no record. Nobody else publishes meanwhile.
+    /// Publish up to n bytes of a file (a descriptor, or an object with
+    /// fileno()) as one record, read straight into the topic from the
+    /// descriptor's offset, and return how many: fewer at the end of the
+    /// file, or when the time is over while a pipe or socket has no more.
+    /// At the end of the file, 0 and no record. Nobody else publishes
+    /// meanwhile.
     #[pyo3(signature = (file, n, timeout=None))]
     fn publish_file(
         &self,
@@ -108,22 +118,36 @@ impl Publisher {
         self.end.send_file(py, descriptor(file)?, n, deadline(timeout)?)
     }
 
-    /// A descriptor for select, poll, epoll and event loops: readable while nobody else publishes and there is room for the record
-    /// that last was not published (at first: for any). Do not read it, do not close it; it lives as long as the publisher.
-    fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
-        let mut state = self.end.lock(py)?;
-        let fd = state.core.poll_fd().map(|fd| fd.as_raw_fd());
-        fd.map_err(|error| self.raise(py, &error))
+    /// Publish a copy of data as one record, from a coroutine: `await
+    /// publisher.apublish(data)`. One task at a time may wait. Cancelling
+    /// it publishes nothing.
+    fn apublish<'py>(slf: &Bound<'py, Self>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let data = Payload::of(data)?.constant(slf.py())?;
+        aio(slf.py())?.call_method1("publish", (slf, data))
     }
 
-    /// Queue a real-time signal to this process each time it can publish, as for the descriptor, and once now if it can. Publish
-    /// until that would block: only then does the next one queue a signal. None, or 0, ends it.
+    /// A descriptor for select, poll, epoll and event loops: readable
+    /// while nobody else publishes and there is room for the record that
+    /// last was not published (at first: for any). Do not read it, do not
+    /// close it; it lives as long as the publisher.
+    fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
+        let mut state = self.end.lock(py)?;
+        let fd = state.core.poll_fd().map(|fd| fd.as_raw_fd()).map_err(|error| self.raise(py, &error))?;
+        self.descriptor.store(fd, Ordering::Relaxed); // Relaxed: under the interpreter's lock.
+        Ok(fd)
+    }
+
+    /// Queue a real-time signal to this process each time it can publish,
+    /// as for the descriptor, and once now if it can. Publish until that
+    /// would block: only then does the next one queue a signal. None, or
+    /// 0, ends it.
     fn signal(&self, py: Python<'_>, signo: Option<i32>) -> PyResult<()> {
         let mut state = self.end.lock(py)?;
         state.core.signal(wanted(signo)).map_err(|error| self.raise(py, &error))
     }
 
-    /// Largest record that can be published, in bytes: half of the topic's capacity, less 24.
+    /// Largest record that can be published, in bytes: half of the topic's
+    /// capacity, less 24.
     #[getter]
     fn max_len(&self, py: Python<'_>) -> PyResult<usize> {
         Ok(self.end.lock(py)?.core.max_len())
@@ -135,11 +159,13 @@ impl Publisher {
         self.end.is_closed(py)
     }
 
-    /// Let go of it. Nobody is told; what was published stays. Closing again does nothing.
+    /// Let go of it. Nobody is told; what was published stays. Closing
+    /// again does nothing.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let state = self.end.take(py, Sending::end_loan)?;
+        let told = closing(py, &self.descriptor);
         py.detach(|| drop(state));
-        Ok(())
+        told
     }
 
     /// Not to another process: that makes its own.

@@ -12,7 +12,8 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// A work queue in shared memory: messages with priorities for whoever takes them first.
+/// A work queue in shared memory: messages with priorities for whoever
+/// takes them first.
 ///
 ///     jobs = ipcx.Queue.open("jobs")
 ///     jobs.push(b"tidy up")
@@ -21,17 +22,24 @@ use std::sync::Arc;
 ///     with jobs.take() as job:
 ///         print(job.data)
 ///
-/// Any number of processes push, and any number take. The message of the highest priority (0 to 31) is taken first,
-/// and of these the one that was pushed first. Whoever takes one has it until it acknowledges it, which the end of
-/// the `with` block does. If the block raises, or the process dies, the message comes back, before those that were
-/// pushed later. So each is done at least once, and not at the same time by two. With max_deliveries, one that comes
-/// back for the nth time becomes a dead letter, which only take_dead() takes.
+/// Any number of processes push, and any number take. The message of the
+/// highest priority (0 to 31) is taken first, and of these the one that was
+/// pushed first. Whoever takes one has it until it acknowledges it, which
+/// the end of the `with` block does. If the block raises, or the process
+/// dies, the message comes back, before those that were pushed later. So
+/// each is done at least once, and not at the same time by two. With
+/// max_deliveries, one that comes back for the nth time becomes a dead
+/// letter, which only take_dead() takes.
 ///
-/// Queue.open(name) makes a queue or attaches to the one that exists; the other ways are Queue.create, Queue.attach,
-/// Queue.anonymous and Queue.from_fd. Messages have up to max_message bytes, by default 1024, and there are up to
-/// depth of them, by default 1024, those that are taken and dead letters among them. With a directory on disk, the
-/// queue is there after a reboot, and with sync=True every message whose push returned, even after a power cut. The
-/// handle may be used by several threads. Closing it does not remove the name (ipcx.unlink does), nor the messages.
+/// Queue.open(name) makes a queue or attaches to the one that exists; the
+/// other ways are Queue.create, Queue.attach, Queue.anonymous and
+/// Queue.from_fd. Messages have up to max_message bytes, by default 1024,
+/// and there are up to depth of them, by default 1024, those that are taken
+/// and dead letters among them. With a directory on disk, the queue is
+/// there after a reboot, and with sync=True every message whose push
+/// returned, even after a power cut. The handle may be used by several
+/// threads. Closing it does not remove the name (ipcx.unlink does), nor the
+/// messages.
 #[pyclass(frozen, weakref, module = "ipcx")]
 pub(crate) struct Queue {
     handle: Handle<ipcx::Queue>,
@@ -143,7 +151,8 @@ impl Queue {
         Queue::make(py, name, &options, || ipcx::Queue::open(name, &options))
     }
 
-    /// Attach to a queue that must exist, and agree with what else is given.
+    /// Attach to a queue that must exist, and agree with what else is
+    /// given.
     #[staticmethod]
     #[pyo3(signature = (name, *, directory=None, schema=None, max_message=0, depth=0, max_deliveries=0, sync=false))]
     #[allow(clippy::too_many_arguments, reason = "keywords in Python")]
@@ -162,7 +171,8 @@ impl Queue {
         Queue::make(py, name, &options, || ipcx::Queue::attach_with(name, &options))
     }
 
-    /// Create a queue without a name, in memory sealed against resizing. Hand share_fd() to another process.
+    /// Create a queue without a name, in memory sealed against resizing.
+    /// Hand share_fd() to another process.
     #[staticmethod]
     #[pyo3(signature = (*, max_message=0, depth=0, max_deliveries=0, sync=false, max_participants=0, schema=None, wait="balanced"))]
     #[allow(clippy::too_many_arguments, reason = "keywords in Python")]
@@ -182,7 +192,8 @@ impl Queue {
         Queue::make(py, "", &options, || ipcx::Queue::anonymous(&options))
     }
 
-    /// Attach to the queue behind a descriptor (or an object with fileno()), which stays yours to close.
+    /// Attach to the queue behind a descriptor (or an object with
+    /// fileno()), which stays yours to close.
     #[staticmethod]
     fn from_fd(py: Python<'_>, fd: &Bound<'_, PyAny>) -> PyResult<Queue> {
         let fd = descriptor(fd)?;
@@ -191,15 +202,17 @@ impl Queue {
         Queue::make(py, "", &QueueOptions::default(), || ipcx::Queue::from_fd(fd))
     }
 
-    /// A new descriptor of the queue, to hand to another process; yours to close. It is closed on exec unless you say
-    /// otherwise (subprocess: pass_fds).
+    /// A new descriptor of the queue, to hand to another process; yours to
+    /// close. It is closed on exec unless you say otherwise (subprocess:
+    /// pass_fds).
     fn share_fd(&self, py: Python<'_>) -> PyResult<i32> {
         self.handle.share_fd(py)
     }
 
-    /// Push a copy of data as one message; wait while there is no room. Once this returned, the message is there,
-    /// whatever becomes of this process; after an exception, it is not. Priorities are 0 to 31, and the highest is
-    /// taken first.
+    /// Push a copy of data as one message; wait while there is no room.
+    /// Once this returned, the message is there, whatever becomes of this
+    /// process; after an exception, it is not. Priorities are 0 to 31, and
+    /// the highest is taken first.
     #[pyo3(signature = (data, priority=0, timeout=None))]
     fn push(
         &self,
@@ -222,9 +235,10 @@ impl Queue {
         self.push_slowly(py, &queue, data, priority, deadline)
     }
 
-    /// Take the next message, acknowledge it, and return it as bytes; wait while there is none. A process that is
-    /// killed in this call may have removed a message that its program never saw: where each must be dealt with,
-    /// `take` it.
+    /// Take the next message, acknowledge it, and return it as bytes; wait
+    /// while there is none. A process that is killed in this call may have
+    /// removed a message that its program never saw: where each must be
+    /// dealt with, `take` it.
     #[pyo3(signature = (timeout=None))]
     fn pop<'py>(
         &self,
@@ -238,23 +252,28 @@ impl Queue {
         Ok(bytes)
     }
 
-    /// Take the next message; wait while there is none: `with queue.take() as message:`. The end of the block
-    /// acknowledges it, an exception puts it back. What dead processes had is found where nothing else is.
+    /// Take the next message; wait while there is none: `with queue.take()
+    /// as message:`. The end of the block acknowledges it, an exception
+    /// puts it back. What dead processes had is found where nothing else
+    /// is.
     #[pyo3(signature = (timeout=None))]
     fn take(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Delivery> {
         let deadline = deadline(timeout)?;
         Delivery::new(py, self.handle.get()?, |queue| self.next(py, queue, deadline))
     }
 
-    /// Take the next dead letter: of the highest priority, and of these the one that was pushed first. It does not wait: WouldBlock
-    /// if there is none. Acknowledging discards it, putting it back has it delivered again as if it were new.
+    /// Take the next dead letter: of the highest priority, and of these the
+    /// one that was pushed first. It does not wait: WouldBlock if there is
+    /// none. Acknowledging discards it, putting it back has it delivered
+    /// again as if it were new.
     fn take_dead(&self, py: Python<'_>) -> PyResult<Delivery> {
         Delivery::new(py, self.handle.get()?, |queue| {
             queue.take_dead().map_err(|error| self.handle.raise(py, &error))
         })
     }
 
-    /// Push a message, from a coroutine: `await queue.apush(data)`. Cancelling it pushes nothing.
+    /// Push a message, from a coroutine: `await queue.apush(data)`.
+    /// Cancelling it pushes nothing.
     #[pyo3(signature = (data, priority=0))]
     fn apush<'py>(
         slf: &Bound<'py, Self>,
@@ -265,37 +284,53 @@ impl Queue {
         aio(slf.py())?.getattr("push")?.call1((slf, data, priority))
     }
 
-    /// Take the next message and acknowledge it, from a coroutine: `await queue.apop()`. Cancelling it loses nothing.
+    /// Take the next message and acknowledge it, from a coroutine: `await
+    /// queue.apop()`. Cancelling it loses nothing.
     fn apop<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         coroutine(slf, "pop", None)
     }
 
-    /// Take the next message, from a coroutine: `with await queue.atake() as message:`. Cancelling it loses nothing.
+    /// Take the next message, from a coroutine: `with await queue.atake()
+    /// as message:`. Cancelling it loses nothing.
     fn atake<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         coroutine(slf, "take", None)
     }
 
-    /// Bring back what dead processes had taken. A take that finds nothing, and a push that finds no room, do this by
-    /// themselves.
+    /// Bring back what dead processes had taken. A take that finds
+    /// nothing, and a push that finds no room, do this by themselves.
     fn recover(&self, py: Python<'_>) -> PyResult<()> {
         let queue = self.handle.get()?;
         py.detach(|| queue.recover()).map_err(|error| self.handle.raise(py, &error))
     }
 
-    /// A descriptor for select, poll, epoll and event loops: readable while there is a message to take, as of this
-    /// handle's last take. Where others take too, it may be gone when you come: take with a timeout of 0, which arms
-    /// it again. Do not read it, do not close it; it lives as long as the handle.
+    /// A descriptor for select, poll, epoll and event loops: readable
+    /// while there is a message to take, as of this handle's last take.
+    /// Where others take too, it may be gone when you come: take with a
+    /// timeout of 0, which arms it again. Do not read it, do not close it;
+    /// it lives as long as the handle.
     fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
         self.handle.fileno(py, ipcx::Queue::poll_fd)
     }
 
-    /// Queue a real-time signal to this process each time there is a message to take, and once now if there is one.
-    /// Take until that would block: only then does the next one queue a signal. None, or 0, ends it.
+    /// Another descriptor, which is readable while there is room for a
+    /// message, as of this handle's last push that found none. Where
+    /// others push too, it may be gone when you come: push with a timeout
+    /// of 0, which arms it again. Do not read it, do not close it; it
+    /// lives as long as the handle.
+    fn room_fileno(&self, py: Python<'_>) -> PyResult<i32> {
+        self.handle.room_fileno(py, ipcx::Queue::room_fd)
+    }
+
+    /// Queue a real-time signal to this process each time there is a
+    /// message to take, and once now if there is one. Take until that
+    /// would block: only then does the next one queue a signal. None, or
+    /// 0, ends it.
     fn signal(&self, py: Python<'_>, signo: Option<i32>) -> PyResult<()> {
         self.handle.get()?.signal(wanted(signo)).map_err(|error| self.handle.raise(py, &error))
     }
 
-    /// Figures as they are now, taken without stopping anybody. Takes time in proportion to the depth.
+    /// Figures as they are now, taken without stopping anybody. Takes time
+    /// in proportion to the depth.
     fn stats(&self, py: Python<'_>) -> PyResult<QueueStats> {
         let queue = self.handle.get()?;
         let stats = py.detach(|| queue.stats());
@@ -314,7 +349,8 @@ impl Queue {
         self.depth
     }
 
-    /// After how many deliveries a message that comes back becomes a dead letter; 0 for never.
+    /// After how many deliveries a message that comes back becomes a dead
+    /// letter; 0 for never.
     #[getter]
     fn max_deliveries(&self) -> u32 {
         self.max_deliveries
@@ -350,13 +386,15 @@ impl Queue {
         self.handle.is_closed()
     }
 
-    /// Let go of the handle. What was taken by it comes back, once its deliveries are gone too. The name stays, and
-    /// the messages. Closing again does nothing.
+    /// Let go of the handle. What was taken by it comes back, once its
+    /// deliveries are gone too. The name stays, and the messages. Closing
+    /// again does nothing.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.handle.close(py)
     }
 
-    /// For multiprocessing: the other process attaches anew, by name, or by a descriptor that travels along.
+    /// For multiprocessing: the other process attaches anew, by name, or
+    /// by a descriptor that travels along.
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         slf.get().handle.reduce(slf)
     }
@@ -389,7 +427,8 @@ impl Queue {
 pub(crate) struct QueueHolder {
     /// Which process it is, if it says so.
     process: Option<Participant>,
-    /// False if it died; then the messages come back with the next recover(), or when a take finds nothing else.
+    /// False if it died; then the messages come back with the next
+    /// recover(), or when a take finds nothing else.
     alive: bool,
     /// How many it has.
     taken: u64,
@@ -404,7 +443,8 @@ impl QueueHolder {
     }
 }
 
-/// Figures of a queue. The numbers of messages and `free` add up to `depth`.
+/// Figures of a queue. The numbers of messages and `free` add up to
+/// `depth`.
 #[pyclass(frozen, get_all, eq, module = "ipcx")]
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct QueueStats {
@@ -412,13 +452,16 @@ pub(crate) struct QueueStats {
     max_message: u64,
     /// How many messages there can be.
     depth: u64,
-    /// After how many deliveries a message that comes back becomes a dead letter; 0 for never.
+    /// After how many deliveries a message that comes back becomes a dead
+    /// letter; 0 for never.
     max_deliveries: u32,
     /// Messages to take, by priority: a list of 32.
     ready: Vec<u64>,
-    /// Messages that a push is writing at this moment, or was when its process died.
+    /// Messages that a push is writing at this moment, or was when its
+    /// process died.
     being_pushed: u64,
-    /// Messages that processes have, dead ones among them until they are recovered.
+    /// Messages that processes have, dead ones among them until they are
+    /// recovered.
     taken: u64,
     /// Dead letters.
     dead: u64,

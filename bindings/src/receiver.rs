@@ -14,11 +14,12 @@ use std::os::fd::IntoRawFd;
 /// Messages up to this size are received without asking for their length first.
 const ROOM: usize = 1 << 16;
 
-/// The receiving end of a transport; Transport.pair and Transport.receiver make one. It belongs to one thread, and one task, at a
-/// time.
+/// The receiving end of a transport; Transport.pair and Transport.receiver
+/// make one. It belongs to one thread, and one task, at a time.
 ///
-/// Iterating yields the messages as bytes, and ends when the sender closed and everything was received; a message queue and a
-/// buffer do not tell that. As for other processes, see Sender.
+/// Iterating yields the messages as bytes, and ends when the sender closed
+/// and everything was received; a message queue and a buffer do not tell
+/// that. As for other processes, see Sender.
 #[pyclass(frozen, weakref, module = "ipcx")]
 pub(crate) struct Receiver {
     end: End<ipcx::Receiver>,
@@ -107,9 +108,12 @@ impl Receiver {
 impl Receiver {
     /// Receive the next message as bytes.
     ///
-    /// Closed if the sender closed and nothing is left, PeerDead if it went in the middle of a message, and of a ring if it died;
-    /// both end when a successor is there. Mismatch if the message is a descriptor (recv_fd receives it). A message queue or
-    /// buffer does not tell of its sender: give a timeout. A buffer gives its newest message, once.
+    /// Closed if the sender closed and nothing is left, PeerDead if it
+    /// went in the middle of a message, and of a ring if it died; both end
+    /// when a successor is there. Mismatch if the message is a descriptor
+    /// (recv_fd receives it). A message queue or buffer does not tell of
+    /// its sender: give a timeout. A buffer gives its newest message,
+    /// once.
     #[pyo3(signature = (timeout=None))]
     fn recv<'py>(
         &self,
@@ -119,8 +123,8 @@ impl Receiver {
         Ok(self.next(py, deadline(timeout)?)?.0)
     }
 
-    /// Receive the next message as (bytes, priority). The priority is 0 but from a message queue, which gives those of a higher one
-    /// first.
+    /// Receive the next message as (bytes, priority). The priority is 0
+    /// but from a message queue, which gives those of a higher one first.
     #[pyo3(signature = (timeout=None))]
     fn recv_with_priority<'py>(
         &self,
@@ -130,8 +134,10 @@ impl Receiver {
         self.next(py, deadline(timeout)?)
     }
 
-    /// Receive the next message into a writable buffer and return its length. If the buffer is too small, TooBig is raised and the
-    /// message stays. What is in the buffer after an exception is anything.
+    /// Receive the next message into a writable buffer and return its
+    /// length. If the buffer is too small, TooBig is raised and the
+    /// message stays. What is in the buffer after an exception is
+    /// anything.
     #[pyo3(signature = (buf, timeout=None))]
     fn recv_into(
         &self,
@@ -152,8 +158,9 @@ impl Receiver {
         }
     }
 
-    /// Receive a descriptor, which is yours to close; Ring.from_fd and the like attach to a segment that it is of. Through Unix
-    /// sockets only, Invalid otherwise; Mismatch if the next message is none (it stays).
+    /// Receive a descriptor, which is yours to close; Ring.from_fd and the
+    /// like attach to a segment that it is of. Through Unix sockets only,
+    /// Invalid otherwise; Mismatch if the next message is none (it stays).
     #[pyo3(signature = (timeout=None))]
     fn recv_fd(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<i32> {
         let deadline = deadline(timeout)?;
@@ -163,31 +170,40 @@ impl Receiver {
         }
     }
 
-    /// Receive the next message as bytes, from a coroutine: `await rx.arecv()`. Cancelling it loses nothing.
+    /// Receive the next message as bytes, from a coroutine: `await
+    /// rx.arecv()`. Cancelling it loses nothing.
     fn arecv<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         coroutine(slf, "recv", None)
     }
 
-    /// A descriptor for select, poll, epoll and event loops: readable while there may be a message, or the sender went. It does not
-    /// promise a whole message: receive with a timeout of 0, again after TooBig. Do not read it, do not close it; it lives as long
-    /// as the end.
+    /// A descriptor for select, poll, epoll and event loops: readable
+    /// while there may be a message, or the sender went. It does not
+    /// promise a whole message: receive with a timeout of 0, again after
+    /// TooBig. Do not read it, do not close it; it lives as long as the
+    /// end.
     fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
         self.end.fileno(py)
     }
 
-    /// Queue a real-time signal to this process each time there is a message to receive, and once now if there is one. Receive until
-    /// that would block: only then does the next one queue a signal. None, or 0, ends it. From rings, buffers and message queues;
-    /// Invalid otherwise. Of a queue it is the kernel's (mq_notify), which tells one process: Busy if that is another.
+    /// Queue a real-time signal to this process each time there is a
+    /// message to receive, and once now if there is one. Receive until
+    /// that would block: only then does the next one queue a signal. None,
+    /// or 0, ends it. From rings, buffers and message queues; Invalid
+    /// otherwise. Of a queue it is the kernel's (mq_notify), which tells
+    /// one process: Busy if that is another.
     fn signal(&self, py: Python<'_>, signo: Option<i32>) -> PyResult<()> {
         let mut state = self.lock(py)?;
         state.core.signal(wanted(signo)).map_err(|error| self.end.raise(py, &error))
     }
 
-    /// A descriptor of an end without a name, to hand to another process, which makes it an end again with
-    /// Transport.receiver_from_fd; yours to close. This end stays open: close it when the other process has its own, and use only one
-    /// of the two. It is closed on exec unless you say otherwise (subprocess: pass_fds).
+    /// A descriptor of an end without a name, to hand to another process,
+    /// which makes it an end again with Transport.receiver_from_fd; yours
+    /// to close. This end stays open: close it when the other process has
+    /// its own, and use only one of the two. It is closed on exec unless
+    /// you say otherwise (subprocess: pass_fds).
     ///
-    /// Invalid if it has a name (but of a queue), if it keeps a message or a part of one, or of a ring's end that was used.
+    /// Invalid if it has a name (but of a queue), if it keeps a message or
+    /// a part of one, or of a ring's end that was used.
     fn share_fd(&self, py: Python<'_>) -> PyResult<i32> {
         self.end.share_fd(py)
     }
@@ -216,7 +232,8 @@ impl Receiver {
         self.end.is_closed(py)
     }
 
-    /// Close it: a sender gets Closed, where its transport tells. Closing again does nothing.
+    /// Close it: a sender gets Closed, where its transport tells. Closing
+    /// again does nothing.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.end.close(py)
     }

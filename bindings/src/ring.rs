@@ -9,11 +9,14 @@ use pyo3::prelude::*;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
-/// A queue of variable-length records from one producer to one consumer, in shared memory.
+/// A queue of variable-length records from one producer to one consumer, in
+/// shared memory.
 ///
-/// Ring.open(name) makes a ring or attaches to the one that exists; the other ways are Ring.create, Ring.attach,
-/// Ring.anonymous and Ring.from_fd. The handle may be used by several threads. Closing it does not remove the name
-/// (ipcx.unlink does), and endpoints taken from it go on working.
+/// Ring.open(name) makes a ring or attaches to the one that exists; the
+/// other ways are Ring.create, Ring.attach, Ring.anonymous and
+/// Ring.from_fd. The handle may be used by several threads. Closing it does
+/// not remove the name (ipcx.unlink does), and endpoints taken from it go
+/// on working.
 #[pyclass(frozen, weakref, module = "ipcx")]
 pub(crate) struct Ring {
     handle: Handle<ipcx::Ring>,
@@ -84,7 +87,8 @@ impl Ring {
         Ring::make(py, name, &options, || ipcx::Ring::open(name, &options))
     }
 
-    /// Attach to a ring that must exist, and agree with the schema and the capacity if they are given.
+    /// Attach to a ring that must exist, and agree with the schema and the
+    /// capacity if they are given.
     #[staticmethod]
     #[pyo3(signature = (name, *, directory=None, schema=None, capacity=0))]
     fn attach(
@@ -98,7 +102,8 @@ impl Ring {
         Ring::make(py, name, &options, || ipcx::Ring::attach_with(name, &options))
     }
 
-    /// Create a ring without a name, in memory sealed against resizing. Hand share_fd() to another process.
+    /// Create a ring without a name, in memory sealed against resizing.
+    /// Hand share_fd() to another process.
     #[staticmethod]
     #[pyo3(signature = (*, capacity=0, max_participants=0, schema=None, wait="balanced"))]
     fn anonymous(
@@ -114,7 +119,8 @@ impl Ring {
         Ring::make(py, "", &options, || ipcx::Ring::anonymous(&options))
     }
 
-    /// Attach to the ring behind a descriptor (or an object with fileno()), which stays yours to close.
+    /// Attach to the ring behind a descriptor (or an object with
+    /// fileno()), which stays yours to close.
     #[staticmethod]
     fn from_fd(py: Python<'_>, fd: &Bound<'_, PyAny>) -> PyResult<Ring> {
         let fd = descriptor(fd)?;
@@ -123,19 +129,22 @@ impl Ring {
         Ring::make(py, "", &RingOptions::default(), || ipcx::Ring::from_fd(fd))
     }
 
-    /// A new descriptor of the ring, to hand to another process; yours to close. It is closed on exec unless you say
-    /// otherwise (subprocess: pass_fds).
+    /// A new descriptor of the ring, to hand to another process; yours to
+    /// close. It is closed on exec unless you say otherwise (subprocess:
+    /// pass_fds).
     fn share_fd(&self, py: Python<'_>) -> PyResult<i32> {
         self.handle.share_fd(py)
     }
 
-    /// Take the producer's role: the first time, or after its owner closed or died.
+    /// Take the producer's role: the first time, or after its owner closed
+    /// or died.
     fn producer(&self, py: Python<'_>) -> PyResult<Producer> {
         let producer = self.handle.get()?.producer().map_err(|error| self.handle.raise(py, &error))?;
         Ok(Producer::new(producer, &self.handle))
     }
 
-    /// Take the consumer's role: the first time, or after its owner closed or died.
+    /// Take the consumer's role: the first time, or after its owner closed
+    /// or died.
     fn consumer(&self, py: Python<'_>) -> PyResult<Consumer> {
         let consumer = self.handle.get()?.consumer().map_err(|error| self.handle.raise(py, &error))?;
         Ok(Consumer::new(consumer, &self.handle))
@@ -182,12 +191,14 @@ impl Ring {
         self.handle.is_closed()
     }
 
-    /// Let go of the handle. The name stays, and so do endpoints taken from it. Closing again does nothing.
+    /// Let go of the handle. The name stays, and so do endpoints taken
+    /// from it. Closing again does nothing.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.handle.close(py)
     }
 
-    /// For multiprocessing: the other process attaches anew, by name, or by a descriptor that travels along.
+    /// For multiprocessing: the other process attaches anew, by name, or
+    /// by a descriptor that travels along.
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         slf.get().handle.reduce(slf)
     }
@@ -214,7 +225,8 @@ impl Ring {
     }
 }
 
-/// Figures of a ring. Taken without stopping anybody, so they may be apart by what was in work.
+/// Figures of a ring. Taken without stopping anybody, so they may be apart
+/// by what was in work.
 #[pyclass(frozen, get_all, eq, module = "ipcx")]
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct RingStats {

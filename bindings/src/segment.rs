@@ -67,6 +67,8 @@ pub(crate) struct Handle<T> {
     directory: Option<PathBuf>,
     /// What `fileno` gave and an event loop may be waiting for; -1 before.
     descriptor: AtomicI32,
+    /// The same of `room_fileno`.
+    room_descriptor: AtomicI32,
 }
 
 struct Open<T> {
@@ -96,8 +98,9 @@ impl<T: Core> Handle<T> {
         let directory = (!name.is_empty()).then(|| place(directory));
         let (name, schema, wait) = core.facts();
         let open = Open { core: Arc::new(core), generation: fork::generation(), fd };
-        let descriptor = AtomicI32::new(-1);
-        Ok(Handle { open: Mutex::new(Some(open)), name, schema, wait, directory, descriptor })
+        let open = Mutex::new(Some(open));
+        let [descriptor, room_descriptor] = [-1, -1].map(AtomicI32::new);
+        Ok(Handle { open, name, schema, wait, directory, descriptor, room_descriptor })
     }
 
     fn slot(&self) -> MutexGuard<'_, Option<Open<T>>> {
@@ -132,6 +135,7 @@ impl<T: Core> Handle<T> {
         let open = Open { core: Arc::clone(&core), generation: fork::generation(), fd };
         let parents = self.slot().replace(open);
         self.descriptor.store(-1, Ordering::Relaxed);
+        self.room_descriptor.store(-1, Ordering::Relaxed);
         drop(parents); // Outside the lock.
         Ok(core)
     }
@@ -147,7 +151,7 @@ impl<T: Core> Handle<T> {
     /// Lets go of it, and of the tasks that wait for its descriptor.
     pub(crate) fn close(&self, py: Python<'_>) -> PyResult<()> {
         let open = self.slot().take();
-        let told = closing(py, &self.descriptor);
+        let told = closing(py, &self.descriptor).and_then(|()| closing(py, &self.room_descriptor));
         py.detach(|| drop(open)); // Outside the lock; may wait for a thread of the core.
         told
     }
@@ -163,9 +167,27 @@ impl<T: Core> Handle<T> {
         py: Python<'_>,
         of: impl FnOnce(&T) -> ipcx::Result<BorrowedFd<'_>>,
     ) -> PyResult<i32> {
+        self.remember(py, &self.descriptor, of)
+    }
+
+    /// The same for a second one, which tells of room.
+    pub(crate) fn room_fileno(
+        &self,
+        py: Python<'_>,
+        of: impl FnOnce(&T) -> ipcx::Result<BorrowedFd<'_>>,
+    ) -> PyResult<i32> {
+        self.remember(py, &self.room_descriptor, of)
+    }
+
+    fn remember(
+        &self,
+        py: Python<'_>,
+        descriptor: &AtomicI32,
+        of: impl FnOnce(&T) -> ipcx::Result<BorrowedFd<'_>>,
+    ) -> PyResult<i32> {
         let core = self.get()?;
         let fd = of(&core).map(|fd| fd.as_raw_fd()).map_err(|error| self.raise(py, &error))?;
-        self.descriptor.store(fd, Ordering::Relaxed); // Relaxed: under the interpreter's lock.
+        descriptor.store(fd, Ordering::Relaxed); // Relaxed: under the interpreter's lock.
         Ok(fd)
     }
 

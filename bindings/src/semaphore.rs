@@ -12,20 +12,25 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
 
-/// A counting semaphore in shared memory, whose permits come back when their holder dies.
+/// A counting semaphore in shared memory, whose permits come back when
+/// their holder dies.
 ///
 ///     licences = ipcx.Semaphore.open("licences", limit=4)
 ///     with licences:
 ///         ...
 ///
-/// Whoever acquires a permit holds it until it releases it, closes its handle, or dies. The permits that a handle holds are the
-/// handle's, whichever thread acquired them. A release by a handle that holds none makes one more, up to the limit; with
-/// `consume`, a permit is used up instead of held: one side signals by releasing, the other one consumes.
+/// Whoever acquires a permit holds it until it releases it, closes its
+/// handle, or dies. The permits that a handle holds are the handle's,
+/// whichever thread acquired them. A release by a handle that holds none
+/// makes one more, up to the limit; with `consume`, a permit is used up
+/// instead of held: one side signals by releasing, the other one consumes.
 ///
-/// Semaphore.open(name) makes a semaphore or attaches to the one that exists; the other ways are Semaphore.create,
-/// Semaphore.attach, Semaphore.anonymous and Semaphore.from_fd. The limit is 1 to 1048576, by default as many permits as there
-/// are initially, or 1; initially there are as many as the limit, unless you say otherwise. Closing the handle does not remove
-/// the name (ipcx.unlink does).
+/// Semaphore.open(name) makes a semaphore or attaches to the one that
+/// exists; the other ways are Semaphore.create, Semaphore.attach,
+/// Semaphore.anonymous and Semaphore.from_fd. The limit is 1 to 1048576, by
+/// default as many permits as there are initially, or 1; initially there
+/// are as many as the limit, unless you say otherwise. Closing the handle
+/// does not remove the name (ipcx.unlink does).
 #[pyclass(frozen, weakref, module = "ipcx")]
 pub(crate) struct Semaphore {
     handle: Handle<ipcx::Semaphore>,
@@ -160,7 +165,8 @@ impl Semaphore {
         Semaphore::make(py, name, &options, || ipcx::Semaphore::open(name, &options))
     }
 
-    /// Attach to a semaphore that must exist, and agree with the schema and the limit if they are given.
+    /// Attach to a semaphore that must exist, and agree with the schema
+    /// and the limit if they are given.
     #[staticmethod]
     #[pyo3(signature = (name, *, directory=None, schema=None, limit=0))]
     fn attach(
@@ -175,7 +181,8 @@ impl Semaphore {
         Semaphore::make(py, name, &options, || ipcx::Semaphore::attach_with(name, &options))
     }
 
-    /// Create a semaphore without a name, in memory sealed against resizing. Hand share_fd() to another process.
+    /// Create a semaphore without a name, in memory sealed against
+    /// resizing. Hand share_fd() to another process.
     #[staticmethod]
     #[pyo3(signature = (*, limit=0, initial=None, max_participants=0, schema=None, wait="balanced"))]
     fn anonymous(
@@ -192,7 +199,8 @@ impl Semaphore {
         Semaphore::make(py, "", &options, || ipcx::Semaphore::anonymous(&options))
     }
 
-    /// Attach to the semaphore behind a descriptor (or an object with fileno()), which stays yours to close.
+    /// Attach to the semaphore behind a descriptor (or an object with
+    /// fileno()), which stays yours to close.
     #[staticmethod]
     fn from_fd(py: Python<'_>, fd: &Bound<'_, PyAny>) -> PyResult<Semaphore> {
         let fd = descriptor(fd)?;
@@ -201,58 +209,66 @@ impl Semaphore {
         Semaphore::make(py, "", &SemaphoreOptions::default(), || ipcx::Semaphore::from_fd(fd))
     }
 
-    /// A new descriptor of the semaphore, to hand to another process; yours to close. It is closed on exec unless you say
-    /// otherwise (subprocess: pass_fds).
+    /// A new descriptor of the semaphore, to hand to another process;
+    /// yours to close. It is closed on exec unless you say otherwise
+    /// (subprocess: pass_fds).
     fn share_fd(&self, py: Python<'_>) -> PyResult<i32> {
         self.handle.share_fd(py)
     }
 
-    /// Acquire a permit, which this handle then holds; wait for one if there is none. Permits of the dead are found where no
-    /// other is.
+    /// Acquire a permit, which this handle then holds; wait for one if
+    /// there is none. Permits of the dead are found where no other is.
     #[pyo3(signature = (timeout=None))]
     fn acquire(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         self.take(py, deadline(timeout)?, ipcx::Semaphore::acquire_raw)
     }
 
-    /// Use a permit up; wait for one if there is none. Nobody holds it then, and it does not come back. A process that is killed
-    /// in this call may have used it up or not.
+    /// Use a permit up; wait for one if there is none. Nobody holds it
+    /// then, and it does not come back. A process that is killed in this
+    /// call may have used it up or not.
     #[pyo3(signature = (timeout=None))]
     fn consume(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         self.take(py, deadline(timeout)?, ipcx::Semaphore::consume_until)
     }
 
-    /// Acquire a permit, from a coroutine: `await semaphore.aacquire()`, or `async with semaphore:`. Cancelling it loses
-    /// nothing.
+    /// Acquire a permit, from a coroutine: `await semaphore.aacquire()`,
+    /// or `async with semaphore:`. Cancelling it loses nothing.
     fn aacquire<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         coroutine(slf, "acquire", None)
     }
 
-    /// Use a permit up, from a coroutine: `await semaphore.aconsume()`. Cancelling it loses nothing.
+    /// Use a permit up, from a coroutine: `await semaphore.aconsume()`.
+    /// Cancelling it loses nothing.
     fn aconsume<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         coroutine(slf, "consume", None)
     }
 
-    /// Give back a permit that this handle holds; if it holds none, make one more. If the limit is reached then, that is a
-    /// ValueError.
+    /// Give back a permit that this handle holds; if it holds none, make
+    /// one more. If the limit is reached then, that is a ValueError.
     fn release(&self, py: Python<'_>) -> PyResult<()> {
         self.handle.get()?.release().map_err(|error| self.handle.raise(py, &error))
     }
 
-    /// Give back what dead processes held, and return how many permits. An acquire that finds nothing does this by itself.
+    /// Give back what dead processes held, and return how many permits. An
+    /// acquire that finds nothing does this by itself.
     fn recover(&self, py: Python<'_>) -> PyResult<u64> {
         let semaphore = self.handle.get()?;
         py.detach(|| semaphore.recover()).map_err(|error| self.handle.raise(py, &error))
     }
 
-    /// A descriptor for select, poll, epoll and event loops: readable while a permit can be acquired, as of this handle's last
-    /// acquire. Where others acquire too, it may be gone when you come: acquire with a timeout of 0, which arms it again. Do not
-    /// read it, do not close it; it lives as long as the handle.
+    /// A descriptor for select, poll, epoll and event loops: readable
+    /// while a permit can be acquired, as of this handle's last acquire.
+    /// Where others acquire too, it may be gone when you come: acquire
+    /// with a timeout of 0, which arms it again. Do not read it, do not
+    /// close it; it lives as long as the handle.
     fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
         self.handle.fileno(py, ipcx::Semaphore::poll_fd)
     }
 
-    /// Queue a real-time signal to this process each time there is a permit to acquire, and once now if there is one. Acquire
-    /// until that would block: only then does the next one queue a signal. None, or 0, ends it.
+    /// Queue a real-time signal to this process each time there is a
+    /// permit to acquire, and once now if there is one. Acquire until that
+    /// would block: only then does the next one queue a signal. None, or
+    /// 0, ends it.
     fn signal(&self, py: Python<'_>, signo: Option<i32>) -> PyResult<()> {
         self.handle.get()?.signal(wanted(signo)).map_err(|error| self.handle.raise(py, &error))
     }
@@ -264,7 +280,8 @@ impl Semaphore {
         stats.map(SemaphoreStats::from).map_err(|error| self.handle.raise(py, &error))
     }
 
-    /// Permits that can be acquired, as of now. Takes time in proportion to the limit.
+    /// Permits that can be acquired, as of now. Takes time in proportion
+    /// to the limit.
     #[getter]
     fn value(&self, py: Python<'_>) -> PyResult<u64> {
         self.handle.get()?.value().map_err(|error| self.handle.raise(py, &error))
@@ -306,12 +323,14 @@ impl Semaphore {
         self.handle.is_closed()
     }
 
-    /// Let go of the handle, and give back what it holds. The name stays. Closing again does nothing.
+    /// Let go of the handle, and give back what it holds. The name stays.
+    /// Closing again does nothing.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.handle.close(py)
     }
 
-    /// For multiprocessing: the other process attaches anew, by name, or by a descriptor that travels along.
+    /// For multiprocessing: the other process attaches anew, by name, or
+    /// by a descriptor that travels along.
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         slf.get().handle.reduce(slf)
     }
@@ -364,7 +383,8 @@ impl Semaphore {
 pub(crate) struct SemaphoreHolder {
     /// Which process it is, if it says so.
     process: Option<Participant>,
-    /// False if it died; then its permits come back with recover(), or when an acquire finds nothing else.
+    /// False if it died; then its permits come back with recover(), or
+    /// when an acquire finds nothing else.
     alive: bool,
     /// How many permits it holds.
     permits: u64,

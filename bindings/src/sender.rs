@@ -12,15 +12,20 @@ use pyo3::prelude::*;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The sending end of a transport; Transport.pair and Transport.sender make one. It belongs to one thread, and one task, at a time.
+/// The sending end of a transport; Transport.pair and Transport.sender make
+/// one. It belongs to one thread, and one task, at a time.
 ///
-/// Closing it tells the receiver, which gets Closed when it has received everything; a message queue and a buffer do not tell.
+/// Closing it tells the receiver, which gets Closed when it has received
+/// everything; a message queue and a buffer do not tell.
 ///
-/// An end without a name is an argument of a multiprocessing.Process under every start method, as multiprocessing.Pipe's are; close
-/// it here when the process was started, and in a forked child close the other end that it inherited. One of a ring is handed over
-/// before it is used. An end with a name is the process's that opened it, and Forked in a forked child; pickled, it is opened
-/// again by whoever unpickles it, which is Busy until this one is closed (before or after it was pickled), but of a queue or
-/// buffer.
+/// An end without a name is an argument of a multiprocessing.Process under
+/// every start method, as multiprocessing.Pipe's are; close it here when
+/// the process was started, and in a forked child close the other end that
+/// it inherited. One of a ring is handed over before it is used. An end
+/// with a name is the process's that opened it, and Forked in a forked
+/// child; pickled, it is opened again by whoever unpickles it, which is
+/// Busy until this one is closed (before or after it was pickled), but of a
+/// queue or buffer.
 #[pyclass(frozen, weakref, module = "ipcx")]
 pub(crate) struct Sender {
     end: End<ipcx::Sender>,
@@ -93,13 +98,18 @@ impl Sender {
 
 #[pymethods]
 impl Sender {
-    /// Send a copy of data as one message, waiting for room, and of a FIFO or socket for a receiver.
+    /// Send a copy of data as one message, waiting for room, and of a FIFO
+    /// or socket for a receiver.
     ///
-    /// Only a message queue has priorities, 0 to 32767; higher ones are received first. Closed (of a ring PeerDead too) if the
-    /// receiver went, TooBig if the message cannot fit, Invalid for a priority out of range.
+    /// Only a message queue has priorities, 0 to 32767; higher ones are
+    /// received first. Closed (of a ring PeerDead too) if the receiver
+    /// went, TooBig if the message cannot fit, Invalid for a priority out
+    /// of range.
     ///
-    /// Of a message of more than 4092 bytes through a pipe or FIFO, a part may be on its way when the call ends with WouldBlock,
-    /// Timeout or an exception of a signal handler. Sending the same bytes again goes on with it; sending others finishes it first.
+    /// Of a message of more than 4092 bytes through a pipe or FIFO, a part
+    /// may be on its way when the call ends with WouldBlock, Timeout or an
+    /// exception of a signal handler. Sending the same bytes again goes on
+    /// with it; sending others finishes it first.
     #[pyo3(signature = (data, timeout=None, priority=0))]
     fn send(
         &self,
@@ -113,10 +123,12 @@ impl Sender {
         self.send_from(py, self.lock(py)?, data, priority, deadline)
     }
 
-    /// Send a copy of data as one message, from a coroutine: `await tx.asend(data)`. One task at a time: what else is sent
-    /// meanwhile is Busy.
+    /// Send a copy of data as one message, from a coroutine: `await
+    /// tx.asend(data)`. One task at a time: what else is sent meanwhile is
+    /// Busy.
     ///
-    /// Cancelling it sends nothing, unless a part of a long message is on its way: see send.
+    /// Cancelling it sends nothing, unless a part of a long message is on
+    /// its way: see send.
     #[pyo3(signature = (data, priority=0))]
     fn asend<'py>(
         slf: &Bound<'py, Self>,
@@ -141,8 +153,9 @@ impl Sender {
         Ok(())
     }
 
-    /// Send a descriptor (or an object with fileno()) as one message, for recv_fd: that of an anonymous segment (share_fd), or any.
-    /// It stays open here too. Through Unix sockets only; Invalid otherwise.
+    /// Send a descriptor (or an object with fileno()) as one message, for
+    /// recv_fd: that of an anonymous segment (share_fd), or any. It stays
+    /// open here too. Through Unix sockets only; Invalid otherwise.
     #[pyo3(signature = (fd, timeout=None))]
     fn send_fd(
         &self,
@@ -156,12 +169,16 @@ impl Sender {
         self.until(py, self.lock(py)?, deadline, |core, until| core.send_fd_until(fd, until))
     }
 
-    /// Send up to count bytes of a regular file (a descriptor, or an object with fileno()) from offset on as one message, and return
-    /// how many: fewer at the end of the file; None is the rest of it. At the end of the file, 0 and no message. The file's own
-    /// offset stays as it is, so flush() what you wrote through a file object.
+    /// Send up to count bytes of a regular file (a descriptor, or an
+    /// object with fileno()) from offset on as one message, and return how
+    /// many: fewer at the end of the file; None is the rest of it. At the
+    /// end of the file, 0 and no message. The file's own offset stays as
+    /// it is, so flush() what you wrote through a file object.
     ///
-    /// A pipe or FIFO gets the pages of the file without a copy: what is written to the file before the message is received may
-    /// be in it. Errors are those of send; Invalid if it is no regular file, Corrupt if it was shortened meanwhile.
+    /// A pipe or FIFO gets the pages of the file without a copy: what is
+    /// written to the file before the message is received may be in it.
+    /// Errors are those of send; Invalid if it is no regular file, Corrupt
+    /// if it was shortened meanwhile.
     #[pyo3(signature = (file, offset=0, count=None, timeout=None))]
     fn send_file(
         &self,
@@ -178,22 +195,26 @@ impl Sender {
         self.until(py, self.lock(py)?, deadline, |core, until| core.send_file_until(fd, offset, count, until))
     }
 
-    /// A descriptor for select, poll, epoll and event loops; poll_events says what to wait for on it: room. There may be room for a
-    /// short message and not for yours: send with a timeout of 0.
+    /// A descriptor for select, poll, epoll and event loops; poll_events
+    /// says what to wait for on it: room. There may be room for a short
+    /// message and not for yours: send with a timeout of 0.
     ///
-    /// Do not read or write it, do not close it; it lives as long as the end, and of a FIFO or socket until a call says that the
-    /// receiver went. WouldBlock of those while there is no receiver.
+    /// Do not read or write it, do not close it; it lives as long as the
+    /// end, and of a FIFO or socket until a call says that the receiver
+    /// went. WouldBlock of those while there is no receiver.
     fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
         self.end.fileno(py)
     }
 
-    /// What to wait for on fileno(): select.POLLOUT of the kernel's mechanisms, select.POLLIN of a ring or buffer.
+    /// What to wait for on fileno(): select.POLLOUT of the kernel's
+    /// mechanisms, select.POLLIN of a ring or buffer.
     #[getter]
     fn poll_events(&self, py: Python<'_>) -> PyResult<i16> {
         Ok(self.end.lock(py)?.core.poll_events())
     }
 
-    /// Longest message, in bytes; None of a socket that is not connected yet.
+    /// Longest message, in bytes; None of a socket that is not connected
+    /// yet.
     #[getter]
     fn max_len(&self, py: Python<'_>) -> PyResult<Option<usize>> {
         let longest = self.end.lock(py)?.core.max_len();
@@ -201,11 +222,14 @@ impl Sender {
         Ok((longest < usize::MAX).then_some(longest))
     }
 
-    /// A descriptor of an end without a name, to hand to another process, which makes it an end again with
-    /// Transport.sender_from_fd; yours to close. This end stays open: close it when the other process has its own, and use only one
-    /// of the two. It is closed on exec unless you say otherwise (subprocess: pass_fds).
+    /// A descriptor of an end without a name, to hand to another process,
+    /// which makes it an end again with Transport.sender_from_fd; yours to
+    /// close. This end stays open: close it when the other process has its
+    /// own, and use only one of the two. It is closed on exec unless you
+    /// say otherwise (subprocess: pass_fds).
     ///
-    /// Invalid if it has a name (but of a queue), if it is in the middle of a message, or of a ring's end that was used.
+    /// Invalid if it has a name (but of a queue), if it is in the middle
+    /// of a message, or of a ring's end that was used.
     fn share_fd(&self, py: Python<'_>) -> PyResult<i32> {
         self.end.share_fd(py)
     }
@@ -234,7 +258,8 @@ impl Sender {
         self.end.is_closed(py)
     }
 
-    /// Close it: the receiver gets Closed when it has received everything, where its transport tells. Closing again does nothing.
+    /// Close it: the receiver gets Closed when it has received everything,
+    /// where its transport tells. Closing again does nothing.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.end.close(py)
     }

@@ -14,15 +14,17 @@ use std::sync::atomic::{AtomicI32, Ordering};
 /// A request up to this size is received without asking for its length first.
 const ROOM: usize = 1 << 16;
 
-/// The answering end of a service. Any number exist, over all processes; each takes whatever comes next. It belongs to one thread at
-/// a time.
+/// The answering end of a service. Any number exist, over all processes;
+/// each takes whatever comes next. It belongs to one thread at a time.
 ///
 ///     for request in server:
 ///         request.reply(request.data.upper())
 ///
-/// It may have several requests at once, and answer them in any order: each has an id, by which it is answered too. A request that
-/// a server has is nobody else's. What it has not answered when it is closed is refused; if it dies, the clients are told so. (A
-/// function becomes a server by ipcx.serve.)
+/// It may have several requests at once, and answer them in any order: each
+/// has an id, by which it is answered too. A request that a server has is
+/// nobody else's. What it has not answered when it is closed is refused; if
+/// it dies, the clients are told so. (A function becomes a server by
+/// ipcx.serve.)
 #[pyclass(frozen, weakref, module = "ipcx")]
 pub(crate) struct Server {
     end: Exclusive<Answering>,
@@ -103,29 +105,35 @@ impl Server {
         Server::next(slf, deadline(timeout)?)
     }
 
-    /// Take the next request, from a coroutine: `await server.arecv()`. Cancelling it loses nothing.
+    /// Take the next request, from a coroutine: `await server.arecv()`.
+    /// Cancelling it loses nothing.
     fn arecv<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         coroutine(slf, "request", None)
     }
 
-    /// Answer the request with this id. It never waits. TooBig if that is longer than replies can be: the request stays.
+    /// Answer the request with this id. It never waits. TooBig if that is
+    /// longer than replies can be: the request stays.
     fn reply(&self, py: Python<'_>, id: u64, data: &Bound<'_, PyAny>) -> PyResult<()> {
         self.answer(py, id, data)
     }
 
-    /// Refuse the request with this id: its client gets a RemoteError with this text, cut to the largest reply.
+    /// Refuse the request with this id: its client gets a RemoteError with
+    /// this text, cut to the largest reply.
     fn refuse(&self, py: Python<'_>, id: u64, text: &Bound<'_, PyString>) -> PyResult<()> {
         self.decline(py, id, text)
     }
 
-    /// Seconds that the client of the request with this id will still wait; None for ever.
+    /// Seconds that the client of the request with this id will still
+    /// wait; None for ever.
     fn remaining(&self, py: Python<'_>, id: u64) -> PyResult<Option<f64>> {
         self.seconds_left(py, id)
     }
 
-    /// A descriptor for select, poll, epoll and event loops: readable while there is a request, as of this server's last receive.
-    /// Where there are other servers, it may be gone when you come: receive with a timeout of 0, which arms it again. Do not read
-    /// it, do not close it; it lives as long as the server.
+    /// A descriptor for select, poll, epoll and event loops: readable
+    /// while there is a request, as of this server's last receive. Where
+    /// there are other servers, it may be gone when you come: receive with
+    /// a timeout of 0, which arms it again. Do not read it, do not close
+    /// it; it lives as long as the server.
     fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
         let mut state = self.lock(py)?;
         let fd = state.core.poll_fd().map(|fd| fd.as_raw_fd()).map_err(|error| self.raise(py, &error))?;
@@ -133,14 +141,17 @@ impl Server {
         Ok(fd)
     }
 
-    /// Queue a real-time signal to this process each time there is a request, and once now if there is one. Receive until that would
-    /// block: only then does the next one queue a signal. None, or 0, ends it.
+    /// Queue a real-time signal to this process each time there is a
+    /// request, and once now if there is one. Receive until that would
+    /// block: only then does the next one queue a signal. None, or 0, ends
+    /// it.
     fn signal(&self, py: Python<'_>, signo: Option<i32>) -> PyResult<()> {
         let mut state = self.lock(py)?;
         state.core.signal(wanted(signo)).map_err(|error| self.raise(py, &error))
     }
 
-    /// How many requests this server has left out because their clients waited no longer.
+    /// How many requests this server has left out because their clients
+    /// waited no longer.
     #[getter]
     fn skipped(&self, py: Python<'_>) -> PyResult<u64> {
         Ok(self.lock(py)?.core.skipped())
@@ -164,7 +175,8 @@ impl Server {
         self.end.is_closed(py)
     }
 
-    /// Serve no longer. Requests that it has and did not answer are refused. Closing again does nothing.
+    /// Serve no longer. Requests that it has and did not answer are
+    /// refused. Closing again does nothing.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let state = self.end.take(py, |_| Ok(()))?;
         let told = closing(py, &self.descriptor);
@@ -206,8 +218,9 @@ impl Server {
     }
 }
 
-/// A request that a server has taken, to be answered once, now or later: by reply or refuse here, or by those of the server with its
-/// id. A client without a timeout waits until that is done, or the server is closed.
+/// A request that a server has taken, to be answered once, now or later: by
+/// reply or refuse here, or by those of the server with its id. A client
+/// without a timeout waits until that is done, or the server is closed.
 #[pyclass(frozen, module = "ipcx")]
 pub(crate) struct Request {
     server: Py<Server>,
@@ -229,18 +242,21 @@ impl Request {
         self.data.clone_ref(py)
     }
 
-    /// Seconds that its client will still wait: 0.0 if it waits no longer, None if it gave no timeout.
+    /// Seconds that its client will still wait: 0.0 if it waits no longer,
+    /// None if it gave no timeout.
     #[getter]
     fn remaining(&self, py: Python<'_>) -> PyResult<Option<f64>> {
         self.server.get().seconds_left(py, self.id)
     }
 
-    /// Answer it. It never waits. TooBig if that is longer than replies can be: then it is still to be answered.
+    /// Answer it. It never waits. TooBig if that is longer than replies
+    /// can be: then it is still to be answered.
     fn reply(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         self.server.get().answer(py, self.id, data)
     }
 
-    /// Refuse it: its client gets a RemoteError with this text, cut to the largest reply.
+    /// Refuse it: its client gets a RemoteError with this text, cut to the
+    /// largest reply.
     fn refuse(&self, py: Python<'_>, text: &Bound<'_, PyString>) -> PyResult<()> {
         self.server.get().decline(py, self.id, text)
     }

@@ -10,21 +10,32 @@ use pyo3::prelude::*;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
-/// Clients call, any number of servers answer, and a request is carried out at most once.
+/// Clients call, any number of servers answer, and a request is carried out
+/// at most once.
 ///
-///     @ipcx.serve("shout")                            with ipcx.Service.open("shout") as service:
-///     def answer(request):                                client = service.client()
-///         return request.upper()                          client.call(b"hello", timeout=0.5)
+///     @ipcx.serve("shout")
+///     def answer(request):
+///         return request.upper()
 ///
 ///     answer.run()
 ///
-/// Requests and replies are bytes, of at most max_request and max_reply (by default 1024). A request that a server has taken is
-/// nobody else's: if that server dies, its client is told so by PeerDead. One that was not taken waits for the other servers.
-/// There are at most max_clients clients at once (32), each with up to depth requests open (16).
+///     # In another process:
+///     with ipcx.Service.open("shout") as service:
+///         client = service.client()
+///         client.call(b"hello", timeout=0.5)
 ///
-/// Service.open(name) makes a service or attaches to the one that exists; the other ways are Service.create, Service.attach,
-/// Service.anonymous and Service.from_fd. The handle may be used by several threads; clients and servers belong to one thread
-/// at a time. Closing the handle does not remove the name (ipcx.unlink does), and clients and servers taken from it go on working.
+/// Requests and replies are bytes, of at most max_request and max_reply (by
+/// default 1024). A request that a server has taken is nobody else's: if
+/// that server dies, its client is told so by PeerDead. One that was not
+/// taken waits for the other servers. There are at most max_clients clients
+/// at once (32), each with up to depth requests open (16).
+///
+/// Service.open(name) makes a service or attaches to the one that exists;
+/// the other ways are Service.create, Service.attach, Service.anonymous and
+/// Service.from_fd. The handle may be used by several threads; clients and
+/// servers belong to one thread at a time. Closing the handle does not
+/// remove the name (ipcx.unlink does), and clients and servers taken from
+/// it go on working.
 #[pyclass(frozen, weakref, module = "ipcx")]
 pub(crate) struct Service {
     handle: Handle<ipcx::Service>,
@@ -137,7 +148,8 @@ impl Service {
         Service::make(py, name, &options, || ipcx::Service::attach_with(name, &options))
     }
 
-    /// Create a service without a name, in memory sealed against resizing. Hand share_fd() to another process.
+    /// Create a service without a name, in memory sealed against resizing.
+    /// Hand share_fd() to another process.
     #[staticmethod]
     #[pyo3(signature = (*, max_request=0, max_reply=0, max_clients=0, depth=0, max_participants=0, schema=None, wait="balanced"))]
     #[allow(clippy::too_many_arguments, reason = "keywords in Python")]
@@ -157,7 +169,8 @@ impl Service {
         Service::make(py, "", &options, || ipcx::Service::anonymous(&options))
     }
 
-    /// Attach to the service behind a descriptor (or an object with fileno()), which stays yours to close.
+    /// Attach to the service behind a descriptor (or an object with
+    /// fileno()), which stays yours to close.
     #[staticmethod]
     fn from_fd(py: Python<'_>, fd: &Bound<'_, PyAny>) -> PyResult<Service> {
         let fd = descriptor(fd)?;
@@ -166,26 +179,30 @@ impl Service {
         Service::make(py, "", &ServiceOptions::default(), || ipcx::Service::from_fd(fd))
     }
 
-    /// A new descriptor of the service, to hand to another process; yours to close. It is closed on exec unless you say
-    /// otherwise (subprocess: pass_fds).
+    /// A new descriptor of the service, to hand to another process; yours
+    /// to close. It is closed on exec unless you say otherwise
+    /// (subprocess: pass_fds).
     fn share_fd(&self, py: Python<'_>) -> PyResult<i32> {
         self.handle.share_fd(py)
     }
 
-    /// A server: it takes requests as they come and answers them. There may be any number at once, over all processes.
+    /// A server: it takes requests as they come and answers them. There
+    /// may be any number at once, over all processes.
     fn server(&self, py: Python<'_>) -> PyResult<Server> {
         let server = self.handle.get()?.server().map_err(|error| self.handle.raise(py, &error))?;
         Ok(Server::new(server, &self.handle))
     }
 
-    /// A client. There may be max_clients at once, over all processes, also several of one handle.
+    /// A client. There may be max_clients at once, over all processes,
+    /// also several of one handle.
     fn client(&self, py: Python<'_>) -> PyResult<Client> {
         let service = self.handle.get()?;
         let client = py.detach(|| service.client()).map_err(|error| self.handle.raise(py, &error))?;
         Ok(Client::new(client, &self.handle))
     }
 
-    /// A decorator that makes a server of a function from bytes to bytes, as ipcx.serve does: `answer.run()` serves.
+    /// A decorator that makes a server of a function from bytes to bytes,
+    /// as ipcx.serve does: `answer.run()` serves.
     fn handler<'py>(slf: &Bound<'py, Self>, function: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let serving = slf.py().import(pyo3::intern!(slf.py(), "ipcx._serving"))?;
         serving.call_method1(pyo3::intern!(slf.py(), "of_service"), (slf, function))
@@ -252,12 +269,14 @@ impl Service {
         self.handle.is_closed()
     }
 
-    /// Let go of the handle. The name stays, and so do clients and servers taken from it. Closing again does nothing.
+    /// Let go of the handle. The name stays, and so do clients and servers
+    /// taken from it. Closing again does nothing.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.handle.close(py)
     }
 
-    /// For multiprocessing: the other process attaches anew, by name, or by a descriptor that travels along.
+    /// For multiprocessing: the other process attaches anew, by name, or
+    /// by a descriptor that travels along.
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         slf.get().handle.reduce(slf)
     }
@@ -303,15 +322,18 @@ pub(crate) struct ServiceServer {
 pub(crate) struct ServiceClient {
     /// Which process it is, if it says so.
     process: Option<Participant>,
-    /// False if it died; then the next client that finds no other place has its.
+    /// False if it died; then the next client that finds no other place
+    /// has its.
     alive: bool,
     /// Requests that no server has taken.
     waiting: u64,
-    /// Requests that a server has taken, and those whose reply it has not received.
+    /// Requests that a server has taken, and those whose reply it has not
+    /// received.
     taken: u64,
 }
 
-/// Figures of a service. Taken without stopping anybody, so they may be apart by what was in work.
+/// Figures of a service. Taken without stopping anybody, so they may be
+/// apart by what was in work.
 #[pyclass(frozen, get_all, eq, module = "ipcx")]
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct ServiceStats {

@@ -15,13 +15,18 @@ use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::Arc;
 
-/// An end of a topic that receives what is published. Any number exist, over all processes; it belongs to one thread at a time.
+/// An end of a topic that receives what is published. Any number exist,
+/// over all processes; it belongs to one thread at a time.
 ///
-/// Iterating yields the records as bytes, and waits for more: a topic does not end.
+/// Iterating yields the records as bytes, and waits for more: a topic does
+/// not end.
 ///
-/// In a lossy topic publishers do not wait for it. If they overtake it, it goes on with the oldest record that is still there, and
-/// `missed` tells how many it did not get. In a reliable topic it holds every record until that is released: `recv` copies and
-/// releases, a borrowed record is released at the end of its `with` block. One that is closed, or dies, holds nothing any more.
+/// In a lossy topic publishers do not wait for it. If they overtake it, it
+/// goes on with the oldest record that is still there, and `missed` tells
+/// how many it did not get. In a reliable topic it holds every record until
+/// that is released: `recv` copies and releases, a borrowed record is
+/// released at the end of its `with` block. One that is closed, or dies,
+/// holds nothing any more.
 #[pyclass(frozen, module = "ipcx")]
 pub(crate) struct Subscriber {
     end: Exclusive<Listening>,
@@ -138,8 +143,9 @@ impl Subscriber {
         self.recv_until(py, deadline(timeout)?)
     }
 
-    /// Receive the next record into a writable buffer and return its length. If the buffer is too small, TooBig is
-    /// raised and the record stays.
+    /// Receive the next record into a writable buffer and return its
+    /// length. If the buffer is too small, TooBig is raised and the record
+    /// stays.
     #[pyo3(signature = (buf, timeout=None))]
     fn recv_into(
         &self,
@@ -157,8 +163,9 @@ impl Subscriber {
         self.take(py, deadline, fits).map(|((), len)| len)
     }
 
-    /// Borrow the next record in place, without a copy: `with subscriber.borrow() as record: memoryview(record)`. In a lossy topic
-    /// it may be overwritten while it is looked at: see TopicRecord.
+    /// Borrow the next record in place, without a copy: `with
+    /// subscriber.borrow() as record: memoryview(record)`. In a lossy
+    /// topic it may be overwritten while it is looked at: see TopicRecord.
     #[pyo3(signature = (timeout=None))]
     fn borrow(slf: &Bound<'_, Self>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<TopicRecord> {
         let deadline = deadline(timeout)?;
@@ -168,13 +175,15 @@ impl Subscriber {
         Ok(TopicRecord::new(slf.clone().unbind(), loan, record, number))
     }
 
-    /// Receive the next record as bytes, from a coroutine: `await subscriber.arecv()`. Cancelling it loses nothing.
+    /// Receive the next record as bytes, from a coroutine: `await
+    /// subscriber.arecv()`. Cancelling it loses nothing.
     fn arecv<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         coroutine(slf, "recv", None)
     }
 
-    /// A descriptor for select, poll, epoll and event loops: readable while there is a record. Do not read it, do not close it;
-    /// it lives as long as the subscriber.
+    /// A descriptor for select, poll, epoll and event loops: readable
+    /// while there is a record. Do not read it, do not close it; it lives
+    /// as long as the subscriber.
     fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
         let mut state = self.end.lock(py)?;
         let fd = state.core.poll_fd().map(|fd| fd.as_raw_fd()).map_err(|error| self.raise(py, &error))?;
@@ -182,15 +191,18 @@ impl Subscriber {
         Ok(fd)
     }
 
-    /// Queue a real-time signal to this process each time there is a record to receive, and once now if there is one. Receive
-    /// until that would block: only then does the next one queue a signal. None, or 0, ends it.
+    /// Queue a real-time signal to this process each time there is a
+    /// record to receive, and once now if there is one. Receive until that
+    /// would block: only then does the next one queue a signal. None, or
+    /// 0, ends it.
     fn signal(&self, py: Python<'_>, signo: Option<i32>) -> PyResult<()> {
         let mut state = self.end.lock(py)?;
         state.core.signal(wanted(signo)).map_err(|error| self.raise(py, &error))
     }
 
-    /// How many records were overwritten since this subscriber began, before it had them: as of the last one received, exactly.
-    /// Always 0 in a reliable topic.
+    /// How many records were overwritten since this subscriber began,
+    /// before it had them: as of the last one received, exactly. Always 0
+    /// in a reliable topic.
     #[getter]
     fn missed(&self, py: Python<'_>) -> PyResult<u64> {
         Ok(self.end.lock(py)?.core.missed())
@@ -202,7 +214,8 @@ impl Subscriber {
         self.end.is_closed(py)
     }
 
-    /// Let go of it: in a reliable topic nobody waits for it any more. Closing again does nothing.
+    /// Let go of it: in a reliable topic nobody waits for it any more.
+    /// Closing again does nothing.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         let state = self.end.take(py, |state| state.lender.end())?;
         let told = closing(py, &self.descriptor);

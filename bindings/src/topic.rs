@@ -19,13 +19,17 @@ use std::path::PathBuf;
 ///     for message in ipcx.Topic.open("prices").subscriber():
 ///         print(message)
 ///
-/// In a lossy topic (the default) publishers never wait for subscribers, which know how many records they missed. In a reliable one
-/// they wait for the slowest subscriber; one that dies is dropped, one that is stopped is not, and stats() names it. With
-/// history, subscribers begin with the oldest record that is still there.
+/// In a lossy topic (the default) publishers never wait for subscribers,
+/// which know how many records they missed. In a reliable one they wait for
+/// the slowest subscriber; one that dies is dropped, one that is stopped is
+/// not, and stats() names it. With history, subscribers begin with the
+/// oldest record that is still there.
 ///
-/// Topic.open(name) makes a topic or attaches to the one that exists; the other ways are Topic.create, Topic.attach,
-/// Topic.anonymous and Topic.from_fd. The handle may be used by several threads. Closing it does not remove the name
-/// (ipcx.unlink does), and publishers and subscribers taken from it go on working.
+/// Topic.open(name) makes a topic or attaches to the one that exists; the
+/// other ways are Topic.create, Topic.attach, Topic.anonymous and
+/// Topic.from_fd. The handle may be used by several threads. Closing it
+/// does not remove the name (ipcx.unlink does), and publishers and
+/// subscribers taken from it go on working.
 #[pyclass(frozen, weakref, module = "ipcx")]
 pub(crate) struct Topic {
     handle: Handle<ipcx::Topic>,
@@ -98,7 +102,8 @@ impl Topic {
         Topic::make(py, name, &options, || ipcx::Topic::open(name, &options))
     }
 
-    /// Attach to a topic that must exist, and agree with what else is given.
+    /// Attach to a topic that must exist, and agree with what else is
+    /// given.
     #[staticmethod]
     #[pyo3(signature = (name, *, directory=None, schema=None, capacity=0, reliable=false, history=false))]
     fn attach(
@@ -115,7 +120,8 @@ impl Topic {
         Topic::make(py, name, &options, || ipcx::Topic::attach_with(name, &options))
     }
 
-    /// Create a topic without a name, in memory sealed against resizing. Hand share_fd() to another process.
+    /// Create a topic without a name, in memory sealed against resizing.
+    /// Hand share_fd() to another process.
     #[staticmethod]
     #[pyo3(signature = (*, capacity=0, reliable=false, history=false, max_participants=0, schema=None, wait="balanced"))]
     fn anonymous(
@@ -133,7 +139,8 @@ impl Topic {
         Topic::make(py, "", &options, || ipcx::Topic::anonymous(&options))
     }
 
-    /// Attach to the topic behind a descriptor (or an object with fileno()), which stays yours to close.
+    /// Attach to the topic behind a descriptor (or an object with
+    /// fileno()), which stays yours to close.
     #[staticmethod]
     fn from_fd(py: Python<'_>, fd: &Bound<'_, PyAny>) -> PyResult<Topic> {
         let fd = descriptor(fd)?;
@@ -142,8 +149,9 @@ impl Topic {
         Topic::make(py, "", &TopicOptions::default(), || ipcx::Topic::from_fd(fd))
     }
 
-    /// A new descriptor of the topic, to hand to another process; yours to close. It is closed on exec unless you say
-    /// otherwise (subprocess: pass_fds).
+    /// A new descriptor of the topic, to hand to another process; yours to
+    /// close. It is closed on exec unless you say otherwise (subprocess:
+    /// pass_fds).
     fn share_fd(&self, py: Python<'_>) -> PyResult<i32> {
         self.handle.share_fd(py)
     }
@@ -154,10 +162,13 @@ impl Topic {
         Ok(Publisher::new(publisher, &self.handle))
     }
 
-    /// A subscriber, which begins with what is published from now on ('next'), the newest record ('latest'), or the oldest record
-    /// that is still there ('oldest'). None is 'next', or in a topic with a history 'oldest'.
+    /// A subscriber, which begins with what is published from now on
+    /// ('next'), the newest record ('latest'), or the oldest record that
+    /// is still there ('oldest'). None is 'next', or in a topic with a
+    /// history 'oldest'.
     ///
-    /// In a reliable topic it is a participant of its own, beside this handle.
+    /// In a reliable topic it is a participant of its own, beside this
+    /// handle.
     #[pyo3(signature = (start=None))]
     fn subscriber(&self, py: Python<'_>, start: Option<&str>) -> PyResult<Subscriber> {
         let (start, topic) = (start.map(start_at).transpose()?, self.handle.get()?);
@@ -192,7 +203,8 @@ impl Topic {
         self.reliable
     }
 
-    /// True if subscribers begin with the oldest record, unless they say otherwise.
+    /// True if subscribers begin with the oldest record, unless they say
+    /// otherwise.
     #[getter]
     fn history(&self) -> bool {
         self.history
@@ -222,12 +234,14 @@ impl Topic {
         self.handle.is_closed()
     }
 
-    /// Let go of the handle. The name stays, and so do publishers and subscribers taken from it. Closing again does nothing.
+    /// Let go of the handle. The name stays, and so do publishers and
+    /// subscribers taken from it. Closing again does nothing.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.handle.close(py)
     }
 
-    /// For multiprocessing: the other process attaches anew, by name, or by a descriptor that travels along.
+    /// For multiprocessing: the other process attaches anew, by name, or
+    /// by a descriptor that travels along.
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         slf.get().handle.reduce(slf)
     }
@@ -272,7 +286,8 @@ pub(crate) struct TopicSubscriber {
     process: Option<Participant>,
     /// False if it died; then publishers that wait for it drop it.
     alive: bool,
-    /// Bytes of records that it has not released. Publishers that wait for room wait for the one with the most.
+    /// Bytes of records that it has not released. Publishers that wait for
+    /// room wait for the one with the most.
     unread: u64,
 }
 
@@ -285,7 +300,8 @@ impl TopicSubscriber {
     }
 }
 
-/// Figures of a topic. Taken without stopping anybody, so they may be apart by what was in work.
+/// Figures of a topic. Taken without stopping anybody, so they may be apart
+/// by what was in work.
 #[pyclass(frozen, get_all, eq, module = "ipcx")]
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct TopicStats {
@@ -293,9 +309,11 @@ pub(crate) struct TopicStats {
     capacity: u64,
     /// Records published since the topic was made.
     published: u64,
-    /// The subscribers of a reliable topic; those of a lossy one are not known.
+    /// The subscribers of a reliable topic; those of a lossy one are not
+    /// known.
     subscribers: Vec<TopicSubscriber>,
-    /// Who publishes at this moment, or has a reservation open, or died so.
+    /// Who publishes at this moment, or has a reservation open, or died
+    /// so.
     publisher: Option<Participant>,
 }
 

@@ -11,13 +11,16 @@ use std::sync::Arc;
 
 /// A record in place, read-only: `with subscriber.borrow() as record:`.
 ///
-/// `memoryview(record)` and numpy see the bytes without a copy; `record[a:b]` and `bytes(record)` copy them. At the end
-/// of the `with` block the record is released; after an exception it is not, and is delivered again. A memoryview that
-/// still exists then is a BufferError, and the record stays.
+/// `memoryview(record)` and numpy see the bytes without a copy;
+/// `record[a:b]` and `bytes(record)` copy them. At the end of the `with`
+/// block the record is released; after an exception it is not, and is
+/// delivered again. A memoryview that still exists then is a BufferError,
+/// and the record stays.
 ///
-/// In a lossy topic publishers may overwrite it at any time, and nothing is raised then. What was made of its bytes counts only if
-/// `whole` is true afterwards, or release() returns True; if not, the record counts as missed. In a reliable topic they are
-/// always true.
+/// In a lossy topic publishers may overwrite it at any time, and nothing is
+/// raised then. What was made of its bytes counts only if `whole` is true
+/// afterwards, or release() returns True; if not, the record counts as
+/// missed. In a reliable topic they are always true.
 #[pyclass(frozen, module = "ipcx")]
 pub(crate) struct TopicRecord {
     window: Window,
@@ -42,7 +45,8 @@ impl TopicRecord {
         self.number
     }
 
-    /// True if everything that was read so far was the record's; after the release, if everything that was read before was.
+    /// True if everything that was read so far was the record's; after the
+    /// release, if everything that was read before was.
     #[getter]
     fn whole(&self, py: Python<'_>) -> PyResult<bool> {
         match self.released_whole.get(py) {
@@ -51,7 +55,8 @@ impl TopicRecord {
         }
     }
 
-    /// Say that the record is done with; it is not delivered again. True if everything that was read was the record's.
+    /// Say that the record is done with; it is not delivered again. True
+    /// if everything that was read was the record's.
     fn release(&self, py: Python<'_>) -> PyResult<bool> {
         self.window.check()?;
         let whole = self.subscriber.get().release(py, &self.window.loan)?;

@@ -201,28 +201,38 @@ fn word(py: Python<'_>, word: &str) -> PyResult<ipcx::Transport> {
     word.parse().map_err(|error| errors::raise(py, &error, ""))
 }
 
-/// What carries messages from a Sender to a Receiver, chosen by a word; Transport.WORDS has all of them.
+/// What carries messages from a Sender to a Receiver, chosen by a word;
+/// Transport.WORDS has all of them.
 ///
-///     tx, rx = ipcx.Transport.pair("pipe")            # for threads, child processes
-///     tx = ipcx.Transport.sender("fifo", "jobs")      # by a name, each end in its own process,
-///     rx = ipcx.Transport.receiver("fifo", "jobs")    # in either order
+///     # For threads and child processes:
+///     tx, rx = ipcx.Transport.pair("pipe")
+///     # By a name, each end in its own process, in either order:
+///     tx = ipcx.Transport.sender("fifo", "jobs")
+///     rx = ipcx.Transport.receiver("fifo", "jobs")
 ///
-/// | word   | through                     | largest message | what was sent is kept    | told when the other end went |
-/// |--------|-----------------------------|-----------------|--------------------------|------------------------------|
-/// | pipe   | a pipe; no name             | 4 GiB           | while an end is open     | yes                          |
-/// | fifo   | a FIFO in the directory     | 4 GiB           | while a receiver has it  | yes                          |
-/// | mqueue | a POSIX message queue       | 8 KiB           | until it is unlinked     | no                           |
-/// | unix   | a socket in the directory   | about 200 KiB   | while a receiver has it  | yes                          |
-/// | ring   | an ipcx.Ring                | capacity - 16   | until it is unlinked     | a sender: once it is full    |
-/// | buffer | an ipcx.Buffer: a message   | its capacity    | until it is unlinked     | no                           |
-/// |        | replaces the one before     |                 |                          |                              |
+/// | word   | through        | longest       | kept until        | told   |
+/// |--------|----------------|---------------|-------------------|--------|
+/// | pipe   | a pipe         | 4 GiB         | both ends close   | both   |
+/// | fifo   | a FIFO         | 4 GiB         | receiver closes   | both   |
+/// | mqueue | a POSIX queue  | 8 KiB         | it is unlinked    | nobody |
+/// | unix   | a Unix socket  | about 200 KiB | receiver closes   | both   |
+/// | ring   | an ipcx.Ring   | capacity - 16 | it is unlinked    | both   |
+/// | buffer | an ipcx.Buffer | its capacity  | it is unlinked    | nobody |
 ///
-/// Both ends give the same word: an end with another word is another name's, and hears nothing.
+/// The last column says who is told that the other end went (of a ring, a
+/// sender once it is full). A pipe has no name; that of a FIFO or socket is
+/// a file in the directory. In a buffer, a message replaces the one before.
 ///
-/// The options, all optional: capacity, bytes under way at most (of a pipe, FIFO or socket asked for from the kernel, which rounds
-/// it up and has limits; a message queue has messages instead); message_size, bytes of the longest message that must be possible;
-/// messages, how many a queue holds; directory of the name, by default $IPCX_DIR, else /dev/shm; mode, permission bits of what
-/// is made, by default 0o600. 0 is the default of each.
+/// Both ends give the same word: an end with another word is another
+/// name's, and hears nothing.
+///
+/// The options, all optional: capacity, bytes under way at most (of a pipe,
+/// FIFO or socket asked for from the kernel, which rounds it up and has
+/// limits; a message queue has messages instead); message_size, bytes of
+/// the longest message that must be possible; messages, how many a queue
+/// holds; directory of the name, by default $IPCX_DIR, else /dev/shm; mode,
+/// permission bits of what is made, by default 0o600. 0 is the default of
+/// each.
 #[pyclass(frozen, module = "ipcx")]
 pub(crate) struct Transport;
 
@@ -235,10 +245,12 @@ impl Transport {
         PyTuple::new(py, ipcx::Transport::ALL.map(ipcx::Transport::word))
     }
 
-    /// Both ends, without a name: (sender, receiver). For threads, or to hand one of them to another process: as an argument of a
+    /// Both ends, without a name: (sender, receiver). For threads, or to
+    /// hand one of them to another process: as an argument of a
     /// multiprocessing.Process, or with share_fd.
     ///
-    /// Does not wait. Invalid for 'fifo', which is a name, and for an unknown word; NoSpace if the system's limits are reached.
+    /// Does not wait. Invalid for 'fifo', which is a name, and for an
+    /// unknown word; NoSpace if the system's limits are reached.
     #[staticmethod]
     #[pyo3(signature = (transport, *, capacity=0, message_size=0, messages=0))]
     fn pair(
@@ -255,13 +267,17 @@ impl Transport {
         Ok((Sender::new(End::nameless(sender, transport)), Receiver::new(End::nameless(receiver, transport))))
     }
 
-    /// The sending end under a name. Either end may be opened first; this does not wait for the other.
+    /// The sending end under a name. Either end may be opened first; this
+    /// does not wait for the other.
     ///
-    /// What a ring, buffer or queue is sent before there is a receiver waits for it there. A FIFO and a socket are the
-    /// receiver's: until there is one, sending waits, or is WouldBlock.
+    /// What a ring, buffer or queue is sent before there is a receiver
+    /// waits for it there. A FIFO and a socket are the receiver's: until
+    /// there is one, sending waits, or is WouldBlock.
     ///
-    /// Busy if a living process is the sender (not of a queue or buffer), Mismatch if something else has the name or it has other
-    /// options, PermissionDenied; NotFound if the directory is missing, NoSpace, Invalid for 'pipe', an unknown word or a bad name.
+    /// Busy if a living process is the sender (not of a queue or buffer),
+    /// Mismatch if something else has the name or it has other options,
+    /// PermissionDenied; NotFound if the directory is missing, NoSpace,
+    /// Invalid for 'pipe', an unknown word or a bad name.
     #[staticmethod]
     #[pyo3(signature = (transport, name, *, capacity=0, message_size=0, messages=0, directory=None, mode=0))]
     #[allow(clippy::too_many_arguments, reason = "keywords in Python")]
@@ -282,7 +298,8 @@ impl Transport {
         Ok(Sender::new(End::new(core, transport, name, Some(options))))
     }
 
-    /// The receiving end under a name. Either end may be opened first; this does not wait for the other.
+    /// The receiving end under a name. Either end may be opened first;
+    /// this does not wait for the other.
     ///
     /// Errors are those of Transport.sender.
     #[staticmethod]
@@ -305,23 +322,27 @@ impl Transport {
         Ok(Receiver::new(End::new(core, transport, name, Some(options))))
     }
 
-    /// The sending end behind a descriptor that share_fd or into_fd gave, in this process or another. The end has the descriptor
-    /// from now on, and closes it; after an error, it stays yours.
+    /// The sending end behind a descriptor that share_fd or into_fd gave,
+    /// in this process or another. The end has the descriptor from now on,
+    /// and closes it; after an error, it stays yours.
     #[staticmethod]
     fn sender_from_fd(py: Python<'_>, transport: &str, fd: i32) -> PyResult<Sender> {
         End::from_fd(py, transport, fd, ipcx::Transport::sender_from_fd).map(Sender::new)
     }
 
-    /// The receiving end behind a descriptor that share_fd or into_fd gave, in this process or another. The end has the descriptor
-    /// from now on, and closes it; after an error, it stays yours.
+    /// The receiving end behind a descriptor that share_fd or into_fd
+    /// gave, in this process or another. The end has the descriptor from
+    /// now on, and closes it; after an error, it stays yours.
     #[staticmethod]
     fn receiver_from_fd(py: Python<'_>, transport: &str, fd: i32) -> PyResult<Receiver> {
         End::from_fd(py, transport, fd, ipcx::Transport::receiver_from_fd).map(Receiver::new)
     }
 
-    /// Remove a name. Who has an end open keeps it; what nobody has open any more is gone, with what was under way.
+    /// Remove a name. Who has an end open keeps it; what nobody has open
+    /// any more is gone, with what was under way.
     ///
-    /// NotFound if there is none, Mismatch if something else has the name, PermissionDenied, Invalid.
+    /// NotFound if there is none, Mismatch if something else has the name,
+    /// PermissionDenied, Invalid.
     #[staticmethod]
     #[pyo3(signature = (transport, name, directory=None))]
     fn unlink(py: Python<'_>, transport: &str, name: &str, directory: Option<PathBuf>) -> PyResult<()> {

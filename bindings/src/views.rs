@@ -176,9 +176,11 @@ pub(crate) fn get_item<'py>(
 
 /// A record in place, read-only: `with rx.borrow() as record:`.
 ///
-/// `memoryview(record)` and numpy see the bytes without a copy; `record[a:b]` and `bytes(record)` copy them. At the end
-/// of the `with` block the record is released; after an exception it is not, and is delivered again. A memoryview that
-/// still exists then is a BufferError, and the record stays.
+/// `memoryview(record)` and numpy see the bytes without a copy;
+/// `record[a:b]` and `bytes(record)` copy them. At the end of the `with`
+/// block the record is released; after an exception it is not, and is
+/// delivered again. A memoryview that still exists then is a BufferError,
+/// and the record stays.
 #[pyclass(frozen, module = "ipcx")]
 pub(crate) struct Record {
     window: Window,
@@ -296,9 +298,11 @@ impl Lessor {
 
 /// Room for a record in place: `with tx.reserve(n) as view:`.
 ///
-/// Write with `view[a:b] = data`, or through `memoryview(view)`, `numpy.frombuffer(view)`, `file.readinto(view)`. What is
-/// there before it is written is whatever was there. At the end of the `with` block all of it is sent as one record,
-/// unless `commit` sent less before; after an exception nothing is sent. A memoryview that still exists then is a
+/// Write with `view[a:b] = data`, or through `memoryview(view)`,
+/// `numpy.frombuffer(view)`, `file.readinto(view)`. What is there before it
+/// is written is whatever was there. At the end of the `with` block all of
+/// it is sent as one record, unless `commit` sent less before; after an
+/// exception nothing is sent. A memoryview that still exists then is a
 /// BufferError, and nothing is sent.
 #[pyclass(frozen, module = "ipcx")]
 pub(crate) struct Reservation {
@@ -314,7 +318,8 @@ impl Reservation {
 
 #[pymethods]
 impl Reservation {
-    /// Send the first n bytes as one record; all of them if n is not given.
+    /// Send the first n bytes as one record; all of them if n is not
+    /// given.
     #[pyo3(signature = (n=None))]
     fn commit(
         &self,

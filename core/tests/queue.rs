@@ -517,6 +517,50 @@ fn a_descriptor_follows_the_messages() {
 }
 
 #[test]
+fn another_descriptor_follows_the_room() {
+    let one = make(2);
+    let other = another(&one);
+    let fd = one.room_fd().unwrap().as_raw_fd();
+    assert!(readable(fd, 0) && one.poll_fd().unwrap().as_raw_fd() != fd);
+    let is_full = |queue: &Queue| matches!(queue.try_push(b"no", 0), Err(Error::WouldBlock(_)));
+    for n in 0..300 {
+        one.try_push(b"x", 0).unwrap();
+        other.try_push(b"y", 0).unwrap();
+        assert!(is_full(&one) && !readable(fd, 0));
+        let delivery = other.try_take().unwrap();
+        assert!(!readable(fd, 0), "what is taken still has its room");
+        if n % 2 == 0 {
+            delivery.ack().unwrap();
+            assert!(readable(fd, 5_000));
+        } else {
+            let late = one.push_timeout(b"no", 0, Duration::from_nanos(1));
+            assert!(matches!(late, Err(Error::TimedOut(_))));
+            delivery.ack().unwrap();
+            assert!(readable(fd, 5_000), "a push that timed out has armed it");
+        }
+        other.try_push(b"z", 0).unwrap();
+        assert!(is_full(&one) && !readable(fd, 0), "another was faster");
+        next(&other);
+        assert!(readable(fd, 5_000));
+        one.try_push(b"w", 0).unwrap();
+        next(&other);
+        next(&other);
+    }
+    let full = make(1);
+    full.try_push(b"x", 0).unwrap();
+    let fd = full.room_fd().unwrap().as_raw_fd();
+    assert!(!readable(fd, 0), "there is none as it is made");
+    let watching = another(&full);
+    watching.room_fd().unwrap();
+    assert!(is_full(&watching));
+    std::thread::scope(|scope| {
+        scope.spawn(|| full.push_timeout(b"y", 0, LONG).unwrap());
+        next(&another(&full));
+    });
+    assert_eq!(next(&full), b"y", "who only looks leaves the room to who pushes");
+}
+
+#[test]
 fn a_queue_is_one_of_several_things_to_wait_for() {
     let (queue, semaphore) = (
         make(4),
@@ -611,6 +655,7 @@ fn a_child_of_fork_is_refused_and_puts_nothing_back() {
         assert!(matches!(queue.recover(), Err(Error::Forked)));
         assert!(matches!(queue.stats().map(drop), Err(Error::Forked)));
         assert!(matches!(queue.poll_fd(), Err(Error::Forked)));
+        assert!(matches!(queue.room_fd(), Err(Error::Forked)));
         assert!(matches!(queue.share_fd(), Err(Error::Forked)));
         true
     });

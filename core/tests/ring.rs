@@ -2,7 +2,7 @@
 
 #![allow(clippy::disallowed_methods)] // tests measure time as users do
 
-use ipcx::{Error, Ring, RingOptions, SegmentOptions, WaitStrategy};
+use ipcx::{Deadline, Error, Ring, RingOptions, SegmentOptions, WaitStrategy};
 use std::time::{Duration, Instant};
 
 fn small() -> Ring {
@@ -103,6 +103,31 @@ fn a_batch_is_sent_as_far_as_it_fits_and_received_packed() {
     assert!(matches!(rx.try_recv(&mut buffer), Err(Error::WouldBlock(_))), "nothing of that batch was sent");
     assert_eq!(tx.try_send_many([] as [&[u8]; 0]).unwrap(), 0);
     assert!(matches!(rx.try_recv_many(&mut buffer, &mut []), Err(Error::Invalid(_))));
+}
+
+#[test]
+fn records_of_one_length_are_counted_up_to_the_first_of_another() {
+    let ring = small();
+    let (mut tx, mut rx) = (ring.producer().unwrap(), ring.consumer().unwrap());
+    assert!(matches!(rx.count_of_length(8, 9, Deadline::NOW), Err(Error::WouldBlock(_))));
+    assert_eq!(tx.try_send_many([&[1u8; 8][..], &[2; 8], &[3; 8], b"seven..", &[4; 8]]).unwrap(), 5);
+    assert_eq!(rx.count_of_length(8, 9, Deadline::NOW).unwrap(), 3);
+    assert_eq!(rx.count_of_length(8, 2, Deadline::NOW).unwrap(), 2);
+    let mut buffer = [0; 24];
+    assert_eq!(rx.try_recv_many(&mut buffer, &mut [0; 3]).unwrap(), 3, "counting took none");
+    let refused = rx.count_of_length(8, 9, Deadline::NOW).unwrap_err();
+    assert!(
+        matches!(refused, Error::Mismatch(_)) && refused.to_string().contains("has 7 bytes where 8"),
+        "{refused}"
+    );
+    assert_eq!(rx.try_recv(&mut buffer).unwrap(), 7, "a refused one stays");
+    assert_eq!(rx.count_of_length(8, usize::MAX, Deadline::NOW).unwrap(), 1);
+    assert_eq!(tx.try_send_many(&[[5u8; 8]; 300]).unwrap(), 254);
+    assert_eq!(
+        rx.count_of_length(8, usize::MAX, Deadline::NOW).unwrap(),
+        255,
+        "a full ring is gone round once"
+    );
 }
 
 /// An `AsRef` need not give the same slice twice; what it gave is what is measured and copied.

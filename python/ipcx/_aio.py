@@ -18,6 +18,8 @@ from ipcx._ipcx import (
     Consumer,
     Delivery,
     Pool,
+    Producer,
+    Publisher,
     Queue,
     Receiver,
     Request,
@@ -28,7 +30,16 @@ from ipcx._ipcx import (
 )
 
 _T = TypeVar("_T")
-_Thing: TypeAlias = Buffer | Client | Consumer | Pool | Queue | Receiver | Semaphore | Sender | Server | Subscriber
+_Thing: TypeAlias = (
+    Buffer | Client | Consumer | Pool | Producer | Publisher | Queue | Receiver | Semaphore | Sender | Server | Subscriber
+)
+
+
+class _Room:
+    """A queue, for who waits for room in it."""
+
+    def __init__(self, queue: Queue) -> None:
+        self.fileno = queue.room_fileno
 
 
 @dataclass(eq=False)
@@ -43,20 +54,35 @@ class _Watch:
     client: Client | None
     # Who waits, in this order, and for a buffer which version it has seen.
     tasks: "dict[asyncio.Future[None], int | None]" = field(default_factory=dict)
+    # A duplicate for the loop, which is open for as long as the loop has it, in whatever thread the other one is closed.
+    own: int = -1
 
     def begin(self) -> None:
+        self.own = os.dup(self.fd)
+        _duplicates.add(self.own)
         add = self.loop.add_writer if self.writing else self.loop.add_reader
-        add(self.fd, _ready, self)
+        add(self.own, _ready, self)
 
     def end(self) -> None:
-        remove = self.loop.remove_writer if self.writing else self.loop.remove_reader
-        remove(self.fd)
+        if not self.loop.is_closed():
+            remove = self.loop.remove_writer if self.writing else self.loop.remove_reader
+            remove(self.own)
+        _duplicates.discard(self.own)
+        os.close(self.own)
 
 
 _watches: dict[int, _Watch] = {}
+_duplicates: set[int] = set()
 
-# The child has neither the parent's loops nor, soon, its descriptors.
-os.register_at_fork(after_in_child=_watches.clear)
+
+def _forget() -> None:
+    """In a forked child, which has neither the parent's loops nor, soon, its descriptors."""
+    _watches.clear()
+    while _duplicates:
+        os.close(_duplicates.pop())
+
+
+os.register_at_fork(after_in_child=_forget)
 
 # How many records `async for` takes before it lets other tasks run, if it never has to wait.
 _TURN = 64
@@ -69,6 +95,16 @@ _LOOK_AGAIN = 0.002
 async def recv(end: Consumer | Receiver | Subscriber) -> bytes:
     """Receive the next record or message. It is taken only when it is returned, so cancelling loses nothing."""
     return await _until(lambda: end.recv(0), end)
+
+
+async def send_record(producer: Producer, data: bytes) -> None:
+    """Send a record. It is sent only when this returns, so cancelling sends nothing."""
+    await _until(lambda: producer.send(data, 0), producer)
+
+
+async def publish(publisher: Publisher, data: bytes) -> None:
+    """Publish a record. It is published only when this returns, so cancelling publishes nothing."""
+    await _until(lambda: publisher.publish(data, 0), publisher)
 
 
 async def send(sender: Sender, data: bytes, priority: int) -> None:
@@ -180,12 +216,8 @@ async def take(queue: Queue) -> Delivery:
 
 
 async def push(queue: Queue, data: bytes, priority: int) -> None:
-    """Push a message."""
-    while True:
-        with suppress(WouldBlock):
-            return queue.push(data, priority, 0)
-        # The descriptor says whether there are messages, not whether there is room.
-        await asyncio.sleep(_LOOK_AGAIN)
+    """Push a message. It is pushed only when this returns, so cancelling pushes nothing."""
+    await _until(lambda: queue.push(data, priority, 0), _Room(queue))
 
 
 async def newer(buffer: Buffer, seen: int) -> int:
@@ -193,7 +225,7 @@ async def newer(buffer: Buffer, seen: int) -> int:
     return await _until(lambda: buffer.wait(seen, 0), buffer, seen)
 
 
-async def _until(attempt: Callable[[], _T], thing: _Thing, seen: int | None = None) -> _T:
+async def _until(attempt: Callable[[], _T], thing: _Thing | _Room, seen: int | None = None) -> _T:
     """Repeat what does not wait until it succeeds."""
     while True:
         with suppress(WouldBlock):
@@ -206,15 +238,15 @@ async def _until(attempt: Callable[[], _T], thing: _Thing, seen: int | None = No
 
 
 @contextmanager
-def _waiting(thing: _Thing, seen: int | None) -> Iterator["asyncio.Future[None]"]:
+def _waiting(thing: _Thing | _Room, seen: int | None) -> Iterator["asyncio.Future[None]"]:
     fd, loop = thing.fileno(), asyncio.get_running_loop()
     watch = _watches.get(fd)
     if watch is None:
         writing = isinstance(thing, Sender) and thing.poll_events == select.POLLOUT
         watch = _watches[fd] = _Watch(fd, loop, writing, thing if isinstance(thing, Client) else None)
         watch.begin()
-    elif isinstance(thing, Consumer | Receiver | Server | Subscriber):
-        raise Busy(16, f"another task already waits for what this {type(thing).__name__} receives")
+    elif isinstance(thing, Consumer | Producer | Publisher | Receiver | Server | Subscriber):
+        raise Busy(16, f"another task already waits with this {type(thing).__name__}, which belongs to one at a time")
     elif watch.loop is not loop:
         raise Busy(16, "a task of another event loop waits with this handle; each loop needs one of its own")
     ready = loop.create_future()
@@ -261,14 +293,16 @@ def saw(fd: int, version: int) -> None:
 def closing(fd: int) -> None:
     """Before a descriptor is closed: let go of it, and let the tasks that wait for it find out."""
     watch = _watches.pop(fd, None)
-    if watch is not None:
+    if watch is None:
+        return
+    if watch.loop.is_closed():
+        watch.end()
+    else:
         _in_loop(watch, lambda: _let_go(watch))
 
 
 def _let_go(watch: _Watch) -> None:
-    # From another thread this comes late: the number may be another's by now.
-    if watch.fd not in _watches:
-        watch.end()
+    watch.end()
     _look(watch)
 
 

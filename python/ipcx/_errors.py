@@ -21,24 +21,32 @@ __all__ = [
 
 
 class Error(OSError):
-    """Any error of ipcx. `errno` is that of the system call it resembles; the text says what to do."""
+    """Any error of ipcx. `errno` is that of the system call it resembles; the
+    text says what to do.
+    """
 
     request: int | None = None
-    """Of an error with which a request of a client ended: the id of that request."""
+    """Of an error with which a request of a client ended: that one's id."""
 
     taken: bool | None = None
-    """Of an error with which a request of a client ended, a call's Timeout among them: True if a server had taken the request, which
-    may have been carried out; False if none had: it was not carried out and will not be, and to ask again does nothing twice."""
+    """Of an error with which a request of a client ended, a call's Timeout
+    among them: True if a server had taken the request, which may have been
+    carried out; False if none had: it was not carried out and will not be, and
+    to ask again does nothing twice.
+    """
 
 
 class WouldBlock(Error, BlockingIOError):
-    """Nothing to receive, no room to send, no block or permit free, no other version, or the lock held; and the call does not
-    wait (`timeout=0`)."""
+    """Nothing to receive, no room to send, no block or permit free, no other
+    version, or the lock held; and the call does not wait (`timeout=0`).
+    """
 
 
 class Timeout(Error, TimeoutError):
-    """The time was over; the text says what the call waited for. Nothing happened; but a wait on a locked value has given the lock
-    up, and what was not published."""
+    """The time was over; the text says what the call waited for. Nothing
+    happened; but a wait on a locked value has given the lock up, and what
+    was not published.
+    """
 
 
 class Closed(Error, BrokenPipeError, EOFError):
@@ -46,7 +54,9 @@ class Closed(Error, BrokenPipeError, EOFError):
 
 
 class PeerDead(Error, ConnectionResetError):
-    """The peer died and nothing is left. Ends when a successor attaches: call again to go on."""
+    """The peer died and nothing is left. Ends when a successor attaches: call
+    again to go on.
+    """
 
 
 class Exists(Error, FileExistsError):
@@ -58,11 +68,15 @@ class NotFound(Error, FileNotFoundError):
 
 
 class Busy(Error):
-    """The role is held by a living process (named in the text), or the endpoint is in use by another thread."""
+    """The role is held by a living process (named in the text), or the
+    endpoint is in use by another thread.
+    """
 
 
 class Mismatch(Error, ValueError):
-    """The segment is of another kind or version, or has other options or another schema."""
+    """The segment is of another kind or version, or has other options or
+    another schema.
+    """
 
 
 class Corrupt(Error):
@@ -70,7 +84,9 @@ class Corrupt(Error):
 
 
 class TooBig(Error, ValueError):
-    """The message cannot fit, or the buffer given is too small for it. Nothing is lost."""
+    """The message cannot fit, or the buffer given is too small for it. Nothing
+    is lost.
+    """
 
 
 class NoSpace(Error):
@@ -89,11 +105,15 @@ class RemoteError(Error):
 
 
 class Forked(Error):
-    """The endpoint, block or locked value was inherited over fork and belongs to the parent. Attach again in the child."""
+    """The endpoint, block or locked value was inherited over fork and belongs
+    to the parent. Attach again in the child.
+    """
 
 
 class Invalid(Error, ValueError):
-    """A bad argument or a bad name, or a call that does not fit what was called before."""
+    """A bad argument or a bad name, or a call that does not fit what was
+    called before.
+    """
 
 
 for _name in __all__:

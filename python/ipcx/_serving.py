@@ -26,13 +26,16 @@ _SAME = 1.0
 
 
 class Handler:
-    """A function from a request to its reply, as a server; `ipcx.serve` and `service.handler` make one.
+    """A function from a request to its reply, as a server; `ipcx.serve` and
+    `service.handler` make one.
 
-    It can still be called. `run` serves, and where several processes do, they share the requests:
+    It can still be called. `run` serves, and where several processes do,
+    they share the requests:
 
         multiprocessing.Process(target=answer.run).start()
 
-    What the function raises goes to the client, as RemoteError("ValueError: ...").
+    What the function raises goes to the client, as RemoteError("ValueError:
+    ...").
     """
 
     def __init__(self, function: Callable[[bytes], Any], server: Callable[[], Server]) -> None:
@@ -53,10 +56,13 @@ class Handler:
     __qualname__: str
 
     def run(self, timeout: float | None = None) -> int:
-        """Serve until SIGINT, SIGTERM or stop(), or for `timeout` seconds. Return how many requests were dealt with.
+        """Serve until SIGINT, SIGTERM or stop(), or for `timeout` seconds.
+        Return how many requests were dealt with.
 
-        The request in work is answered before; a second signal, a second later or more, ends that, too. An `async def` deals with many at once, in an event
-        loop of its own (in one of yours, `await answer.arun()`).
+        The request in work is answered before; a second signal, a second
+        later or more, ends that, too. An `async def` deals with many at
+        once, in an event loop of its own (in one of yours, `await
+        answer.arun()`).
         """
         if inspect.iscoroutinefunction(self._function):
             return asyncio.run(self.arun(timeout))
@@ -96,7 +102,9 @@ class Handler:
         return done
 
     def stop(self) -> None:
-        """End run() in this process, from another thread, a signal handler or the function itself."""
+        """End run() in this process, from another thread, a signal handler or
+        the function itself.
+        """
         for end in list(self._ends):
             end()
 
@@ -157,7 +165,8 @@ def serve(name: str, **options: Any) -> Callable[[Callable[[bytes], Any]], Handl
 
         answer.run()
 
-    The options are those of Service.open, which run() calls; the function may be an `async def`.
+    The options are those of Service.open, which run() calls; the
+    function may be an `async def`.
     """
 
     def server() -> Server:

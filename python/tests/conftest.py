@@ -1,15 +1,17 @@
 """What the tests share: names that leave nothing behind, and ways to wait for a state instead of for a time."""
 
+import asyncio
+import importlib.util
 import itertools
 import os
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import pytest
 
@@ -35,6 +37,36 @@ def name() -> Iterator[str]:
     name = new_name()
     yield name
     Path(f"/dev/shm/ipcx.{name}").unlink(missing_ok=True)
+
+
+_T = TypeVar("_T")
+
+
+class Run(Protocol):
+    """What asyncio.run is."""
+
+    def __call__(self, main: Coroutine[Any, Any, _T], /) -> _T: ...
+
+
+def _loop(kind: str) -> asyncio.AbstractEventLoop:
+    if kind == "asyncio":
+        return asyncio.new_event_loop()
+    import uvloop
+
+    return uvloop.new_event_loop()
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """asyncio.run, with a loop of each kind."""
+    if importlib.util.find_spec(request.param) is None:
+        pytest.skip(f"{request.param} is not installed")
+
+    def run(main: Coroutine[Any, Any, _T]) -> _T:
+        with asyncio.Runner(loop_factory=lambda: _loop(request.param)) as runner:
+            return runner.run(main)
+
+    return run
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ import os
 from contextlib import suppress
 
 import pytest
-from conftest import in_child
+from conftest import Run, Thread, fill, in_child
 
 import ipcx
 
 
-def test_arecv_waits_without_stopping_the_loop(tx: ipcx.Producer, rx: ipcx.Consumer) -> None:
+def test_arecv_waits_without_stopping_the_loop(run: Run, tx: ipcx.Producer, rx: ipcx.Consumer) -> None:
     async def main() -> None:
         waiting = asyncio.create_task(rx.arecv())
         for _ in range(10):
@@ -21,10 +21,10 @@ def test_arecv_waits_without_stopping_the_loop(tx: ipcx.Producer, rx: ipcx.Consu
         tx.send_many([b"2", b"3"])
         assert [await rx.arecv(), await rx.arecv()] == [b"2", b"3"]
 
-    asyncio.run(main())
+    run(main())
 
 
-def test_cancelling_loses_nothing(tx: ipcx.Producer, rx: ipcx.Consumer) -> None:
+def test_cancelling_loses_nothing(run: Run, tx: ipcx.Producer, rx: ipcx.Consumer) -> None:
     async def main() -> None:
         for number in range(50):
             waiting = asyncio.create_task(rx.arecv())
@@ -45,10 +45,10 @@ def test_cancelling_loses_nothing(tx: ipcx.Producer, rx: ipcx.Consumer) -> None:
         tx.send(b"last")
         assert await rx.arecv() == b"last"
 
-    asyncio.run(main())
+    run(main())
 
 
-def test_async_for_ends_when_the_producer_closes(rx: ipcx.Consumer, tx: ipcx.Producer) -> None:
+def test_async_for_ends_when_the_producer_closes(run: Run, rx: ipcx.Consumer, tx: ipcx.Producer) -> None:
     async def send() -> None:
         for number in range(10):
             tx.send(bytes([number]))
@@ -61,10 +61,10 @@ def test_async_for_ends_when_the_producer_closes(rx: ipcx.Consumer, tx: ipcx.Pro
         await sending
         return received
 
-    assert asyncio.run(main()) == [bytes([number]) for number in range(10)]
+    assert run(main()) == [bytes([number]) for number in range(10)]
 
 
-def test_async_for_lets_other_tasks_run(tx: ipcx.Producer, rx: ipcx.Consumer) -> None:
+def test_async_for_lets_other_tasks_run(run: Run, tx: ipcx.Producer, rx: ipcx.Consumer) -> None:
     async def main() -> None:
         tx.send_many([b"x"] * 200)
         other = asyncio.create_task(asyncio.sleep(0))
@@ -73,10 +73,10 @@ def test_async_for_lets_other_tasks_run(tx: ipcx.Producer, rx: ipcx.Consumer) ->
                 return
         pytest.fail("the other task never ran")
 
-    asyncio.run(main())
+    run(main())
 
 
-def test_a_dead_producer_is_an_error(name: str) -> None:
+def test_a_dead_producer_is_an_error(run: Run, name: str) -> None:
     rx = ipcx.Ring.create(name).consumer()
     child = os.fork()
     if child == 0:
@@ -89,11 +89,41 @@ def test_a_dead_producer_is_an_error(name: str) -> None:
         with pytest.raises(ipcx.PeerDead):
             await rx.arecv()
 
-    asyncio.run(main())
+    run(main())
     os.waitpid(child, 0)
 
 
-def test_a_second_task_is_refused(tx: ipcx.Producer, rx: ipcx.Consumer) -> None:
+def test_asend_waits_for_room_without_stopping_the_loop(run: Run, tx: ipcx.Producer, rx: ipcx.Consumer) -> None:
+    sent = fill(tx)
+
+    async def main() -> None:
+        data = bytearray(b"as it was" * 9)
+        sending = asyncio.create_task(tx.asend(data))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        data[:] = b"otherwise" * 9
+        assert not sending.done()
+        with pytest.raises(ipcx.Busy, match="task"):
+            await tx.asend(bytes(81))
+        received = [await rx.arecv() for _ in range(sent + 1)]
+        await asyncio.wait_for(sending, 60)
+        assert received[-1] == b"as it was" * 9
+        for number in range(1000):
+            await asyncio.gather(tx.asend(b"%d" % number), rx.arecv())
+        with pytest.raises(TypeError):
+            tx.asend("text")  # type: ignore[arg-type,unused-coroutine]
+        fill(tx)
+        for end in (rx, tx):
+            sending = asyncio.create_task(tx.asend(bytes(81)))
+            await asyncio.sleep(0.01)
+            end.close()
+            with pytest.raises((ipcx.Closed, ValueError), match="closed"):
+                await asyncio.wait_for(sending, 60)
+
+    run(main())
+
+
+def test_a_second_task_is_refused(run: Run, tx: ipcx.Producer, rx: ipcx.Consumer) -> None:
     async def main() -> None:
         first = asyncio.create_task(rx.arecv())
         await asyncio.sleep(0)
@@ -102,20 +132,20 @@ def test_a_second_task_is_refused(tx: ipcx.Producer, rx: ipcx.Consumer) -> None:
         tx.send(b"for the first")
         assert await first == b"for the first"
 
-    asyncio.run(main())
+    run(main())
 
 
-def test_after_close_arecv_is_a_value_error(rx: ipcx.Consumer) -> None:
+def test_after_close_arecv_is_a_value_error(run: Run, rx: ipcx.Consumer) -> None:
     rx.close()
 
     async def main() -> None:
         with pytest.raises(ValueError, match="closed"):
             await rx.arecv()
 
-    asyncio.run(main())
+    run(main())
 
 
-def test_closing_a_consumer_wakes_the_task_that_waits_for_it(rx: ipcx.Consumer) -> None:
+def test_closing_a_consumer_wakes_the_task_that_waits_for_it(run: Run, rx: ipcx.Consumer) -> None:
     async def main() -> None:
         waiting = asyncio.create_task(rx.arecv())
         await asyncio.sleep(0)  # lets it begin to wait
@@ -123,7 +153,7 @@ def test_closing_a_consumer_wakes_the_task_that_waits_for_it(rx: ipcx.Consumer) 
         with pytest.raises(ValueError, match="closed"):
             await asyncio.wait_for(waiting, 10)
 
-    asyncio.run(main())
+    run(main())
 
 
 def test_a_forked_child_can_poll_after_it_lost_what_it_inherited(rx: ipcx.Consumer) -> None:
@@ -139,7 +169,7 @@ def test_a_forked_child_can_poll_after_it_lost_what_it_inherited(rx: ipcx.Consum
     in_child(child)
 
 
-def test_tasks_take_turns_with_the_blocks_of_a_pool() -> None:
+def test_tasks_take_turns_with_the_blocks_of_a_pool(run: Run) -> None:
     pool = ipcx.Pool.anonymous(block_size=8, blocks=2)
     done = []
 
@@ -153,11 +183,11 @@ def test_tasks_take_turns_with_the_blocks_of_a_pool() -> None:
     async def main() -> None:
         await asyncio.wait_for(asyncio.gather(*(work(number) for number in range(50))), 60)
 
-    asyncio.run(main())
+    run(main())
     assert sorted(done) == list(range(50)) and pool.stats().free == 2
 
 
-def test_a_semaphore_in_async_with() -> None:
+def test_a_semaphore_in_async_with(run: Run) -> None:
     semaphore, inside, most = ipcx.Semaphore.anonymous(limit=2), 0, 0
 
     async def work() -> None:
@@ -182,11 +212,11 @@ def test_a_semaphore_in_async_with() -> None:
             await waiting
             assert semaphore.value == 0
 
-    asyncio.run(main())
+    run(main())
     assert most == 2
 
 
-def test_cancelling_loses_no_permit_and_no_block() -> None:
+def test_cancelling_loses_no_permit_and_no_block(run: Run) -> None:
     semaphore, pool = ipcx.Semaphore.anonymous(limit=1), ipcx.Pool.anonymous(block_size=8, blocks=1)
 
     async def main() -> None:
@@ -212,10 +242,10 @@ def test_cancelling_loses_no_permit_and_no_block() -> None:
                     (await asyncio.wait_for(other, 60)).release()
             assert (semaphore.value, pool.stats().free) == (1, 1)
 
-    asyncio.run(main())
+    run(main())
 
 
-def test_all_tasks_learn_of_a_new_version() -> None:
+def test_all_tasks_learn_of_a_new_version(run: Run) -> None:
     buffer = ipcx.Buffer.anonymous()
     fd = buffer.share_fd()
     other = ipcx.Buffer.from_fd(fd)
@@ -239,10 +269,10 @@ def test_all_tasks_learn_of_a_new_version() -> None:
         other.write(b"y")
         assert await asyncio.wait_for(late[1], 60) == 50
 
-    asyncio.run(main())
+    run(main())
 
 
-def test_closing_a_handle_wakes_the_tasks_that_wait_with_it() -> None:
+def test_closing_a_handle_wakes_the_tasks_that_wait_with_it(run: Run) -> None:
     semaphore, pool = ipcx.Semaphore.anonymous(initial=0), ipcx.Pool.anonymous(block_size=8, blocks=1)
     buffer, block = ipcx.Buffer.anonymous(), pool.acquire()
 
@@ -265,11 +295,62 @@ def test_closing_a_handle_wakes_the_tasks_that_wait_with_it() -> None:
             await asyncio.to_thread(new.write, b"x")
             assert await asyncio.wait_for(task, 60) == 1
 
-    asyncio.run(main())
+    run(main())
     block.release()
 
 
-def test_each_loop_needs_a_handle_of_its_own() -> None:
+def test_a_handle_is_closed_in_another_thread_again_and_again(run: Run) -> None:
+    """The number of the descriptor that the loop was told of is soon another's."""
+
+    async def main() -> None:
+        for _ in range(200):
+            old = ipcx.Semaphore.anonymous(initial=0)
+            waiting = asyncio.create_task(old.aacquire())
+            await asyncio.sleep(0)
+            Thread(old.close).value()
+            new = ipcx.Semaphore.anonymous(initial=0)
+            other = asyncio.create_task(new.aacquire())
+            await asyncio.sleep(0)
+            Thread(new.release).value()
+            await asyncio.wait_for(other, 60)
+            new.close()
+            with pytest.raises(ValueError, match="closed"):
+                await asyncio.wait_for(waiting, 60)
+
+    run(main())
+
+
+def test_a_forked_child_keeps_nothing_open_that_a_task_waits_for(run: Run) -> None:
+    tx, rx = ipcx.Transport.pair("unix")
+    told, tell = os.pipe()
+    closed, say_closed = os.pipe()
+
+    async def main() -> None:
+        waiting = asyncio.create_task(rx.arecv())
+        await asyncio.sleep(0)
+        child = os.fork()
+        if child == 0:
+            tx.close()
+            rx.close()
+            os.close(tell)
+            os.write(say_closed, b"x")
+            os.read(told, 1)
+            os._exit(0)
+        assert os.read(closed, 1) == b"x"
+        rx.close()
+        with pytest.raises(ValueError, match="closed"):
+            await waiting
+        with pytest.raises(ipcx.Closed):
+            tx.send(b"to nobody")
+        os.close(tell)
+        assert os.waitpid(child, 0)[1] == 0
+        for fd in (told, closed, say_closed):
+            os.close(fd)
+
+    run(main())
+
+
+def test_each_loop_needs_a_handle_of_its_own(run: Run) -> None:
     semaphore = ipcx.Semaphore.anonymous(initial=0)
 
     async def refused() -> None:
@@ -283,4 +364,4 @@ def test_each_loop_needs_a_handle_of_its_own() -> None:
         semaphore.release()
         await first
 
-    asyncio.run(main())
+    run(main())

@@ -297,3 +297,26 @@ def test_blocks_can_be_in_system_v_memory(name: str) -> None:
     assert f" {key} " not in open("/proc/sysvipc/shm").read().replace("\n", " ")
     with pytest.raises(ValueError, match="key"):
         ipcx.Pool.create(name, block_size=64, key=0)
+
+
+def test_what_takes_dlpack_shares_the_memory_and_keeps_the_block(pool: ipcx.Pool) -> None:
+    block = pool.acquire()
+    other = np.from_dlpack(block.as_array("u4"))
+    other[:] = 7
+    assert block[0:8] == b"\7\0\0\0" * 2 and np.shares_memory(other, block.as_array("u1"))
+    with pytest.raises(BufferError):
+        block.release()
+    del block
+    gc.collect()
+    assert counts(pool) == (3, 1, 0) and (other == 7).all()
+    del other
+    gc.collect()
+    assert counts(pool) == (4, 0, 0)
+
+
+def test_dlpack_of_a_record_cannot_be_written(tx: ipcx.Producer, rx: ipcx.Consumer) -> None:
+    tx.send(bytes(range(16)))
+    with rx.borrow() as record:
+        there = np.from_dlpack(np.frombuffer(memoryview(record), "u1"))
+        assert there.tolist() == list(range(16)) and not there.flags.writeable
+        del there

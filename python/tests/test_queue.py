@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Thread, in_child, killed, until
+from conftest import Run, Thread, in_child, killed, until
 
 import ipcx
 
@@ -367,7 +367,7 @@ def test_a_handle_is_pickled_and_a_delivery_is_not(name: str) -> None:
             pickle.dumps(queue.take())
 
 
-def test_coroutines(queue: ipcx.Queue) -> None:
+def test_coroutines(run: Run, queue: ipcx.Queue) -> None:
     other = another(queue)
 
     async def consume(count: int) -> list[bytes]:
@@ -383,11 +383,11 @@ def test_coroutines(queue: ipcx.Queue) -> None:
             await queue.apush(b"%d" % number, priority=number % 3)
         return await asyncio.wait_for(asyncio.gather(*consumers), 60)
 
-    taken = sum(asyncio.run(main()), [])
+    taken = sum(run(main()), [])
     assert sorted(map(int, taken)) == list(range(150))
 
 
-def test_cancelling_loses_nothing_and_pushes_nothing(queue: ipcx.Queue) -> None:
+def test_cancelling_loses_nothing_and_pushes_nothing(run: Run, queue: ipcx.Queue) -> None:
     async def main() -> None:
         for number in range(50):
             waiting = [asyncio.create_task(queue.apop()) for _ in range(3)]
@@ -419,11 +419,11 @@ def test_cancelling_loses_nothing_and_pushes_nothing(queue: ipcx.Queue) -> None:
         with pytest.raises(TypeError):
             queue.apush("text")  # type: ignore[arg-type,unused-coroutine]
 
-    asyncio.run(main())
+    run(main())
     assert rest(queue) == [b"full"] * 3
 
 
-def test_closing_ends_a_coroutine_that_waits(queue: ipcx.Queue) -> None:
+def test_closing_ends_a_coroutine_that_waits(run: Run, queue: ipcx.Queue) -> None:
     async def main() -> None:
         waiting = asyncio.create_task(queue.atake())
         await asyncio.sleep(0.01)
@@ -431,4 +431,4 @@ def test_closing_ends_a_coroutine_that_waits(queue: ipcx.Queue) -> None:
         with pytest.raises(ValueError, match="closed"):
             await asyncio.wait_for(waiting, 60)
 
-    asyncio.run(main())
+    run(main())

@@ -142,6 +142,66 @@ def test_a_packed_record_larger_than_a_pack_comes_alone() -> None:
     assert b"".join([data[offsets[1] :], *rx.recv_many(1)] if len(offsets) == 2 else [data[offsets[1] :]]) == b"small again"
 
 
+TICK = [("at", "u8"), ("price", "f8")]
+
+
+def test_records_of_one_size_become_an_array(tx: ipcx.Producer, rx: ipcx.Consumer) -> None:
+    numpy = pytest.importorskip("numpy")
+    ticks = numpy.array([(n, n / 8) for n in range(100)], TICK)
+    tx.send_packed(ticks, range(0, 1601, 16))
+    first = rx.recv_fixed(TICK, 3)
+    assert (first == ticks[:3]).all() and first.dtype == ticks.dtype and first.flags.aligned
+    first["price"] = 0  # it is the caller's own
+    rest = rx.recv_fixed(numpy.dtype(TICK), timeout=0)
+    assert (rest == ticks[3:]).all() and rest.base.flags.owndata and rest.base.nbytes == rest.nbytes
+    with pytest.raises(ipcx.WouldBlock):
+        rx.recv_fixed(TICK, timeout=0)
+    with pytest.raises(ipcx.Timeout):
+        rx.recv_fixed(TICK, timeout=0.001)
+    for dtype, shape in (("f8", (4,)), ("S8", (4,)), ("M8[ns]", (4,)), ("V8", (4,)), (("f4", (2,)), (4, 2))):
+        tx.send_packed(bytes(32), [0, 8, 16, 24, 32])
+        assert rx.recv_fixed(dtype).shape == shape
+
+
+def test_a_record_of_another_size_stays_and_ends_the_array(tx: ipcx.Producer, rx: ipcx.Consumer) -> None:
+    pytest.importorskip("numpy")
+    tx.send_many([b"12345678", b"12345678", b"1234567", b"", b"12345678"])
+    assert len(rx.recv_fixed("u8", 1)) == 1
+    assert len(rx.recv_fixed("u8")) == 1
+    for _ in range(2):
+        with pytest.raises(ipcx.Mismatch, match="7 bytes where 8") as error:
+            rx.recv_fixed("u8")
+        assert isinstance(error.value, ValueError)
+    assert rx.recv() == b"1234567" and rx.skip()
+    for bad in (0, -1):
+        with pytest.raises(ValueError):
+            rx.recv_fixed("u8", bad)
+    for dtype in ("O", [("a", "O")], "V0", []):
+        with pytest.raises(ValueError, match="items"):
+            rx.recv_fixed(dtype)
+    with pytest.raises(TypeError):
+        rx.recv_fixed("nothing")
+    with ipcx.Pool.anonymous(block_size=8, blocks=1) as pool:
+        tx.send_block(pool.acquire())
+        assert len(rx.recv_fixed("u8")) == 1
+        with pytest.raises(ipcx.Mismatch, match="block"):
+            rx.recv_fixed("u8")
+        rx.recv_block(pool).release()
+    tx.close()
+    with pytest.raises(ipcx.Closed):
+        rx.recv_fixed("u8")
+
+
+def test_a_large_array_comes_whole() -> None:
+    numpy = pytest.importorskip("numpy")
+    ring = ipcx.Ring.anonymous(capacity=4 << 20)
+    tx, rx = ring.producer(), ring.consumer()
+    values = numpy.random.default_rng(1).random((1000, 400))
+    for _ in range(3):  # past the end of the ring
+        tx.send_many(values)
+        assert (rx.recv_fixed(("f8", (400,))) == values).all()
+
+
 def test_a_file_goes_straight_into_the_ring(tx: ipcx.Producer, rx: ipcx.Consumer, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(bytes(range(256)) * 10)
@@ -231,6 +291,8 @@ def test_nothing_leaks() -> None:
             rx.recv_many(2)
             tx.send_packed(data, [0, 5, 10])
             rx.recv_packed(2)
+            tx.send_packed(data, [0, 8, 16])
+            rx.recv_fixed("u8")
             with tx.reserve(10) as view:
                 view[:] = b"0123456789"
             with rx.borrow() as record:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Thread, in_child, killed, until
+from conftest import Run, Thread, in_child, killed, until
 
 import ipcx
 
@@ -408,7 +408,7 @@ def test_among_several_things(reliable: ipcx.Topic, topic: ipcx.Topic, rx: ipcx.
         ipcx.wait_any([other, other])
 
 
-def test_arecv_waits_without_stopping_the_loop(topic: ipcx.Topic) -> None:
+def test_arecv_waits_without_stopping_the_loop(run: Run, topic: ipcx.Topic) -> None:
     async def main() -> None:
         subscriber, publisher = topic.subscriber(), topic.publisher()
         waiting = asyncio.create_task(subscriber.arecv())
@@ -430,10 +430,10 @@ def test_arecv_waits_without_stopping_the_loop(topic: ipcx.Topic) -> None:
         with pytest.raises(ValueError, match="closed"):
             await waiting
 
-    asyncio.run(main())
+    run(main())
 
 
-def test_async_for_yields_records_and_lets_others_run(topic: ipcx.Topic) -> None:
+def test_async_for_yields_records_and_lets_others_run(run: Run, topic: ipcx.Topic) -> None:
     async def publish() -> None:
         with topic.publisher() as publisher:
             for record in numbers(100):
@@ -451,7 +451,7 @@ def test_async_for_yields_records_and_lets_others_run(topic: ipcx.Topic) -> None
         await publishing
         return received
 
-    assert asyncio.run(main()) == numbers(100)
+    assert run(main()) == numbers(100)
 
 
 def collect(topic: ipcx.Topic, ring: ipcx.Ring) -> None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
-from conftest import Thread, Way, until
+from conftest import Run, Thread, Way, until
 
 import ipcx
 
@@ -181,7 +181,7 @@ def test_ends_are_among_several_things(way: Way) -> None:
         assert ipcx.wait_any(things, SOON) == [rx]
 
 
-def test_coroutines_receive_and_send(way: Way) -> None:
+def test_coroutines_receive_and_send(run: Run, way: Way) -> None:
     async def send(tx: ipcx.Sender, count: int) -> None:
         for number in range(count):
             await tx.asend(bytes([number]) * 4000)
@@ -205,10 +205,10 @@ def test_coroutines_receive_and_send(way: Way) -> None:
         await sending
         assert received == [bytes([number]) * 4000 for number in range(100)]
 
-    asyncio.run(asyncio.wait_for(main(), SOON * 2))
+    run(asyncio.wait_for(main(), SOON * 2))
 
 
-def test_a_long_message_of_a_coroutine_is_sent_once() -> None:
+def test_a_long_message_of_a_coroutine_is_sent_once(run: Run) -> None:
     async def main() -> None:
         tx, rx = ipcx.Transport.pair("pipe")
         first = asyncio.create_task(tx.asend(bytes(300_000)))
@@ -234,10 +234,10 @@ def test_a_long_message_of_a_coroutine_is_sent_once() -> None:
             while True:
                 assert rx.recv(0) == bytes(4000)
 
-    asyncio.run(main())
+    run(main())
 
 
-def test_cancelling_a_receive_loses_nothing(way: Way) -> None:
+def test_cancelling_a_receive_loses_nothing(run: Run, way: Way) -> None:
     async def main() -> None:
         tx, rx = way.open()
         for number in range(30):
@@ -254,11 +254,11 @@ def test_cancelling_a_receive_loses_nothing(way: Way) -> None:
                 received = rx.recv(SOON)
             assert received == bytes([number])
 
-    asyncio.run(main())
+    run(main())
 
 
 @pytest.mark.parametrize("word", ["fifo", "unix"])
-def test_a_coroutine_that_sends_waits_for_a_receiver_and_learns_that_it_went(word: str, tmp_path: Any) -> None:
+def test_a_coroutine_that_sends_waits_for_a_receiver_and_learns_that_it_went(run: Run, word: str, tmp_path: Any) -> None:
     async def main() -> None:
         tx = ipcx.Transport.sender(word, "x", directory=tmp_path)
         sending = asyncio.create_task(tx.asend(b"1"))
@@ -276,10 +276,10 @@ def test_a_coroutine_that_sends_waits_for_a_receiver_and_learns_that_it_went(wor
             await asyncio.wait_for(tx.asend(b"2"), SOON)
             assert await rx.arecv() == b"2"
 
-    asyncio.run(main())
+    run(main())
 
 
-def test_closing_an_end_wakes_the_task_that_waits_for_it(way: Way) -> None:
+def test_closing_an_end_wakes_the_task_that_waits_for_it(run: Run, way: Way) -> None:
     async def main() -> None:
         tx, rx = way.open()
         receiving = asyncio.create_task(rx.arecv())
@@ -290,10 +290,10 @@ def test_closing_an_end_wakes_the_task_that_waits_for_it(way: Way) -> None:
         with pytest.raises(ValueError, match="closed"):
             await asyncio.wait_for(receiving, SOON)
 
-    asyncio.run(main())
+    run(main())
 
 
-def test_closing_a_full_sender_wakes_the_task_that_waits_for_room() -> None:
+def test_closing_a_full_sender_wakes_the_task_that_waits_for_room(run: Run) -> None:
     for word in ("pipe", "mqueue", "unix", "ring"):
 
         async def main(word: str = word) -> None:
@@ -306,7 +306,7 @@ def test_closing_a_full_sender_wakes_the_task_that_waits_for_room() -> None:
                 await asyncio.wait_for(sending, SOON)
             rx.close()
 
-        asyncio.run(main())
+        run(main())
 
 
 @pytest.mark.parametrize("word", ["mqueue", "ring", "buffer"])

@@ -214,6 +214,14 @@ impl<'a> Calls<'a> {
         });
         assert!(lens[..many].iter().sum::<usize>() <= largest, "records of {lens:?} bytes");
         rx.return_raw();
+        let alike = self.count(Who::Consumer, Call::BorrowManyRaw, |_, until| {
+            rx.count_of_length(lens[0], usize::MAX, until)
+        });
+        assert!(
+            alike <= largest / (8 + lens[0].next_multiple_of(8)) + 1,
+            "{alike} records of {} bytes",
+            lens[0]
+        );
     }
 
     /// Asks for a role that somebody has: who that is stands in a slot, and may be anything.

@@ -14,6 +14,7 @@ use crate::sys::clock;
 use crate::wait::{wait, Condition, Deadline, Nap, SLICE};
 use crate::watch::Watched;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// So many of its messages are looked at to say what a queue is full of.
 const COUNTED: u32 = 1024;
@@ -192,6 +193,11 @@ impl Depot {
         self.store.has_message().unwrap_or(true)
     }
 
+    /// True if there is room for a message, or a call will say why not.
+    pub(super) fn has_room(&self) -> bool {
+        self.store.has_room().unwrap_or(true)
+    }
+
     /// For who waits for a message among other things: see [`Sleeping`](crate::any::Sleeping).
     pub(super) fn is_ready(&self, now: Option<u64>) -> bool {
         self.has_message() || now.is_some_and(|now| self.bury_in_turn(now) && self.has_message())
@@ -338,5 +344,35 @@ impl Watched for Depot {
     fn wake(&self, _target: u64) {
         let memory = self.store.memory();
         memory.control().pushed.notify(memory.kernel(), u32::MAX);
+    }
+}
+
+/// A watcher waits until there is room for a message.
+#[derive(Debug)]
+pub(super) struct Room(pub(super) Arc<Depot>);
+
+impl Watched for Room {
+    fn ready(&self, _target: u64) -> bool {
+        self.0.has_room()
+    }
+
+    fn nap(&self, _target: u64, until: u64) {
+        let memory = self.0.store.memory();
+        let freed = &memory.control().freed;
+        freed.nap(memory.kernel(), || (!self.0.has_room()).then_some(until));
+        // A free cell wakes one, and it may be another that has something to push.
+        if self.0.has_room() {
+            memory.kernel().wake(freed, 1);
+        }
+    }
+
+    /// What the dead were pushing gives its room back by this.
+    fn peer_is_gone(&self) -> bool {
+        self.0.bury_in_turn(clock::now()) && self.0.has_room()
+    }
+
+    fn wake(&self, _target: u64) {
+        let memory = self.0.store.memory();
+        memory.control().freed.notify(memory.kernel(), u32::MAX);
     }
 }

@@ -1,7 +1,7 @@
 //! The handle on a work queue: opening, pushing, taking.
 
 use super::delivery::Delivery;
-use super::depot::Depot;
+use super::depot::{Depot, Room};
 use super::layout::{
     body_size, DEPTH, LARGEST, LAYOUT, MAX_DELIVERIES, MAX_MESSAGE, MOST_CELLS, MOST_DELIVERIES, PRIORITIES,
     SYNC,
@@ -120,6 +120,7 @@ impl QueueOptions {
 #[derive(Debug)]
 pub struct Queue {
     watcher: OnDemand, // before what its thread keeps: fields are dropped in order
+    room_watcher: OnDemand,
     pub(super) depot: Arc<Depot>,
 }
 
@@ -155,7 +156,7 @@ impl Queue {
         if depot.sync {
             depot.segment.write_back()?; // Others may have made it, or restored it, just now.
         }
-        Ok(Queue { watcher: OnDemand::default(), depot: Arc::new(depot) })
+        Ok(Queue { watcher: OnDemand::default(), room_watcher: OnDemand::default(), depot: Arc::new(depot) })
     }
 
     /// Creates a queue that must be new.
@@ -261,7 +262,7 @@ impl Queue {
         if priority >= PRIORITIES || message.len() > available {
             return Err(refused(priority, message.len(), available));
         }
-        let cell = depot.claim(deadline)?;
+        let cell = depot.claim(deadline).map_err(|error| self.no_room(error))?;
         depot.store.fill(cell, message);
         if !depot.sync {
             return depot.store.publish(cell, priority).map_err(|corruption| depot.corrupt(corruption));
@@ -466,6 +467,35 @@ impl Queue {
         if let Some(watcher) = self.watcher.get() {
             watcher.update(taken && self.depot.has_message(), 0);
         }
+    }
+
+    /// A descriptor that is readable while there is room for a message, as far as is known since this handle's last push that
+    /// found none. Level-triggered; do not read it, do not close it; it lives as long as the handle. Where others push too, the
+    /// room may be gone when you come: use [`Queue::try_push`], which arms it again.
+    ///
+    /// The first call starts a thread of this process that waits on its behalf, another one than that of [`Queue::poll_fd`].
+    ///
+    /// # Errors
+    /// `Forked`; `Os` if the system has no descriptor or thread left.
+    pub fn room_fd(&self) -> Result<BorrowedFd<'_>> {
+        self.depot.segment.check_not_inherited()?;
+        let watched = || Arc::new(Room(Arc::clone(&self.depot))) as Arc<dyn Watched>;
+        let (watcher, first) = self.room_watcher.start(self.depot.segment.name(), watched)?;
+        if first {
+            watcher.update(self.depot.has_room(), 0);
+        }
+        Ok(watcher.fd())
+    }
+
+    /// After a push that claimed no cell: arms the descriptor of room, if there is one. Room that came since is for the watcher to
+    /// tell of.
+    #[cold]
+    fn no_room(&self, error: Error) -> Error {
+        if let (Some(watcher), Error::WouldBlock(_) | Error::TimedOut(_)) = (self.room_watcher.get(), &error)
+        {
+            watcher.update(false, 0);
+        }
+        error
     }
 
     /// The next message, if it has at most so many bytes.

@@ -455,6 +455,12 @@ impl<M: Memory> Store<M> {
         Ok(false)
     }
 
+    /// True if there is a free cell, as of now.
+    #[cfg(not(loom))]
+    pub(crate) fn has_room(&self) -> Result<bool, Corruption> {
+        Ok(self.lane(FREE_LANE).find(State::Free, |_, _| Visit::Left(()))?.is_some())
+    }
+
     /// Recovers what participants left that died, or that close; for the holder of the locks on their slots. Can be done again,
     /// and by another, from any point.
     pub(crate) fn bury(&self, slots: &Slots) -> Result<(), Corruption> {

@@ -186,6 +186,36 @@ impl Consumer {
         Ok(count)
     }
 
+    /// How many records of `len` bytes come next, `most` at most: waits for the first until `deadline`, and for no other. They
+    /// stay. For who makes room for exactly these, and receives them by [`Consumer::recv_many_until`].
+    ///
+    /// Makes no allocation, unless it is refused, and is async-signal-safe as [`Consumer::try_recv`].
+    ///
+    /// # Errors
+    /// As [`Consumer::recv_until`], less `TooBig`; `Mismatch` if the next record has another length.
+    pub fn count_of_length(&mut self, len: usize, most: usize, deadline: Deadline) -> Result<usize> {
+        let first = self.find(deadline)?;
+        if first.len != len {
+            return Err(self.of_another_length(first.len, len));
+        }
+        let (mut next, mut count) = (Some(first), 0);
+        while let Some(found) = next.filter(|found| found.len == len && count < most) {
+            count += 1;
+            // Whatever else comes is for another call.
+            next = self.receiver.peek_at(found.end()).unwrap_or(None);
+            next = next.filter(|found| found.content == Content::Data);
+        }
+        Ok(count)
+    }
+
+    #[cold]
+    fn of_another_length(&self, has: usize, asked: usize) -> Error {
+        let text = format!(
+            "the next record has {has} bytes where {asked} were asked for; receive it as it is, or skip it"
+        );
+        Error::Mismatch(self.end.segment().context(text))
+    }
+
     /// [`Consumer::recv_many_until`] without waiting.
     ///
     /// # Errors
