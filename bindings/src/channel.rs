@@ -9,8 +9,10 @@
 //! | 2 | a pickle |
 //! | 3 | an `int` of 64 bits |
 //! | 4 | a `float` |
+//! | 5 | the bytes that `send_bytes` of a connection was given |
 //! | 16, 17 | the note of a block with the bytes of a `bytes`, a `bytearray` |
 //! | 18 | the note of a block with parts: how many, their lengths, and each from the next multiple of 64 on |
+//! | 19 | the note of a block with the bytes of `send_bytes` |
 //!
 //! A block is accepted before its message is acknowledged, so that no death loses it or has two have it.
 
@@ -33,9 +35,11 @@ const STR: u8 = 1;
 const PICKLE: u8 = 2;
 const INT: u8 = 3;
 const FLOAT: u8 = 4;
+const RAW: u8 = 5;
 const BLOCK_BYTES: u8 = 16;
 const BLOCK_BYTEARRAY: u8 = 17;
 const BLOCK_PARTS: u8 = 18;
+const BLOCK_RAW: u8 = 19;
 
 /// Most bytes of a message in the queue, its first one counted.
 const INLINE: usize = 512;
@@ -61,6 +65,7 @@ pub(crate) struct Channel {
 enum Received<'py> {
     Object(Bound<'py, PyAny>),
     Pickle(Bound<'py, PyBytes>),
+    Raw(Bound<'py, PyBytes>),
     Block(u8, Block),
 }
 
@@ -155,12 +160,15 @@ impl Channel {
                 let text = std::str::from_utf8(data).map_err(|_| no_message())?;
                 Some(Received::Object(PyString::new(py, text).into_any()))
             }
-            Some((&INT, data)) => Some(Received::Object(i64::from_ne_bytes(word(data)?).into_bound_py_any(py)?)),
+            Some((&INT, data)) => {
+                Some(Received::Object(i64::from_ne_bytes(word(data)?).into_bound_py_any(py)?))
+            }
             Some((&FLOAT, data)) => {
                 Some(Received::Object(f64::from_ne_bytes(word(data)?).into_bound_py_any(py)?))
             }
             Some((&PICKLE, data)) => Some(Received::Pickle(PyBytes::new(py, data))),
-            Some((&kind @ BLOCK_BYTES..=BLOCK_PARTS, note)) => {
+            Some((&RAW, data)) => Some(Received::Raw(PyBytes::new(py, data))),
+            Some((&kind @ BLOCK_BYTES..=BLOCK_RAW, note)) => {
                 let note = BlockNote::try_from(note).map_err(|_| no_message())?;
                 let pool = self.pool.get().open_pool()?;
                 let accepted = pool.accept(&note).map_err(of_core)?;
@@ -288,7 +296,7 @@ impl Channel {
         let deadline = deadline(timeout)?;
         let parts = parts.iter().map(Payload::of).collect::<PyResult<Vec<_>>>()?;
         let lens: Vec<_> = parts.iter().map(|part| part.place().len).collect();
-        if let ([part], true) = (&parts[..], kind <= PICKLE) {
+        if let ([part], true) = (&parts[..], kind <= RAW) {
             if part.place().len <= self.inline {
                 let done = self.push_inline(py, kind, part.as_ref(), deadline);
                 return done.map_err(|ended| Channel::raise(py, ended));
@@ -297,6 +305,7 @@ impl Channel {
         let kind = match kind {
             BYTES => BLOCK_BYTES,
             STR | PICKLE => BLOCK_PARTS,
+            RAW => BLOCK_RAW,
             kind => kind,
         };
         let (starts, len) = match kind {
@@ -335,7 +344,8 @@ impl Channel {
     #[pyo3(signature = (n, timeout=None))]
     fn block(&self, py: Python<'_>, n: usize, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Block> {
         let pool = self.pool.get().open_pool()?;
-        let id = Channel::acquire(py, &pool, n, deadline(timeout)?).map_err(|ended| Channel::raise(py, ended))?;
+        let id =
+            Channel::acquire(py, &pool, n, deadline(timeout)?).map_err(|ended| Channel::raise(py, ended))?;
         Ok(Block::new(pool, id, n))
     }
 
@@ -362,16 +372,49 @@ impl Channel {
         })
     }
 
-    /// The next object; wait while there is none.
+    /// The next object; wait while there is none. Of bytes that were sent as such, what they are the pickle of.
     #[pyo3(signature = (timeout=None))]
     fn get<'py>(&self, py: Python<'py>, timeout: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+        self.next(py, timeout, false)
+    }
+
+    /// The next bytes that were sent as such, or the pickle of the next object; wait while there is none.
+    #[pyo3(signature = (timeout=None))]
+    fn get_bytes<'py>(
+        &self,
+        py: Python<'py>,
+        timeout: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.next(py, timeout, true)
+    }
+}
+
+impl Channel {
+    fn next<'py>(
+        &self,
+        py: Python<'py>,
+        timeout: Option<&Bound<'py, PyAny>>,
+        as_bytes: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let loads = |bytes: Bound<'py, PyBytes>| self.loads.bind(py).call1((bytes,));
+        let raw = |bytes: Bound<'py, PyBytes>| if as_bytes { Ok(bytes.into_any()) } else { loads(bytes) };
+        let whole = |object: Bound<'py, PyAny>| {
+            if !as_bytes {
+                return Ok(object);
+            }
+            py.import(pyo3::intern!(py, "pickle"))?.call_method1(pyo3::intern!(py, "dumps"), (object,))
+        };
         let deadline = deadline(timeout)?;
         let queue = self.queue()?;
         loop {
             match self.receive(py, &queue, deadline)? {
-                Some(Received::Object(object)) => return Ok(object),
-                Some(Received::Pickle(bytes)) => return self.loads.bind(py).call1((bytes,)),
-                Some(Received::Block(kind, block)) => return self.of_block(py, kind, block),
+                Some(Received::Object(object)) => return whole(object),
+                Some(Received::Pickle(bytes) | Received::Raw(bytes)) => return raw(bytes),
+                // SAFETY: the block is this process's, until it is dropped here.
+                Some(Received::Block(BLOCK_RAW, block)) => {
+                    return raw(unsafe { block.place().to_bytes(py) }?)
+                }
+                Some(Received::Block(kind, block)) => return whole(self.of_block(py, kind, block)?),
                 None => {} // Its sender died, or a receiver that had its block.
             }
         }

@@ -190,9 +190,19 @@ def test_the_ledger_balances_whoever_is_killed() -> None:
         producer.start()
         consumer.start()
         got += [seen.get(timeout=30) for _ in range(200)]
-        kill(producer if number % 2 else consumer)
-        got += [number_of(queue.get(timeout=30)) for _ in range(200)]  # it stays usable
-        kill(consumer if number % 2 else producer)
+        # Whoever is killed, the queue stays usable for the other.
+        if number % 2:
+            kill(producer)
+            more = range(first + 900_000, first + 900_100)
+            for item in more:
+                queue.put(item)
+            put |= set(more)
+            got += [seen.get(timeout=30) for _ in more]
+            kill(consumer)
+        else:
+            kill(consumer)
+            got += [number_of(queue.get(timeout=30)) for _ in range(200)]
+            kill(producer)
         put |= set(range(first, told.value + 1))
     for one in (seen, queue):
         while not one.empty():

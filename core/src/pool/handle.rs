@@ -3,8 +3,8 @@
 use super::block::Block;
 use super::layout::{body_size, BlockId, Parts, ALIGNMENT, BLOCKS, BLOCK_SIZE, LAYOUT, MOST_BLOCKS};
 use super::memory::Mapped;
-use super::protocol::{Memory, Store};
 use super::on_demand::Obtained;
+use super::protocol::{Memory, Store};
 use super::stock::Stock;
 use crate::any::{Sleeping, Waitable};
 use crate::error::{Error, Result};

@@ -36,7 +36,8 @@ impl Pool {
         if len > self.block_size() {
             return Err(Error::TooBig { needed: len, available: self.block_size() });
         }
-        let block = id.number().filter(|_| self.stock.store.owns(id)).ok_or_else(|| self.stock.refusal(id))?;
+        let block =
+            id.number().filter(|_| self.stock.store.owns(id)).ok_or_else(|| self.stock.refusal(id))?;
         if !self.is_on_demand() {
             return Ok(());
         }
@@ -60,7 +61,8 @@ impl Pool {
     /// `Invalid` if this handle does not own it, `Forked`, `Os`.
     pub fn let_go(&self, id: BlockId, len: usize) -> Result<()> {
         self.stock.segment.check_not_inherited()?;
-        let block = id.number().filter(|_| self.stock.store.owns(id)).ok_or_else(|| self.stock.refusal(id))?;
+        let block =
+            id.number().filter(|_| self.stock.store.owns(id)).ok_or_else(|| self.stock.refusal(id))?;
         if (block as usize) < KEPT || len as u64 <= LITTLE || !self.is_on_demand() {
             return Ok(());
         }

@@ -37,8 +37,7 @@ waiters, and a barrier with a dead one inside is broken for the others. A messag
 Semaphore that it acquired stay used up, as in multiprocessing. A Semaphore that begins with 0 signals: its permits are used up when acquired.
 
 **Differences.** An object is pickled by put, in the calling thread; what cannot be pickled goes to `_on_queue_feeder_error`, as there. Queues, pipes and locks
-may be sent through queues. `send_bytes` is received as bytes by either of recv and recv_bytes. `fileno` of a connection is
-for waiting only. Sending to a connection that nobody has any more is an error once its room is full. A Semaphore rises to 32768 above its initial value. Each
+may be sent through queues. `fileno` of a connection is for waiting only. Sending to a connection that nobody has any more is an error once its room is full. A Semaphore rises to 32768 above its initial value. Each
 object takes descriptors (a Lock 3, a Queue 6): raise `ulimit -n` for many. An object may be used by 512 processes at once.
 """
 

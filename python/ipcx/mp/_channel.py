@@ -8,10 +8,11 @@ from io import BytesIO
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
-from ipcx._ipcx import Block, Channel, Pool, Queue, Semaphore
+from ipcx._errors import Timeout, WouldBlock
+from ipcx._ipcx import Block, Channel, Pool, Queue, Semaphore, wait_any
 
 # What a message is: see the table in bindings/src/channel.rs.
-BYTES, PICKLE, BYTEARRAY, PARTS = 0, 2, 17, 18
+BYTES, PICKLE, RAW, BYTEARRAY, PARTS = 0, 2, 5, 17, 18
 # Longest message that lies in the queue: a message of so many bytes and its place take 512.
 INLINE = 480
 # Blocks for what is longer. Each has so many addresses, and as much memory as is put into it.
@@ -83,6 +84,14 @@ def make(depth: int) -> tuple[Queue, Pool]:
 
 def make_pool() -> Pool:
     return Pool.anonymous(block_size=BLOCK_SIZE, blocks=BLOCKS, on_demand=True, max_participants=PARTICIPANTS)
+
+
+def has_message(queue: Queue) -> bool:
+    """True if there is something to get, as of now."""
+    try:
+        return bool(wait_any([queue], 0))
+    except (WouldBlock, Timeout):
+        return False
 
 
 def join(queue: Queue, pool: Pool, tasks: Semaphore | None = None) -> Channel:

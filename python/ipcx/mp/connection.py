@@ -4,10 +4,12 @@ A connection has a work queue for each direction, and one end of a socket pair, 
 when the last process that has the other end has closed it, or died.
 """
 
+import multiprocessing.connection
 import multiprocessing.reduction
 import os
 import select
 import socket
+from collections.abc import Callable
 from multiprocessing import BufferTooShort
 from multiprocessing.connection import Client, Listener, answer_challenge, deliver_challenge, wait
 from types import TracebackType
@@ -47,7 +49,8 @@ class Connection:
             sender = _channel.join(outward, pool)
             self._try_put, self._put = sender.try_put, sender.put
         if inward is not None:
-            self._get = _channel.join(inward, pool).get
+            receiver = _channel.join(inward, pool)
+            self._get, self._get_bytes = receiver.get, receiver.get_bytes
         # To wait for both, made when it is asked for: in which process, and what.
         self._either: tuple[int, select.epoll] | None = None
         self._asked = select.poll()
@@ -73,9 +76,8 @@ class Connection:
             self._either[1].close()
             self._either = None
         # Not closed, but let go of: the other end may be in this process, too.
-        self.__dict__.pop("_get", None)
-        self.__dict__.pop("_try_put", None)
-        self.__dict__.pop("_put", None)
+        for method in ("_get", "_get_bytes", "_try_put", "_put"):
+            self.__dict__.pop(method, None)
 
     @property
     def closed(self) -> bool:
@@ -133,7 +135,7 @@ class Connection:
             raise ValueError("size is negative")
         if size is not None and size > most:
             raise ValueError("buffer length < offset + size")
-        self._send((_channel.BYTES, [data[offset : offset + (most if size is None else size)]]))
+        self._send((_channel.RAW, [data[offset : offset + (most if size is None else size)]]))
 
     def recv(self) -> Any:
         """Receive the next object; EOFError if there is none, and nobody has the other end."""
@@ -142,6 +144,9 @@ class Connection:
         except AttributeError:
             self._check(self.readable, "write-only")
             raise
+        return self._receive(get)
+
+    def _receive(self, get: Callable[[float], Any]) -> Any:
         while True:
             try:
                 return get(SLICE)
@@ -154,12 +159,11 @@ class Connection:
             raise EOFError from None
 
     def recv_bytes(self, maxlength: int | None = None) -> bytes:
-        """Receive the next bytes; an OSError, and the connection is closed, if they are longer than that."""
+        """Receive the next bytes, or the pickle of an object; an OSError, and the connection is closed, if that is longer."""
+        self._check(self.readable, "write-only")
         if maxlength is not None and maxlength < 0:
             raise ValueError("negative maxlength")
-        data = self.recv()
-        if type(data) is not bytes:
-            raise OSError("what was received are no bytes")
+        data: bytes = self._receive(self._get_bytes)
         if maxlength is not None and len(data) > maxlength:
             self.close()
             raise OSError("bad message length")
@@ -193,7 +197,11 @@ class Connection:
             if self._inward is not None:
                 either.register(self._inward.fileno(), select.EPOLLIN)
             self._either = os.getpid(), either
-        return self._either[1].fileno()
+        either = self._either[1]
+        # A thread raises it: what is there already is told of at once.
+        if self._inward is not None and _channel.has_message(self._inward):
+            either.poll(SLICE)
+        return either.fileno()
 
     def __enter__(self) -> Self:
         return self
@@ -202,6 +210,11 @@ class Connection:
         self, exc_type: type[BaseException] | None, exc_value: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def __getattr__(name: str) -> Any:
+    """Whatever else programs use of multiprocessing.connection."""
+    return getattr(multiprocessing.connection, name)
 
 
 def _rebuilt(duplicate: Any, pool: Pool, inward: Queue | None, outward: Queue | None) -> Connection:

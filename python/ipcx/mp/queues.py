@@ -8,7 +8,7 @@ from queue import Empty, Full
 from typing import Any
 
 from ipcx._errors import Timeout, WouldBlock
-from ipcx._ipcx import Semaphore, wait_any
+from ipcx._ipcx import Semaphore
 from ipcx.mp import _channel
 from ipcx.mp.connection import Pipe
 from ipcx.mp.synchronize import Condition
@@ -160,7 +160,7 @@ class Queue:
         return self.get(False)
 
     def empty(self) -> bool:
-        return not self._overflow and not _ready(self._queue)
+        return not self._overflow and not _channel.has_message(self._queue)
 
     def qsize(self) -> int:
         """Objects in the queue, and those that wait in this process for room."""
@@ -195,13 +195,6 @@ class Queue:
     def _on_queue_feeder_error(e: Exception, obj: Any) -> None:
         """What becomes of an object that cannot be sent; for overloading, as in multiprocessing."""
         traceback.print_exception(e)
-
-
-def _ready(queue: Any) -> bool:
-    try:
-        return bool(wait_any([queue], 0))
-    except (WouldBlock, Timeout):
-        return False
 
 
 class JoinableQueue(Queue):
