@@ -410,9 +410,10 @@ impl Channel {
             match self.receive(py, &queue, deadline)? {
                 Some(Received::Object(object)) => return whole(object),
                 Some(Received::Pickle(bytes) | Received::Raw(bytes)) => return raw(bytes),
-                // SAFETY: the block is this process's, until it is dropped here.
                 Some(Received::Block(BLOCK_RAW, block)) => {
-                    return raw(unsafe { block.place().to_bytes(py) }?)
+                    // SAFETY: the block is this process's, until it is dropped here.
+                    let bytes = unsafe { block.place().to_bytes(py) }?;
+                    return raw(bytes);
                 }
                 Some(Received::Block(kind, block)) => return whole(self.of_block(py, kind, block)?),
                 None => {} // Its sender died, or a receiver that had its block.

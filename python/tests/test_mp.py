@@ -356,10 +356,15 @@ def test_a_pool_works_with_arrays(context: Any) -> None:
     assert [int(array[0]) for array in results] == [n * n for n in range(10)]
 
 
+def pass_on(queue: Any, done: Any, n: int) -> None:
+    for _ in range(n):
+        done.put(queue.get())
+
+
 def test_threads_of_a_process_share_a_queue() -> None:
     queue, done = mp.Queue(), mp.Queue()
     threads = [threading.Thread(target=fill, args=(queue, 1000)) for _ in range(3)]
-    threads += [threading.Thread(target=lambda: [done.put(queue.get()) for _ in range(1000)]) for _ in range(3)]
+    threads += [threading.Thread(target=pass_on, args=(queue, done, 1000)) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:

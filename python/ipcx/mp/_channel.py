@@ -108,7 +108,7 @@ def empty(channel: Channel, shape: Any, dtype: Any) -> tuple[Any, Block]:
         raise TypeError("an array of Python objects cannot lie in shared memory")
     count = int(numpy.prod(shape, dtype="int64"))
     block = channel.block(ARRAY_AT + count * dtype.itemsize)
-    array = numpy.frombuffer(block, dtype, count, ARRAY_AT) if count else numpy.empty(0, dtype)
+    array = numpy.frombuffer(memoryview(block), dtype, count, ARRAY_AT) if count else numpy.empty(0, dtype)
     return array.reshape(shape), block
 
 

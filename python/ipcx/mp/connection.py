@@ -185,7 +185,7 @@ class Connection:
     def poll(self, timeout: float | None = 0.0) -> bool:
         """True if there is something to receive, or the end of it."""
         self._check(self.readable, "write-only")
-        return bool(wait([self], timeout))
+        return bool(wait([self.fileno()], timeout))
 
     def fileno(self) -> int:
         """A descriptor that is readable while there is something to receive, or the end of it. For waiting only."""

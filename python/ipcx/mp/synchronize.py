@@ -41,6 +41,8 @@ class Semaphore:
     """multiprocessing.Semaphore: permits come back when their holder is killed. With 0 permits at first, it signals: those are used
     up when they are acquired."""
 
+    _semaphore: _ipcx.Semaphore
+
     def __init__(self, value: int = 1, *, ctx: Any = None) -> None:
         if value < 0:
             raise ValueError("semaphore initial value must be >= 0")
@@ -100,6 +102,8 @@ class BoundedSemaphore(Semaphore):
 
 class Lock:
     """multiprocessing.Lock: goes to the next when its holder dies. Whoever may release it."""
+
+    _semaphore: _ipcx.Semaphore
 
     def __init__(self, *, ctx: Any = None) -> None:
         self.__setstate__(_semaphore(1, 1))
@@ -175,6 +179,9 @@ class Condition:
     Who sleeps holds a permit, which comes back when it dies: so it is known how many there are. A notification makes permits of
     another semaphore, which sleepers use up; all of it with the lock held.
     """
+
+    _sleeping: _ipcx.Semaphore
+    _woken: _ipcx.Semaphore
 
     def __init__(self, lock: Any = None, *, ctx: Any = None) -> None:
         self.__setstate__((RLock() if lock is None else lock, _semaphore(SLEEPERS, SLEEPERS), _semaphore(SLEEPERS, 0)))
