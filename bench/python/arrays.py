@@ -19,7 +19,7 @@ import numpy
 
 from ipcx import mp
 
-MESSAGES, ARRAYS, SIZE = 20_000, 20, 1_000_000
+MESSAGES, ARRAYS, SIZE = 20_000, 10, 1_000_000
 AHEAD = 4  # arrays that are put and not yet got, at most
 
 
@@ -109,7 +109,7 @@ def main() -> None:
                 times[contender].append(contender.round(make))
         ratio = statistics.median(b / a for a, b in zip(times[ours], times[theirs], strict=True))
         rate = [factor / statistics.median(times[one]) for one in (ours, theirs)]
-        print(f"{name:36} ipcx.mp {rate[0]:12,.2f}  multiprocessing {rate[1]:10,.2f} {unit:11} ratio {ratio:6.1f}")
+        print(f"{name:36} ipcx.mp {rate[0]:12,.2f}  multiprocessing {rate[1]:10,.2f} {unit:11} ratio {ratio:6.1f}", flush=True)
 
 
 if __name__ == "__main__":
