@@ -21,6 +21,8 @@ DEPTH = 4096
 LARGEST = 1 << 20
 # Most tasks of a JoinableQueue that were got and not done.
 TASKS = 1 << 16
+# How long a put without room waits before it keeps the object.
+MOMENT = 0.02
 # How long the feeder and a join wait before they look again.
 SLICE = 0.25
 
@@ -81,9 +83,10 @@ class Queue:
             return
         with self._changed:
             if not self._overflow:
+                # Where somebody gets, there is room in a moment: waiting is faster than handing over to the feeder.
                 try:
-                    return self._channel.put(*message, 0)
-                except WouldBlock:
+                    return self._channel.put(*message, timeout if timeout == 0 else MOMENT)
+                except (WouldBlock, Timeout):
                     pass
             # Buffers may change after this call has returned.
             self._keep((message[0], [bytes(part) for part in message[1]]))
