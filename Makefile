@@ -88,7 +88,7 @@ test: ## all tests of all languages
 	if [ -n "$$left" ]; then echo "left in shared memory: $$left" >&2; exit 1; fi; \
 	echo "every test passed, and nothing is left in /dev/shm"
 
-.PHONY: test-rust test-cli test-c test-install test-deb test-abi test-old test-python test-cross test-demo
+.PHONY: test-rust test-cli test-c test-install test-deb test-abi test-old test-python test-mp test-cross test-demo
 test-rust: ## core: unit, integration and documentation tests
 	cargo test --locked -p ipcx
 
@@ -114,6 +114,9 @@ test-old: build ## that an older library and this one talk, or refuse each other
 test-python: build python ## the Python package, and the examples of frames, prices, bookings and payments
 	cargo build --quiet --release --locked -p ipcx --example frames_filter --example ticker_watch --example jobs_push --example jobs_work
 	$(VPY) -m pytest -q python/tests
+
+test-mp: python ## CPython's own tests of multiprocessing on ipcx.mp, under fork, spawn and forkserver
+	IPCX_START_METHODS="fork spawn forkserver" $(VPY) -m pytest -q python/tests/test_mp_cpython.py
 
 test-cross: build python ## C, Python and Rust on one segment; kills; liveness
 	cargo test --locked --profile proofs -p ipcx-tests

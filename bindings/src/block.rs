@@ -59,12 +59,33 @@ impl Block {
         self.window.loan.resume();
     }
 
+    /// Its handle and id, whatever views of it there are: to be sent, and no longer this process's. They can be used until they
+    /// go, as memory that others change. [`Block::take_back`] follows if it was not sent.
+    pub(crate) fn part_with(&self) -> PyResult<(&Arc<ipcx::Pool>, BlockId)> {
+        self.window.check()?;
+        self.window.loan.abandon();
+        Ok((&self.pool, self.id))
+    }
+
+    /// After [`Block::part_with`]: it was not sent.
+    pub(crate) fn take_back(&self) {
+        self.window.loan.reconsider();
+    }
+
+    /// Where they are.
+    pub(crate) fn place(&self) -> Place {
+        self.window.place
+    }
+
     /// How many of its bytes are used: all, or as many as were sent.
     pub(crate) fn used(&self) -> usize {
         self.window.place.len
     }
 
     fn give_back(&self) -> Result<(), Error> {
+        if self.pool.is_on_demand() {
+            let _ = self.pool.let_go(self.id, self.used()); // What is kept is used again.
+        }
         self.pool.release_raw(self.id)
     }
 

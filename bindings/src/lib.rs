@@ -15,6 +15,7 @@
 //! | `sending` | what a producer and a publisher have in common |
 //! | `transport`, `sender`, `receiver` | transports and their ends |
 //! | `child` | pipes to a child process |
+//! | `channel` | objects through a work queue and a pool, for `ipcx.mp` |
 //! | `any` | waiting for one of several things |
 //! | `list` | which segments there are |
 
@@ -22,6 +23,7 @@ mod any;
 mod array;
 mod block;
 mod buffer;
+mod channel;
 mod child;
 mod client;
 mod consumer;
@@ -63,6 +65,7 @@ mod _ipcx {
         any::wait_any,
         block::Block,
         buffer::{Buffer, BufferStats, NewerThan},
+        channel::Channel,
         child::ChildPipes,
         client::Client,
         consumer::Consumer,

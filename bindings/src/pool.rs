@@ -70,7 +70,7 @@ impl Pool {
         let wait = strategy(wait)?;
         let backing = key.map_or(Backing::Directory, |key| Backing::SystemV { key });
         let segment = SegmentOptions { mode, group, max_participants, directory, schema, wait, backing };
-        let options = PoolOptions { block_size, blocks, alignment, segment };
+        let options = PoolOptions { block_size, blocks, alignment, segment, ..Default::default() };
         Pool::make(py, name, &options, || ipcx::Pool::create(name, &options))
     }
 
@@ -96,7 +96,7 @@ impl Pool {
         let wait = strategy(wait)?;
         let backing = key.map_or(Backing::Directory, |key| Backing::SystemV { key });
         let segment = SegmentOptions { mode, group, max_participants, directory, schema, wait, backing };
-        let options = PoolOptions { block_size, blocks, alignment, segment };
+        let options = PoolOptions { block_size, blocks, alignment, segment, ..Default::default() };
         Pool::make(py, name, &options, || ipcx::Pool::open(name, &options))
     }
 
@@ -118,21 +118,25 @@ impl Pool {
     }
 
     /// Create a pool without a name, in memory sealed against resizing.
-    /// Hand share_fd() to another process.
+    /// Hand share_fd() to another process. With on_demand, a block has
+    /// memory only where it is used: for blocks far larger than what is
+    /// mostly put into them.
     #[staticmethod]
-    #[pyo3(signature = (*, block_size, blocks=0, alignment=0, max_participants=0, schema=None, wait="balanced"))]
+    #[pyo3(signature = (*, block_size, blocks=0, alignment=0, on_demand=false, max_participants=0, schema=None, wait="balanced"))]
+    #[allow(clippy::too_many_arguments, reason = "keywords in Python")]
     fn anonymous(
         py: Python<'_>,
         #[pyo3(from_py_with = unsigned)] block_size: u64,
         #[pyo3(from_py_with = unsigned)] blocks: u64,
         #[pyo3(from_py_with = unsigned)] alignment: u64,
+        on_demand: bool,
         max_participants: u32,
         schema: Option<String>,
         wait: &str,
     ) -> PyResult<Pool> {
         let wait = strategy(wait)?;
         let segment = SegmentOptions { max_participants, schema, wait, ..Default::default() };
-        let options = PoolOptions { block_size, blocks, alignment, segment };
+        let options = PoolOptions { block_size, blocks, alignment, on_demand, segment };
         Pool::make(py, "", &options, || ipcx::Pool::anonymous(&options))
     }
 

@@ -249,8 +249,21 @@ impl Semaphore {
         self.handle.get()?.release().map_err(|error| self.handle.raise(py, &error))
     }
 
-    /// Give back what dead processes held, and return how many permits. An
-    /// acquire that finds nothing does this by itself.
+    /// Give back a permit that this handle holds; if it holds none, one
+    /// that another holds; if nobody does, make one more, up to the
+    /// limit. Not for a semaphore whose permits are consumed.
+    fn release_any(&self, py: Python<'_>) -> PyResult<()> {
+        self.handle.get()?.release_any().map_err(|error| self.handle.raise(py, &error))
+    }
+
+    /// Use up what this handle holds: it does not come back when the
+    /// handle is closed, or the process ends.
+    fn use_up_held(&self, py: Python<'_>) -> PyResult<()> {
+        self.handle.get()?.use_up_held().map_err(|error| self.handle.raise(py, &error))
+    }
+
+    /// Give back what dead processes held, and return how many permits.
+    /// An acquire that finds nothing does this by itself.
     fn recover(&self, py: Python<'_>) -> PyResult<u64> {
         let semaphore = self.handle.get()?;
         py.detach(|| semaphore.recover()).map_err(|error| self.handle.raise(py, &error))

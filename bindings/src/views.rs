@@ -61,6 +61,11 @@ impl Loan {
         self.0.fetch_or(ABANDONED, Ordering::Relaxed);
     }
 
+    /// After [`Loan::abandon`], where nobody else looked at it: as it was before.
+    pub(crate) fn reconsider(&self) {
+        self.0.fetch_and(!ABANDONED, Ordering::Relaxed);
+    }
+
     /// True if there are no views.
     pub(crate) fn is_free(&self) -> bool {
         self.0.load(Ordering::Relaxed) & !(ENDED | ABANDONED) == 0

@@ -120,7 +120,7 @@ pub use crate::{
     error::{Context, Error, Result},
     lease::{Participant, RoleState},
     monitor::{list, list_in, Listed, ListedParticipant, ListedRole, ListedState},
-    pool::{Block, BlockId, Pool, PoolHolder, PoolOptions, PoolStats},
+    pool::{Block, BlockId, BlockNote, Pool, PoolHolder, PoolOptions, PoolStats, NOTE},
     queue::{Delivery, Popped, Queue, QueueHolder, QueueOptions, QueueStats, Taken},
     ring::{Consumer, Producer, Record, Reservation, Ring, RingOptions, RingStats, Unsent},
     segment::{unlink, unlink_in, Backing, Kind, SegmentOptions},

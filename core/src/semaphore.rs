@@ -311,6 +311,37 @@ impl Semaphore {
         ))
     }
 
+    /// As [`Semaphore::release`]; but where this handle holds no permit and another does, gives back the other's, which then
+    /// holds one less. Only if nobody holds any, makes one more. For a semaphore on whose permits nobody calls `consume`.
+    ///
+    /// # Errors
+    /// `Invalid` if nobody holds a permit and the limit is reached: nothing changes. `Forked`. Makes no allocation.
+    pub fn release_any(&self) -> Result<()> {
+        self.stock.segment.check_not_inherited()?;
+        let store = &self.stock.store;
+        self.hold_one_less(); // What others gave back may be counted there still: the cells decide.
+        let own = store.find_owned(self.last.load(Ordering::Relaxed));
+        if own.is_some_and(|id| store.give(id, thread::current())) || store.give_another() || store.supply() {
+            return Ok(());
+        }
+        Err(Error::invalid("nobody holds a permit of the semaphore, and there are as many as its limit says"))
+    }
+
+    /// Uses up what this handle holds: it does not come back when the handle is closed or its process dies.
+    ///
+    /// # Errors
+    /// `Forked`.
+    pub fn use_up_held(&self) -> Result<()> {
+        self.stock.segment.check_not_inherited()?;
+        while self.hold_one_less() {}
+        let store = &self.stock.store;
+        // As many as there can be.
+        for id in (0..self.limit()).map_while(|_| store.find_owned(0)) {
+            store.use_up(id);
+        }
+        Ok(())
+    }
+
     /// Permits that can be acquired, as of now. Takes time in proportion to the limit.
     ///
     /// # Errors

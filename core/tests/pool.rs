@@ -569,3 +569,109 @@ fn a_pipeline_of_threads_with_one_handle_loses_nothing() {
     });
     assert_eq!(counts(&pool), (256, 0, 0));
 }
+
+/// A pool of 16 blocks of 1 GiB each, which have memory where they are used.
+fn on_demand() -> Pool {
+    Pool::anonymous(&PoolOptions { block_size: 1 << 30, blocks: 16, on_demand: true, ..Default::default() })
+        .unwrap()
+}
+
+/// Bytes of memory that the pool's file has.
+fn memory_of(pool: &Pool) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::File::from(pool.share_fd().unwrap()).metadata().unwrap().blocks() * 512
+}
+
+#[test]
+fn blocks_on_demand_have_memory_where_they_are_used() {
+    let pool = on_demand();
+    let without = memory_of(&pool);
+    assert!(pool.is_on_demand() && without < 1 << 20);
+    let mut held: Vec<_> = (0..16).map(|_| pool.try_acquire().unwrap()).collect();
+    for block in &mut held {
+        pool.obtain(block.id(), 1 << 20).unwrap();
+        block.write_at((1 << 20) - 1, b"x").unwrap();
+    }
+    assert_eq!(memory_of(&pool) - without, 16 << 20);
+    let (first, last) = (held[0].id(), held[15].id());
+    assert!(matches!(pool.obtain(first, (1 << 30) + 1), Err(Error::TooBig { .. })));
+    for block in held {
+        pool.let_go(block.id(), 1 << 20).unwrap();
+    }
+    // The first eight keep what they have, the others a little.
+    assert_eq!(memory_of(&pool) - without, (8 << 20) + 8 * (64 << 10));
+    assert!(matches!(pool.obtain(last, 1), Err(Error::Invalid(_))), "it was released");
+    assert!(matches!(pool.let_go(last, 1), Err(Error::Invalid(_))));
+    let lowest = pool.try_acquire().unwrap();
+    assert_eq!(lowest.id().get() & 0xfff_ffff, first.get() & 0xfff_ffff, "the lowest is taken first");
+    let mut last_byte = [0];
+    lowest.read_at((1 << 20) - 1, &mut last_byte).unwrap();
+    assert_eq!(&last_byte, b"x", "and has what it had");
+    let other = Pool::from_fd(pool.share_fd().unwrap().as_fd()).unwrap();
+    assert!(other.is_on_demand());
+    assert_eq!(other.free().unwrap(), 15);
+}
+
+#[test]
+fn on_demand_and_system_v_do_not_go_together() {
+    let dir = Scratch::new();
+    let segment = SegmentOptions { backing: Backing::SystemV { key: 7 }, ..dir.segment() };
+    let options = PoolOptions { block_size: 4096, blocks: 1, on_demand: true, segment, ..Default::default() };
+    assert!(matches!(Pool::create("both", &options), Err(Error::Invalid(_))));
+    let options = PoolOptions { block_size: u64::MAX, blocks: 2, on_demand: true, ..Default::default() };
+    assert!(matches!(Pool::anonymous(&options), Err(Error::Invalid(_))));
+}
+
+#[test]
+fn a_note_hands_a_block_over_once() {
+    let one = anonymous(64, 2);
+    let other = Pool::from_fd(one.share_fd().unwrap().as_fd()).unwrap();
+    let mut block = one.acquire().unwrap();
+    block.write_at(0, b"by a note").unwrap();
+    let id = block.into_id();
+    assert!(matches!(one.lend(id, 65), Err(Error::TooBig { .. })));
+    let note = one.lend(id, 9).unwrap();
+    assert!(matches!(one.release_raw(id), Err(Error::Invalid(_))), "it is being sent");
+    one.keep(id);
+    assert!(other.accept(&note).unwrap().is_none(), "it was not sent");
+    let note = one.lend(id, 9).unwrap();
+    one.lent(id);
+    assert_eq!(counts(&one), (1, 0, 1));
+    assert_eq!(one.recover().unwrap(), 0, "in flight until it is accepted");
+    let (theirs, len) = other.accept(&note).unwrap().unwrap();
+    assert_eq!((len, &other.block(theirs).unwrap().to_vec()[..9]), (9, &b"by a note"[..]));
+    assert!(other.accept(&note).unwrap().is_none() && one.accept(&note).unwrap().is_none());
+    assert_eq!(counts(&one), (2, 0, 0)); // the guard released it
+}
+
+#[test]
+fn a_lender_that_ends_before_it_said_so_loses_the_block_or_has_it_taken() {
+    let other = anonymous(64, 1);
+    for taken in [false, true] {
+        let one = Pool::from_fd(other.share_fd().unwrap().as_fd()).unwrap();
+        let note = one.lend(one.acquire().unwrap().into_id(), 1).unwrap();
+        let accepted = if taken { other.accept(&note).unwrap() } else { None };
+        drop(one);
+        assert!(other.accept(&note).unwrap().is_none());
+        if let Some((id, _)) = accepted {
+            other.release_raw(id).unwrap();
+        }
+        assert_eq!(counts(&other), (1, 0, 0));
+    }
+}
+
+#[test]
+fn a_note_of_anything_is_refused() {
+    let (pool, other) = (anonymous(64, 1), anonymous(64, 1));
+    let note = other.lend(other.acquire().unwrap().into_id(), 1).unwrap();
+    assert!(matches!(pool.accept(&note), Err(Error::Mismatch(_))));
+    for (at, byte) in [(16, 65), (22, 1), (28, 1)] {
+        let mut wrong = note;
+        wrong[at] = byte; // a length that the block has not, or a slot that nobody has
+        assert!(matches!(other.accept(&wrong), Err(Error::Corrupt(_))), "{at}");
+    }
+    let mut wrong = note;
+    wrong[8] = 77; // no such block
+    assert!(other.accept(&wrong).unwrap().is_none());
+    assert!(other.accept(&note).unwrap().is_some());
+}

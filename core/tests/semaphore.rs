@@ -67,6 +67,39 @@ fn a_release_gives_back_or_makes_one_more() {
     assert_eq!(other.value().unwrap(), 3);
 }
 
+#[test]
+fn whoever_releases_any_gives_back_what_another_holds() {
+    let one = make(2, Some(1));
+    let other = another(&one);
+    one.acquire().unwrap().keep();
+    other.release_any().unwrap();
+    assert_eq!(one.value().unwrap(), 1, "what the other one held");
+    other.release_any().unwrap();
+    assert_eq!(one.value().unwrap(), 2, "nobody holds any: one more");
+    assert!(matches!(one.release_any(), Err(Error::Invalid(_))), "nobody holds any, and all are there");
+    assert!(matches!(other.release_any(), Err(Error::Invalid(_))));
+    for _ in 0..100 {
+        one.acquire().unwrap().keep();
+        other.acquire().unwrap().keep();
+        one.release_any().unwrap();
+        one.release_any().unwrap();
+        assert_eq!(other.value().unwrap(), 2);
+    }
+}
+
+#[test]
+fn what_is_used_up_does_not_come_back() {
+    let one = make(3, None);
+    let other = another(&one);
+    one.acquire().unwrap().keep();
+    one.acquire().unwrap().keep();
+    one.use_up_held().unwrap();
+    drop(one);
+    assert_eq!(other.value().unwrap(), 1);
+    other.release().unwrap();
+    assert_eq!(other.value().unwrap(), 2);
+}
+
 /// One side signals, the other one consumes: as often as it was signalled.
 #[test]
 fn signals_are_consumed_as_often_as_they_were_given() {

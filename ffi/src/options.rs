@@ -390,6 +390,7 @@ options!(ipcx_pool_options, 24 => PoolOptions, |given, segment| PoolOptions {
     blocks: given.blocks,
     alignment: given.alignment,
     segment,
+    on_demand: false,
 });
 
 options!(ipcx_buffer_options, 8 => BufferOptions, |given, segment| BufferOptions {

@@ -64,6 +64,9 @@ pub const TABLE: &[Adapter] = &[
         "ipcx-bench-iceoryx2-python",
         |w| [W::ROUND_TRIP_64, W::ONE_WAY_64].contains(&w),
     ),
+    python("ipcx-mp-queue", "ipcx.mp.Queue; a batch is a list", "ipcx-bench-ipcx-mp-queue", |w| {
+        [W::BLOCKING_64, W::ONE_WAY_64, W::BATCH_64].contains(&w)
+    }),
     python("mp-queue", "multiprocessing.Queue, blocking; a batch is a list", "ipcx-bench-mp-queue", |w| {
         [W::BLOCKING_64, W::ONE_WAY_64, W::BATCH_64].contains(&w)
     }),

@@ -150,6 +150,12 @@ const PYTHON_BLOCKING: &[Row] = &[
 const PYTHON_ONE_WAY: &[Row] = &[
     each("ring", case("ring-python", W::ONE_WAY_64), Target::AtMost(333.3)),
     rate("ring", case("ring-python", W::ONE_WAY_64), case("mp-queue", W::ONE_WAY_64), Target::AtLeast(20.0)),
+    rate(
+        "ipcx.mp.Queue",
+        case("ipcx-mp-queue", W::ONE_WAY_64),
+        case("mp-queue", W::ONE_WAY_64),
+        Target::AtLeast(10.0),
+    ),
     rate("ring", case("ring-python", W::ONE_WAY_64), case("mp-pipe", W::ONE_WAY_64), Target::None),
     rate("ring", case("ring-python", W::ONE_WAY_64), case("faster-fifo", W::ONE_WAY_64), Target::None),
     rate("ring", case("ring-python", W::ONE_WAY_64), case("pyzmq", W::ONE_WAY_64), Target::None),

@@ -3,12 +3,13 @@
 use super::block::Block;
 use super::layout::{body_size, BlockId, Parts, ALIGNMENT, BLOCKS, BLOCK_SIZE, LAYOUT, MOST_BLOCKS};
 use super::memory::Mapped;
+use super::on_demand::Obtained;
 use super::protocol::{Memory, Store};
 use super::stock::Stock;
 use crate::any::{Sleeping, Waitable};
 use crate::error::{Error, Result};
 use crate::segment::{
-    Backing, Created, Format, Kind, Parameters, Segment, SegmentOptions, BACKING, KEY, SYSTEM_V,
+    Backing, Created, Format, Kind, Parameters, Segment, SegmentOptions, BACKING, KEY, ON_DEMAND, SYSTEM_V,
 };
 use crate::slots::Slots;
 use crate::wait::{Deadline, WaitStrategy};
@@ -39,6 +40,9 @@ pub struct PoolOptions {
     /// What the address of each block is a multiple of: a power of two from 64 to the page size; 0 means 64. One that exists
     /// must have the same, unless 0 is given.
     pub alignment: u64,
+    /// Obtain the memory of a block when it is used ([`Pool::obtain`]), not when the pool is made: for blocks that are far larger
+    /// than what is mostly put into them. They are rounded up to whole pages, and aligned to them.
+    pub on_demand: bool,
     /// What every kind of segment has.
     pub segment: SegmentOptions,
 }
@@ -65,6 +69,16 @@ impl PoolOptions {
             (parameters[BACKING], parameters[KEY]) = (SYSTEM_V, u64::from(key as u32));
         }
         let page = crate::sys::map::page_size() as u64;
+        if self.on_demand {
+            if parameters[BACKING] == SYSTEM_V {
+                return Err(Error::invalid("System V shared memory is obtained at once, not on demand"));
+            }
+            let too_large = || Error::invalid("the blocks of the pool are too large, or too many");
+            parameters[ALIGNMENT] = page;
+            let stride = self.block_size.checked_next_multiple_of(page).ok_or_else(too_large)?;
+            parameters[BLOCK_SIZE] = stride;
+            parameters[ON_DEMAND] = stride.checked_mul(parameters[BLOCKS]).ok_or_else(too_large)?;
+        }
         if !parameters[ALIGNMENT].is_power_of_two() || !(64..=page).contains(&parameters[ALIGNMENT]) {
             return Err(Error::invalid(format!(
                 "an alignment is a power of two from 64 to {page}; {} was given",
@@ -109,6 +123,7 @@ impl PoolOptions {
 pub struct Pool {
     watcher: OnDemand, // before what its thread keeps: fields are dropped in order
     pub(crate) stock: Arc<Stock>,
+    pub(super) obtained: Obtained,
 }
 
 /// What is made of a pool before it has its name: everything that can fail.
@@ -153,11 +168,16 @@ impl Pool {
 
     fn of(segment: Segment, memory: Mapped) -> Pool {
         let store = Store::new(memory, segment.leases().slot());
+        let store = if segment.parameters()[ON_DEMAND] == 0 { store } else { store.sharing() };
         segment.leases().succeed(|slot| {
             store.reclaim(&Slots::one(slot));
         });
-        let watcher = OnDemand::default();
-        Pool { watcher, stock: Arc::new(Stock::new(store, segment, "no block of the pool is free")) }
+        let (watcher, obtained) = (OnDemand::default(), Obtained::default());
+        Pool {
+            watcher,
+            stock: Arc::new(Stock::new(store, segment, "no block of the pool is free")),
+            obtained,
+        }
     }
 
     /// Creates a pool that must be new.

@@ -10,6 +10,7 @@
 //! ```
 //!
 //! With a backing of System V the blocks are in a segment of that kind, behind its first page, and the body ends before them.
+//! On demand, the blocks are whole pages, whose memory is obtained when they are used: the file is so long, and empty there.
 //! Each part starts at a multiple of 128. A new segment is all zeroes: every block is free, in generation 0.
 //!
 //! | bits of a cell | meaning |
@@ -22,7 +23,7 @@
 
 use crate::event::Event;
 #[cfg(not(loom))]
-use crate::segment::{fnv1a, Parameters, BACKING, FNV_START, IN_FILE, KEY, SYSTEM_V};
+use crate::segment::{fnv1a, Parameters, BACKING, FNV_START, IN_FILE, KEY, ON_DEMAND, SYSTEM_V};
 use crate::sync::{AtomicU32, AtomicU64};
 #[cfg(not(loom))]
 use std::mem::offset_of;
@@ -32,6 +33,8 @@ use std::mem::offset_of;
 pub(crate) const MOST_BLOCKS: u64 = (1 << NUMBER_BITS) - 2;
 /// Rings that can carry blocks of one pool at a time.
 pub(crate) const CHANNELS: u32 = 64;
+/// The channel of what is lent by a note: what carries notes is not known, and nobody takes back what is in flight on it.
+pub(crate) const BY_NOTE: u32 = CHANNELS;
 /// Blocks that a participant keeps ready.
 pub(crate) const MAGAZINE: usize = if cfg!(loom) { 1 } else { 14 };
 #[cfg(not(loom))]
@@ -251,6 +254,10 @@ impl Parts {
             .checked_mul(stride)
             .filter(|all| all.checked_add(page).is_some_and(|all| all >> 62 == 0))?;
         let inside = if outside { 0 } else { all };
+        let on_demand = parameters[ON_DEMAND];
+        if on_demand != 0 && (outside || on_demand != all || stride % page != 0 || alignment != page) {
+            return None;
+        }
         let parts = Parts::without_bytes(blocks, CHANNELS, participants, page)?;
         let size = (parts.data as u64).checked_add(inside)?.checked_next_multiple_of(page)?;
         let [stride, size, all] = [stride, size, all].map(|n| usize::try_from(n).ok());

@@ -70,6 +70,12 @@ impl Mapped {
         unsafe { self.data.add(block as usize * self.parts.stride) }
     }
 
+    /// How far behind the start of the body a block begins, and bytes from one block to the next.
+    pub(crate) fn offset(&self, block: u32) -> (u64, u64) {
+        let (data, stride) = (self.parts.data as u64, self.parts.stride as u64);
+        (data + u64::from(block) * stride, stride)
+    }
+
     /// Brings a block's cell near for a change, and its first line for reading; a hint, for any number.
     #[inline(always)]
     pub(crate) fn expect(&self, block: u32) {

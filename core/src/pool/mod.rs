@@ -10,10 +10,12 @@
 //! | `handle` | `Pool`: opening, acquiring, recovery |
 //! | `stats` | who owns what |
 //! | `block` | what it lends |
+//! | `lending` | blocks handed over by a note, through whatever carries it |
+//! | `on_demand` | memory that is obtained when a block is used |
 //!
 //! A semaphore is made of the same: its permits are blocks without bytes.
 //!
-//! How a ring hands blocks over is in `ring/handover`.
+//! How a ring hands blocks over is in `ring/handover`, by the same steps as a note.
 
 pub(crate) mod layout;
 pub(crate) mod protocol;
@@ -25,7 +27,11 @@ mod channels;
 #[cfg(not(loom))]
 mod handle;
 #[cfg(not(loom))]
+mod lending;
+#[cfg(not(loom))]
 pub(crate) mod memory;
+#[cfg(not(loom))]
+mod on_demand;
 #[cfg(not(loom))]
 mod stats;
 #[cfg(not(loom))]
@@ -40,5 +46,6 @@ pub use self::{
     block::Block,
     handle::{Pool, PoolOptions},
     layout::BlockId,
+    lending::{BlockNote, NOTE},
     stats::{PoolHolder, PoolStats},
 };

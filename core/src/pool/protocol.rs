@@ -97,6 +97,11 @@ impl<M: Memory> Store<M> {
         }
     }
 
+    /// Without a magazine: what is released is free for everyone at once, and the lowest that is free is taken first.
+    pub(crate) fn sharing(self) -> Store<M> {
+        Store { thread: AtomicU64::new(SEVERAL), most: 0, cursor: AtomicU32::new(0), ..self }
+    }
+
     pub(crate) fn memory(&self) -> &M {
         &self.memory
     }
@@ -222,7 +227,9 @@ impl<M: Memory> Store<M> {
         let from = self.cursor.load(Ordering::Relaxed);
         for word in (from..words).chain(0..from.min(words)) {
             if let Some(id) = self.take_from(word, thread) {
-                self.cursor.store(word, Ordering::Relaxed);
+                if self.most > 0 {
+                    self.cursor.store(word, Ordering::Relaxed);
+                }
                 return Some(id);
             }
         }
@@ -515,6 +522,20 @@ impl<M: Memory> Store<M> {
             cell.is(State::Absent, 0) && self.change(*block, cell, cell.to(State::Free, 0))
         };
         let found = (0..self.memory.blocks()).find(supplied);
+        if let Some(block) = found {
+            self.offer(block);
+            self.notify(1);
+        }
+        found.is_some()
+    }
+
+    /// Gives back a block that somebody owns; false if nobody owns one.
+    pub(crate) fn give_another(&self) -> bool {
+        let given = |block: &u32| {
+            let cell = self.cell(*block);
+            cell.state() == Some(State::Owned) && self.change(*block, cell, cell.released(State::Free, 0))
+        };
+        let found = (0..self.memory.blocks()).find(given);
         if let Some(block) = found {
             self.offer(block);
             self.notify(1);

@@ -32,7 +32,7 @@ use std::sync::Arc;
 
 pub use self::header::Kind;
 pub(crate) use self::header::{fnv1a, segment_at, Format, Parameters, FNV_START, LAYOUT_VERSION};
-pub(crate) use self::outside::{Created, BACKING, IN_FILE, KEY, SYSTEM_V};
+pub(crate) use self::outside::{Created, BACKING, IN_FILE, KEY, ON_DEMAND, SYSTEM_V};
 pub use self::place::{unlink, unlink_in};
 pub(crate) use self::view::View;
 
@@ -248,6 +248,21 @@ impl Segment {
         Segment::adopt(&name, file, options, format, &Parameters::default())
     }
 
+    /// Obtains the memory of `len` bytes from `from` on, which were not obtained when the segment was made.
+    pub(crate) fn obtain(&self, from: u64, len: u64) -> Result<()> {
+        file::allocate_part(self.fd(), from, len).map_err(|errno| match errno {
+            Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG | Errno::ENOMEM => {
+                no_space(&self.name, self.fd(), len, self.path(), errno)
+            }
+            errno => from_errno(&self.name, "fallocate", errno),
+        })
+    }
+
+    /// Gives the memory of whole pages back to the system.
+    pub(crate) fn let_go(&self, from: u64, len: u64) -> Result<()> {
+        file::let_go(self.fd(), from, len).map_err(|e| from_errno(&self.name, "fallocate", e))
+    }
+
     /// A descriptor of the segment to hand to another process; it carries no lease.
     pub(crate) fn share_fd(&self) -> Result<OwnedFd> {
         self.check_not_inherited()?;
@@ -279,13 +294,17 @@ impl Segment {
         let parameters = (format.round)(parameters, page);
         let header = Header::new(options, format, parameters, page, instance)?;
         let total = header.total_size;
+        let at_once = total.saturating_sub(header.parameters[ON_DEMAND]);
 
-        file::allocate(fd, total).map_err(|errno| match errno {
+        file::allocate(fd, at_once).map_err(|errno| match errno {
             Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG | Errno::ENOMEM => {
-                no_space(name, fd, total, path, errno)
+                no_space(name, fd, at_once, path, errno)
             }
             errno => os("fallocate", errno),
         })?;
+        if at_once < total {
+            file::set_size(fd, total).map_err(|e| os("ftruncate", e))?;
+        }
         write_header(fd, &header, page).map_err(|e| os("mmap", e))?;
         if let Some(group) = options.group {
             file::set_group(fd, group).map_err(|e| os("fchown", e))?;

@@ -22,6 +22,8 @@ use std::sync::Arc;
 
 /// Indices in the header's parameters, of all kinds.
 pub(crate) const BACKING: usize = 6;
+/// How many bytes at the end of the file are obtained when they are used, not when it is made.
+pub(crate) const ON_DEMAND: usize = 5;
 pub(crate) const KEY: usize = 7;
 /// Values of the first.
 pub(crate) const IN_FILE: u64 = 0;

@@ -104,24 +104,46 @@ const STEP: u64 = 4 << 20;
 /// `EFBIG` beyond the process's limit on files (`ulimit -f`), without the SIGXFSZ that would end it; `ENOSPC` at once for what
 /// cannot be had: to try would take the memory of others first, and the kernel might end them, or this process.
 pub(crate) fn allocate(fd: BorrowedFd<'_>, len: u64) -> SysResult<()> {
-    if !may_have(len)? {
+    allocate_part(fd, 0, len)
+}
+
+/// The same for `len` bytes from `from` on.
+pub(crate) fn allocate_part(fd: BorrowedFd<'_>, from: u64, len: u64) -> SysResult<()> {
+    let end = from.checked_add(len).ok_or(Errno::EFBIG)?;
+    if !may_have(end)? {
         return Err(Errno::EFBIG);
     }
     if len >= super::memory::LARGE && room(fd)?.is_some_and(|room| len > room) {
         return Err(Errno::ENOSPC);
     }
-    let (mut at, mut most) = (0, STEP);
-    while at < len {
-        let step = most.min(len - at);
-        let [from, size] = [at, step].map(|n| libc::off_t::try_from(n).map_err(|_| Errno::EFBIG));
-        match fcntl::fallocate(fd, fcntl::FallocateFlags::empty(), from?, size?) {
+    let (mut at, mut most) = (from, STEP);
+    while at < end {
+        let step = most.min(end - at);
+        let [start, size] = [at, step].map(|n| libc::off_t::try_from(n).map_err(|_| Errno::EFBIG));
+        match fcntl::fallocate(fd, fcntl::FallocateFlags::empty(), start?, size?) {
             Ok(()) => at += step,
             Err(Errno::EINTR) => most = (most / 2).max(1 << 16),
-            Err(Errno::EOPNOTSUPP) => return write_zeros(fd, len),
+            Err(Errno::EOPNOTSUPP) if from == 0 => return write_zeros(fd, len),
             Err(errno) => return Err(errno),
         }
     }
     Ok(())
+}
+
+/// Makes the file so long, with bytes at its end that are not obtained yet. `int ftruncate(int fd, off_t length)`
+pub(crate) fn set_size(fd: BorrowedFd<'_>, len: u64) -> SysResult<()> {
+    if !may_have(len)? {
+        return Err(Errno::EFBIG); // Without the SIGXFSZ that would end this process.
+    }
+    nix::unistd::ftruncate(fd, libc::off_t::try_from(len).map_err(|_| Errno::EFBIG)?)
+}
+
+/// Gives the memory of `len` bytes from `from` on back to the system; they read as zeros.
+/// `int fallocate(int fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off_t offset, off_t len)`
+pub(crate) fn let_go(fd: BorrowedFd<'_>, from: u64, len: u64) -> SysResult<()> {
+    use fcntl::FallocateFlags as Flags;
+    let [from, len] = [from, len].map(|n| libc::off_t::try_from(n).map_err(|_| Errno::EFBIG));
+    fcntl::fallocate(fd, Flags::FALLOC_FL_PUNCH_HOLE | Flags::FALLOC_FL_KEEP_SIZE, from?, len?)
 }
 
 /// True if a file of this process may have so many bytes. `int getrlimit(RLIMIT_FSIZE, struct rlimit *)`
