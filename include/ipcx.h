@@ -2463,7 +2463,7 @@ void ipcx_service_close(ipcx_service *service);
  * it may be asked again.
  *
  * With IPCX_E_REMOTE, `reply` has as much of the server's text as fits and `*reply_len` says how much. If the reply does not
- * fit, the code is IPCX_E_TOO_BIG, `*reply_len` is its length, and it stays: ipcx_client_recv() receives it.
+ * fit, the code is IPCX_E_TOO_BIG, `*reply_len` is its length, and it stays, and is the next that ipcx_client_recv() receives.
  *
  * One thread at a time. Blocks up to `timeout_ns`. Not async-signal-safe.
  * Ownership: both buffers stay yours. `req` may be NULL if `len` is 0, `reply` if `cap` is 0.

@@ -47,14 +47,18 @@ namespace ipcx {
 /** What a function of <ipcx.h> refused to do. `what()` says what happened, on which segment, and what to do. */
 class Error : public std::runtime_error {
 public:
-    explicit Error(int code) : std::runtime_error(ipcx_last_error()), code_(code) {}
-    Error(int code, const std::string &text) : std::runtime_error(text), code_(code) {}
+    explicit Error(int code) : std::runtime_error(ipcx_last_error()), code_(code), taken_(ipcx_last_taken()) {}
+    Error(int code, const std::string &text) : std::runtime_error(text), code_(code), taken_(ipcx_last_taken()) {}
 
     /** One of IPCX_E_*. */
     int code() const noexcept { return code_; }
+    /** Of a client's request that ended without a reply: true if a server had taken it, and it may have been carried out; false
+     *  if none had, and it will not be. None of other errors. */
+    std::optional<bool> taken() const noexcept { return taken_ < 0 ? std::nullopt : std::optional<bool>(taken_ == 1); }
 
 private:
     int code_;
+    int taken_; // Kept: what is undone on the way to the handler may fail too.
 };
 
 /** An error with one code. */
@@ -143,7 +147,7 @@ public:
 
 private:
     template <class Rep, class Period> static constexpr std::int64_t round_up(std::chrono::duration<Rep, Period> wait) {
-        if (wait <= wait.zero()) return IPCX_NOWAIT;
+        if (!(wait > wait.zero())) return IPCX_NOWAIT; // Also one that is no number.
         if (std::chrono::duration<double>(wait).count() > 9e9) return IPCX_FOREVER; // 285 years.
         auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(wait);
         if (ns < wait) ns += std::chrono::nanoseconds(1);
@@ -245,14 +249,22 @@ private:
     std::unique_ptr<T, Closer> raw_;
 };
 
-/* Receives into a string that becomes as long as the message: `call(data, capacity, length)` is the C function. */
-template <class Call> int into_string(std::string &out, Call call) {
+/* What is left of the time of a call that began then. */
+inline std::int64_t left_of(std::int64_t ns, std::chrono::steady_clock::time_point begin) {
+    auto waited = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - begin).count();
+    return waited < ns ? ns - waited : IPCX_NOWAIT;
+}
+
+/* Receives into a string that becomes as long as the message: `call(data, capacity, length, timeout)` is the C function. Where
+ * another took what was too long, what comes next may be longer, and there is only the rest of the time for it. */
+template <class Call> int into_string(std::string &out, std::int64_t ns, Call call) {
     std::size_t len = 0;
     out.resize(256);
-    int code = call(&out[0], out.size(), &len);
+    auto begin = ns > 0 ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point();
+    int code = call(&out[0], out.size(), &len, ns);
     while (code == IPCX_E_TOO_BIG && len > out.size()) {
         out.resize(len);
-        code = call(&out[0], out.size(), &len);
+        code = call(&out[0], out.size(), &len, ns > 0 ? left_of(ns, begin) : ns);
     }
     out.resize(code == IPCX_OK || code == IPCX_E_REMOTE ? (len < out.size() ? len : out.size()) : 0);
     return code;
@@ -613,7 +625,9 @@ public:
 private:
     int recv(std::string &out, std::int64_t ns) {
         return detail::into_string(
-            out, [&](void *data, std::size_t cap, std::size_t *len) { return ipcx_consumer_recv(native(), data, cap, len, ns); });
+            out, ns, [&](void *data, std::size_t cap, std::size_t *len, std::int64_t left) {
+                return ipcx_consumer_recv(native(), data, cap, len, left);
+            });
     }
 };
 
@@ -707,7 +721,7 @@ public:
     /** The value. Does not wait. */
     Value read() const {
         Value value{};
-        detail::check(detail::into_string(value.data, [&](void *data, std::size_t cap, std::size_t *len) {
+        detail::check(detail::into_string(value.data, IPCX_NOWAIT, [&](void *data, std::size_t cap, std::size_t *len, std::int64_t) {
             return ipcx_buffer_read(native(), data, cap, len, &value.version);
         }));
         return value;
@@ -851,7 +865,9 @@ public:
 private:
     int recv(std::string &out, std::int64_t ns) {
         return detail::into_string(
-            out, [&](void *data, std::size_t cap, std::size_t *len) { return ipcx_subscriber_recv(native(), data, cap, len, ns); });
+            out, ns, [&](void *data, std::size_t cap, std::size_t *len, std::int64_t left) {
+                return ipcx_subscriber_recv(native(), data, cap, len, left);
+            });
     }
 };
 
@@ -897,7 +913,7 @@ public:
         detail::check(call(request, reply, IPCX_FOREVER));
         return reply;
     }
-    /** None where the time was over: the request may have been carried out all the same. */
+    /** None where the time was over: the request may have been carried out all the same, unless ipcx_last_taken() is 0 then. */
     [[nodiscard]] std::optional<std::string> call(Bytes request, Timeout wait) {
         std::string reply;
         if (!detail::done(call(request, reply, wait.ns()))) return std::nullopt;
@@ -935,18 +951,18 @@ private:
         reply.resize(256);
         int code = ipcx_client_call(native(), request.data(), request.size(), &reply[0], reply.size(), &len, ns);
         if (code == IPCX_E_TOO_BIG && len > reply.size()) {
-            // The reply is there, and the first to be received.
+            // The reply is there, and the next to be received.
             std::uint64_t id = 0;
             reply.resize(len);
-            code = ipcx_client_recv(native(), &id, &reply[0], reply.size(), &len, IPCX_FOREVER);
+            code = ipcx_client_recv(native(), &id, &reply[0], reply.size(), &len, IPCX_NOWAIT);
         }
         reply.resize(code == IPCX_OK || code == IPCX_E_REMOTE ? len : 0);
         if (code == IPCX_E_REMOTE) throw Remote(reply);
         return code;
     }
     int recv_code(Reply &reply, std::int64_t ns) {
-        return detail::into_string(reply.data, [&](void *data, std::size_t cap, std::size_t *len) {
-            return ipcx_client_recv(native(), &reply.id, data, cap, len, ns);
+        return detail::into_string(reply.data, ns, [&](void *data, std::size_t cap, std::size_t *len, std::int64_t left) {
+            return ipcx_client_recv(native(), &reply.id, data, cap, len, left);
         });
     }
     static void ended_check(const Reply &reply, std::uint64_t *ended, int code) {
@@ -1019,7 +1035,9 @@ public:
 private:
     int recv(std::uint64_t &id, std::string &out, std::int64_t ns) {
         return detail::into_string(
-            out, [&](void *data, std::size_t cap, std::size_t *len) { return ipcx_server_recv(native(), &id, data, cap, len, ns); });
+            out, ns, [&](void *data, std::size_t cap, std::size_t *len, std::int64_t left) {
+                return ipcx_server_recv(native(), &id, data, cap, len, left);
+            });
     }
 };
 
@@ -1062,8 +1080,12 @@ public:
 
     const std::string &data() const noexcept { return data_; }
     unsigned priority() const noexcept { return priority_; }
-    /** It is done, and gone. */
-    void ack() { detail::check(ipcx_queue_ack(std::exchange(queue_, nullptr), ticket_)); }
+    /** It is done, and gone. Where it throws, that is so too if the disk failed (OsError); else it comes back as before. */
+    void ack() {
+        int code = ipcx_queue_ack(queue_, ticket_);
+        if (code == IPCX_OK || code == IPCX_E_OS) queue_ = nullptr;
+        detail::check(code);
+    }
 
 private:
     ipcx_queue *queue_;
@@ -1100,7 +1122,8 @@ public:
     [[nodiscard]] std::optional<Delivery> take(Timeout wait) { return taken(wait.ns()); }
     /** The next dead letter, or none. ack() discards it; destroyed, it is delivered again as if it were new. */
     [[nodiscard]] std::optional<Delivery> take_dead() {
-        return delivery(IPCX_NOWAIT, [&](void *data, std::size_t cap, std::size_t *len, unsigned *priority, std::uint64_t *ticket) {
+        return delivery(IPCX_NOWAIT, [&](void *data, std::size_t cap, std::size_t *len, unsigned *priority, std::uint64_t *ticket,
+                                         std::int64_t) {
             return ipcx_queue_take_dead(native(), data, cap, len, priority, ticket);
         });
     }
@@ -1114,19 +1137,23 @@ public:
 private:
     int pop(std::string &out, std::int64_t ns) {
         return detail::into_string(
-            out, [&](void *data, std::size_t cap, std::size_t *len) { return ipcx_queue_pop(native(), data, cap, len, nullptr, ns); });
+            out, ns, [&](void *data, std::size_t cap, std::size_t *len, std::int64_t left) {
+                return ipcx_queue_pop(native(), data, cap, len, nullptr, left);
+            });
     }
     std::optional<Delivery> taken(std::int64_t ns) {
-        return delivery(ns, [&](void *data, std::size_t cap, std::size_t *len, unsigned *priority, std::uint64_t *ticket) {
-            return ipcx_queue_take(native(), data, cap, len, priority, ticket, ns);
+        return delivery(ns, [&](void *data, std::size_t cap, std::size_t *len, unsigned *priority, std::uint64_t *ticket,
+                                std::int64_t left) {
+            return ipcx_queue_take(native(), data, cap, len, priority, ticket, left);
         });
     }
     template <class Call> std::optional<Delivery> delivery(std::int64_t ns, Call call) {
         std::string out;
         unsigned priority = 0;
         std::uint64_t ticket = 0;
-        int code = detail::into_string(
-            out, [&](void *data, std::size_t cap, std::size_t *len) { return call(data, cap, len, &priority, &ticket); });
+        int code = detail::into_string(out, ns, [&](void *data, std::size_t cap, std::size_t *len, std::int64_t left) {
+            return call(data, cap, len, &priority, &ticket, left);
+        });
         if (ns == IPCX_FOREVER) detail::check(code);
         if (!detail::done(code)) return std::nullopt;
         return Delivery(native(), ticket, priority, std::move(out));

@@ -136,6 +136,24 @@ fn a_reply_that_does_not_fit_stays_after_a_call() {
     });
 }
 
+/// Also where other replies are there, before it and behind.
+#[test]
+fn a_reply_that_does_not_fit_is_the_next_to_be_received() {
+    let service = service();
+    let (mut client, server) = (service.client().unwrap(), service.server().unwrap());
+    std::thread::scope(|scope| {
+        client.try_send(b"before").unwrap();
+        scope.spawn(|| echo(server));
+        let result = client.call_into(b"call", &mut [0; 3], Deadline::within(LONG));
+        assert!(matches!(result, Err(Error::TooBig { needed: 5, .. })), "{result:?}");
+        let short = client.recv_into(&mut 0, &mut [0; 3], Deadline::NOW);
+        assert!(matches!(short, Err(Error::TooBig { needed: 5, .. })), "{short:?}");
+        assert_eq!(client.try_recv().unwrap().data, b"call!");
+        assert_eq!(client.try_recv().unwrap().data, b"before!");
+        client.call(b"end").unwrap();
+    });
+}
+
 #[test]
 fn replies_come_by_id_in_whatever_order_they_are_given() {
     let service = service();
@@ -600,6 +618,32 @@ fn a_call_that_times_out_says_what_it_waited_for_and_whether_its_request_was_tak
     assert_eq!(sent.taken(), Some(true));
     let text = sent.to_string();
     assert!(text.contains(&format!("the server of process {} (", other.id())), "{text}");
+    assert!(text.contains("has taken the request, and has not answered it"), "{text}");
+}
+
+#[test]
+fn a_call_without_room_says_that_its_request_was_not_taken() {
+    let service = Service::anonymous(&ServiceOptions { depth: 1, ..options() }).unwrap();
+    let (mut server, mut client) = (service.server().unwrap(), service.client().unwrap());
+    let id = client.try_send(b"a").unwrap();
+    assert_eq!(take(&mut server).0, id);
+    assert!(!client.forget(id).unwrap());
+    let (text, taken) = timed_out(&mut client);
+    assert!(text.contains("no server has answered one that was given up"), "{text}");
+    assert_eq!(taken, Some(false));
+    server.reply(id, b"late").unwrap();
+    assert!(matches!(server.try_recv(), Err(Error::WouldBlock(_))), "it was never sent");
+}
+
+/// Also where a request that waits is in a cell before it.
+#[test]
+fn a_receive_that_times_out_says_which_server_has_taken_a_request() {
+    let service = Service::anonymous(&ServiceOptions { depth: 2, ..options() }).unwrap();
+    let (mut server, mut client) = (service.server().unwrap(), service.client().unwrap());
+    let first = client.try_send(b"a").unwrap();
+    client.try_send(b"b").unwrap();
+    assert_eq!(take(&mut server).0, first);
+    let text = client.recv_timeout(Duration::from_millis(1)).unwrap_err().to_string();
     assert!(text.contains("has taken the request, and has not answered it"), "{text}");
 }
 

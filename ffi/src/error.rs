@@ -61,7 +61,7 @@ struct Last {
     needed: Cell<usize>,
     available: Cell<usize>,
     /// What there was none of, of `IPCX_E_AGAIN`.
-    nothing: Cell<&'static str>,
+    nothing: Static,
     /// What `ipcx_last_taken` gives.
     taken: Cell<c_int>,
     /// The text is that of `code`.
@@ -70,13 +70,40 @@ struct Last {
     text: UnsafeCell<[u8; LONGEST]>,
 }
 
+/// A static text, in one word, so that it is one whole text whenever a signal handler's call sets another: its address, and its
+/// length in the topmost 16 bits. 0 if there is none.
+struct Static(Cell<u64>);
+
+const ADDRESS: u32 = 48;
+
+impl Static {
+    fn set(&self, text: &'static str) {
+        let (address, len) = (text.as_ptr().expose_provenance() as u64, text.len() as u64);
+        // What a program is made of lies below; should it not, only the words are lost.
+        let fits = address >> ADDRESS == 0 && len >> (u64::BITS - ADDRESS) == 0;
+        self.0.set(if fits { len << ADDRESS | address } else { 0 });
+    }
+
+    fn get(&self) -> Option<&'static str> {
+        let word = self.0.get();
+        if word == 0 {
+            return None;
+        }
+        let start = std::ptr::with_exposed_provenance((word & ((1 << ADDRESS) - 1)) as usize);
+        // SAFETY: `set` made the word of a text that lives as long as the program.
+        Some(unsafe {
+            std::str::from_utf8_unchecked(std::slice::from_raw_parts(start, (word >> ADDRESS) as usize))
+        })
+    }
+}
+
 thread_local! {
     static LAST: Last = const {
         Last {
             code: Cell::new(0),
             needed: Cell::new(0),
             available: Cell::new(0),
-            nothing: Cell::new(""),
+            nothing: Static(Cell::new(0)),
             taken: Cell::new(-1),
             worded: Cell::new(true),
             text: UnsafeCell::new([0; LONGEST]),
@@ -114,7 +141,9 @@ impl Last {
     /// Finds the words that `report` put off.
     fn find_words(&self) {
         match self.code.get() {
-            IPCX_E_AGAIN => self.say(&Error::WouldBlock(self.nothing.get())),
+            IPCX_E_AGAIN => {
+                self.say(&Error::WouldBlock(self.nothing.get().unwrap_or("what is waited for is not there")))
+            }
             IPCX_E_INTR => self.say(&Error::Interrupted),
             IPCX_E_TOO_BIG => {
                 self.say(&Error::TooBig { needed: self.needed.get(), available: self.available.get() })
@@ -255,4 +284,22 @@ pub extern "C" fn ipcx_last_error() -> *const c_char {
 #[no_mangle]
 pub extern "C" fn ipcx_last_taken() -> c_int {
     LAST.with(|last| last.taken.get())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_static_text_is_kept_in_one_word() {
+        let word = Static(Cell::new(0));
+        assert_eq!(word.get(), None);
+        for text in ["the ring is empty", "", "the ring is full"] {
+            word.set(text);
+            assert_eq!(word.get(), Some(text));
+        }
+        assert!(size_of::<Static>() == 8);
+        word.set(Box::leak("x".repeat(1 << 16).into_boxed_str()));
+        assert_eq!(word.get(), None, "longer than any that there is");
+    }
 }

@@ -123,6 +123,17 @@ static void figures_stay_inside_the_callers_struct(void)
     stats.known.struct_size = sizeof stats.known + 8;
     OK(ipcx_ring_stats(ring, &stats.known));
     CHECK(stats.later == 0 && stats.outside == 2);
+    /* That of the first version ended before block_size, and some have ended between. */
+    for (uint32_t size = offsetof(ipcx_stats, block_size); size < sizeof stats.known; size += 4) {
+        memset(&stats.known, 0xee, sizeof stats.known);
+        stats.known.struct_size = size;
+        OK(ipcx_ring_stats(ring, &stats.known));
+        CHECK(stats.known.struct_size == size && stats.known.capacity == 1 << 20);
+        for (size_t at = size; at < sizeof stats.known; at++)
+            CHECK(((unsigned char *)&stats.known)[at] == 0xee);
+    }
+    stats.known.struct_size = offsetof(ipcx_stats, block_size) - 4;
+    GIVES(IPCX_E_INVALID, ipcx_ring_stats(ring, &stats.known));
     ipcx_ring_close(ring);
 }
 

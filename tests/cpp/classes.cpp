@@ -352,7 +352,71 @@ void a_reply_longer_than_the_first_guess_arrives() {
     std::thread other([&] { server.recv().reply(std::string(1000, 'r')); });
     CHECK(client.call("x") == std::string(1000, 'r'));
     other.join();
-    CHECK(!client.call("x", 1ms) && !client.recv(ipcx::nowait));
+    CHECK(!client.call("x", 1ms) && ipcx_last_taken() == 0 && !client.recv(ipcx::nowait));
+}
+
+void a_long_reply_to_a_call_is_not_taken_for_anothers() {
+    ipcx::Service service = ipcx::Service::anonymous();
+    ipcx::Server server = service.server();
+    ipcx::Client client = service.client();
+    std::uint64_t id = client.send("first");
+    std::thread other([&] {
+        for (int i = 0; i < 2; i++) {
+            ipcx::Request request = server.recv();
+            request.reply(std::string(1000, request.data()[0]));
+        }
+    });
+    CHECK(client.call("call") == std::string(1000, 'c'));
+    other.join();
+    ipcx::Reply first = client.recv();
+    CHECK(first.id == id && first.data == std::string(1000, 'f'));
+}
+
+void an_error_keeps_whether_the_request_was_taken() {
+    ipcx::Service service = ipcx::Service::anonymous();
+    ipcx::Client client = service.client();
+    client.send("x");
+    service.server().close();
+    try {
+        // What fails on the way out leaves the error as it is.
+        struct Fails {
+            ~Fails() { ipcx_queue_return(nullptr, 0); }
+        } fails;
+        client.recv();
+        CHECK(false);
+    } catch (const ipcx::Closed &error) {
+        CHECK(error.taken() == std::optional<bool>(false) && ipcx_last_taken() == -1);
+    }
+    ipcx::Server server = service.server();
+    std::thread other([&] { server.recv().refuse("no"); });
+    try {
+        client.call("x");
+        CHECK(false);
+    } catch (const ipcx::Remote &error) {
+        CHECK(error.taken() == std::optional<bool>(true));
+    }
+    other.join();
+    try {
+        ipcx::unlink("nobody-has-this-name");
+        CHECK(false);
+    } catch (const ipcx::NotFound &error) {
+        CHECK(!error.taken());
+    }
+}
+
+// Each time it looks there is a message that is too long, which another takes before it can come back.
+void a_time_is_for_all_tries_together() {
+    std::string out;
+    std::int64_t ns = std::chrono::nanoseconds(50ms).count(), last = ns;
+    int tries = 0;
+    int code = ipcx::detail::into_string(out, ns, [&](void *, std::size_t cap, std::size_t *len, std::int64_t left) {
+        CHECK(left <= last && (tries == 0 || left < last));
+        last = left;
+        std::this_thread::sleep_for(10ms);
+        *len = cap + 1;
+        return ++tries < 20 && left != IPCX_NOWAIT ? IPCX_E_TOO_BIG : IPCX_E_AGAIN;
+    });
+    CHECK(code == IPCX_E_AGAIN && last == IPCX_NOWAIT && tries < 20 && out.empty());
 }
 
 void a_delivery_that_is_not_acknowledged_comes_back() {
@@ -426,6 +490,9 @@ const std::pair<const char *, std::function<void()>> tests[] = {
     TEST(a_topic_reaches_every_subscriber),
     TEST(a_service_answers_refuses_and_drops),
     TEST(a_reply_longer_than_the_first_guess_arrives),
+    TEST(a_long_reply_to_a_call_is_not_taken_for_anothers),
+    TEST(an_error_keeps_whether_the_request_was_taken),
+    TEST(a_time_is_for_all_tries_together),
     TEST(a_delivery_that_is_not_acknowledged_comes_back),
     TEST(one_of_several_is_waited_for),
     TEST(segments_are_listed),

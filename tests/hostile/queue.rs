@@ -132,7 +132,7 @@ impl Kind for Prey {
     }
 
     fn use_everything(calls: &Calls<'_>, queue: &mut Queue, disturb: &mut dyn FnMut()) {
-        let mut buffer = [0; MAX_MESSAGE];
+        let mut buffer = calls.room.borrow_mut();
         for round in 0..4 {
             let (message, priority) = (&[7; MAX_MESSAGE][..8 * round], 3 * round as u32);
             calls.call(Who::Producer, Call::Send, |until| queue.push_until(message, priority, until));

@@ -388,6 +388,40 @@ fn a_client_that_waits_is_told_that_the_last_server_closed() {
     });
 }
 
+/// The last server dies or closes, with the request or without it, while the client gives up and another server comes: a request of
+/// which is said that nobody had taken it is carried out by nobody, neither before nor after; any other by one.
+#[test]
+fn what_is_said_not_to_be_taken_is_carried_out_by_nobody() {
+    for closes in [false, true] {
+        model(Some(3), move || {
+            let memory = service(1);
+            let mut asks = client(&memory);
+            let mut first = server(&memory, 1);
+            let inner = memory.clone();
+            let answering = thread::spawn(move || {
+                let had = take(&mut first).is_some();
+                if closes {
+                    first.refuse_all(b"x");
+                    stop_serving(&inner, 1, End::Closed);
+                } else {
+                    bury(&inner, 1);
+                }
+                let mut next = server(&inner, 2);
+                let has = take(&mut next).map(|(id, value)| reply(&next, id, value)).is_some();
+                (next, u32::from(had) + u32::from(has))
+            });
+            let id = ask(&mut asks, 0).expect("a free cell");
+            let taken = match look(&mut asks, Which::One(id)) {
+                Some((_, outcome, _)) => outcome.was_taken(),
+                None => !asks.forget(id),
+            };
+            let (mut next, times) = answering.join().unwrap();
+            let times = times + u32::from(take(&mut next).is_some());
+            assert_eq!(times, u32::from(taken));
+        });
+    }
+}
+
 /// A server comes before the one that was there closes: whenever a client looks, there is one.
 #[test]
 fn a_server_that_hands_over_to_another_is_not_taken_for_the_last() {

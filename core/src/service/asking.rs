@@ -41,6 +41,13 @@ pub(crate) enum Outcome {
     Unserved(End),
 }
 
+impl Outcome {
+    /// False if no server had the request: it is not carried out.
+    pub(crate) fn was_taken(self) -> bool {
+        !matches!(self, Outcome::Unserved(_))
+    }
+}
+
 /// Which requests are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Which {
@@ -250,14 +257,16 @@ impl<M: Memory> Asking<M> {
 
     /// The slot of the server that has a request which did not end; `None` if none has. Of several, of the first.
     pub(crate) fn taker(&self, which: Which) -> Option<u32> {
-        let wanted = |cell| self.open.wanted(cell);
-        let number = match which {
-            Which::One(id) => named(id).1,
-            Which::Any => (0..self.memory.depth()).find_map(wanted)?,
-        };
-        match Word(self.word(self.cell(number)).load(Ordering::Relaxed)).state() {
-            State::Taken(slot) => Some(slot), // Relaxed: for a message.
+        // Relaxed: for a message.
+        let taker = |cell| match Word(self.word(cell).load(Ordering::Relaxed)).state() {
+            State::Taken(slot) => Some(slot),
             _ => None,
+        };
+        match which {
+            Which::One(id) => taker(self.cell(named(id).1)),
+            Which::Any => {
+                (0..self.memory.depth()).filter(|cell| self.open.wanted(*cell).is_some()).find_map(taker)
+            }
         }
     }
 
@@ -301,6 +310,11 @@ impl<M: Memory> Asking<M> {
             return Err(Corruption("a reply is longer than replies can be"));
         }
         Ok(len as usize)
+    }
+
+    /// Makes it the first to be looked at, of those that have ended: its reply did not fit, and is to be received next.
+    pub(crate) fn is_next(&mut self, id: u64) {
+        self.turn = self.cell(named(id).1);
     }
 
     /// Copies the reply, which is so long.

@@ -105,7 +105,7 @@ impl Client {
     /// [`Client::call_until`] into a buffer, without an allocation; says how long the reply is.
     ///
     /// # Errors
-    /// As there. With `TooBig` for a reply longer than the buffer, it stays, and [`Client::recv_into`] receives it.
+    /// As there. With `TooBig` for a reply longer than the buffer, it stays, and is the next that [`Client::recv_into`] receives.
     #[inline]
     pub fn call_into(&mut self, request: &[u8], reply: &mut [u8], deadline: Deadline) -> Result<usize> {
         let ended = self.call_to_end(request, deadline.started())?;
@@ -144,7 +144,7 @@ impl Client {
         if deadline.is_now() {
             return Err(Error::WouldBlock(NO_TIME));
         }
-        self.ask(request, deadline.started().at_most(u64::MAX), room)
+        self.ask(request, deadline.started().at_most(u64::MAX), room).map_err(not_sent)
     }
 
     /// The second half of [`Client::call_until`], for bindings to other languages: waits for the reply to the request with this id,
@@ -364,6 +364,7 @@ impl Client {
         let len = match self.asking.len(id) {
             Ok(len) if len <= available => len,
             Ok(needed) => {
+                self.asking.is_next(id);
                 self.after();
                 return Err(Error::TooBig { needed, available });
             }
@@ -379,7 +380,7 @@ impl Client {
 
     #[cold]
     fn end_without_reply(&mut self, id: u64, outcome: Outcome) -> Error {
-        let taken = !matches!(outcome, Outcome::Unserved(_));
+        let taken = outcome.was_taken();
         let context = |detail: &'static str| self.core.segment.context(detail).of_request(taken);
         let error = match outcome {
             Outcome::Answered(_) => {
@@ -473,6 +474,15 @@ impl Client {
 
     pub(super) fn is_inherited(&self) -> bool {
         self.core.segment.is_inherited()
+    }
+}
+
+/// What a call says that did not come to send its request: nobody took it.
+#[cold]
+fn not_sent(error: Error) -> Error {
+    match error {
+        Error::TimedOut(context) => Error::TimedOut(context.of_request(false)),
+        error => error,
     }
 }
 
