@@ -154,6 +154,13 @@ check: build python ## formatting, lints, header and stub drift, licences, ABI, 
 	$(VPY) scripts/check-licences
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" scripts/check-python
 
+.PHONY: check-publish semver
+check-publish: ## what crates.io would get of core: complete, and a program elsewhere builds with it (asks the registry)
+	scripts/check-publish
+
+semver: ## whether core's interface is compatible with that of the last release, or of BASELINE= (installs cargo-semver-checks)
+	scripts/semver
+
 .PHONY: bench bench-peers
 bench: build ## ipcx against its floors and its targets (BENCH= options); to compare mechanisms: ipcx bench
 	cargo build --release --locked -p ipcx-bench

@@ -23,6 +23,16 @@ const LOOKS: u32 = 16;
 /// [`Receiver`](crate::Receiver) with something to say, or [`Sender`](crate::Sender) with room, as of its descriptor
 /// ([`Receiver::poll_fd`](crate::Receiver::poll_fd)); one of a FIFO or socket that has told of the end of its sender waits for
 /// the next.
+///
+/// ```
+/// use ipcx::{Deadline, Waitable};
+/// let ring = ipcx::Ring::anonymous(&Default::default())?;
+/// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, ..Default::default() })?;
+/// let (mut rx, mut pool) = (ring.consumer()?, &pool);
+/// let mut items: [&mut dyn Waitable; 2] = [&mut rx, &mut pool];
+/// assert_eq!(ipcx::wait_any(&mut items, Deadline::NEVER)?, [1]); // a block is free
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 pub trait Waitable: Sleeping {}
 
 /// What waiting for it takes. Not for other crates.

@@ -6,11 +6,26 @@ use std::fmt;
 use std::sync::Arc;
 
 /// Result of an ipcx call.
+///
+/// ```
+/// fn greet(tx: &mut ipcx::Producer) -> ipcx::Result<()> {
+///     tx.send(b"hello")
+/// }
+/// greet(&mut ipcx::Ring::anonymous(&Default::default())?.producer()?)?;
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Where something happened and what to do about it. Its text is for people; decide by the [`Error`] variant.
 ///
 /// Cloning and dropping it never allocate or free on the paths that are async-signal-safe.
+///
+/// ```
+/// let error = ipcx::Ring::attach("doc-no-such-ring").unwrap_err();
+/// let ipcx::Error::NotFound(context) = &error else { panic!("{error}") };
+/// assert_eq!(context.segment(), "doc-no-such-ring");
+/// assert!(error.to_string().contains(context.detail()));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Context {
     segment: Arc<str>,
@@ -101,6 +116,16 @@ impl fmt::Display for Context {
 pub(crate) const ANONYMOUS: &str = "anonymous";
 
 /// Every error of ipcx.
+///
+/// ```
+/// let ring = ipcx::Ring::anonymous(&Default::default())?;
+/// match ring.consumer()?.try_recv(&mut [0; 64]) {
+///     Ok(len) => println!("{len} bytes"),
+///     Err(ipcx::Error::WouldBlock(_)) => {} // nothing there yet
+///     Err(error) => return Err(error),
+/// }
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -198,6 +223,15 @@ impl Error {
     ///
     /// So whoever asks again where this is `false` does nothing twice. It is told by `PeerDead`, `Closed` and `Remote`, and by
     /// `TimedOut` of a call.
+    ///
+    /// ```
+    /// let service = ipcx::Service::anonymous(&Default::default())?;
+    /// let (server, mut client) = (service.server()?, service.client()?);
+    /// client.send(b"hello")?;
+    /// drop(server);
+    /// assert_eq!(client.recv().unwrap_err().taken(), Some(false)); // ask again: nothing is done twice
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     pub fn taken(&self) -> Option<bool> {
         match self {
             Error::TimedOut(context)
@@ -209,6 +243,12 @@ impl Error {
     }
 
     /// The error number that an equivalent system call would give, for interfaces that speak `errno`.
+    ///
+    /// ```
+    /// assert_eq!(ipcx::Error::Interrupted.errno(), libc::EINTR);
+    /// let error: std::io::Error = ipcx::Error::Interrupted.into();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::Interrupted);
+    /// ```
     pub fn errno(&self) -> i32 {
         match self {
             Error::WouldBlock(_) => libc::EAGAIN,

@@ -108,6 +108,14 @@ pub(crate) fn printable(text: &str) -> String {
 }
 
 /// What is shown of a participant.
+///
+/// ```
+/// let ring = ipcx::Ring::anonymous(&Default::default())?;
+/// let tx = ring.producer()?;
+/// let participant = ring.stats()?.producer_process.unwrap();
+/// assert_eq!(participant.pid, std::process::id());
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Participant {
     /// Process number in its own PID namespace.

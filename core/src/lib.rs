@@ -55,6 +55,13 @@
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("ipcx needs Linux: futex, memfd, O_TMPFILE and open-file-description locks");
+#[cfg(not(target_has_atomic = "64"))]
+compile_error!("ipcx needs a processor with atomic instructions on 64 bits");
+
+// The programs in it compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 mod buffer;
 mod event;
@@ -141,5 +148,9 @@ pub use crate::{
 pub use zerocopy;
 
 /// Version of the layout of everything in shared memory; processes with different ones refuse each other.
+///
+/// ```
+/// assert_eq!(ipcx::LAYOUT_VERSION, 1);
+/// ```
 #[cfg(not(loom))]
 pub const LAYOUT_VERSION: u32 = segment::LAYOUT_VERSION;

@@ -40,6 +40,16 @@ enum Roles {
 pub(crate) type Holder = (&'static str, u32);
 
 /// What [`list`] says of a segment. More fields may come.
+///
+/// ```
+/// # let name = format!("doc-listed-{}", std::process::id());
+/// let pool = ipcx::Pool::create(&name, &ipcx::PoolOptions { block_size: 64, ..Default::default() })?;
+/// let listed = ipcx::list()?.into_iter().find(|listed| listed.name == name).unwrap();
+/// assert_eq!((listed.kind, listed.mode), (Some(ipcx::Kind::Pool), 0o600));
+/// assert_eq!(listed.parameters[0], ("block_size", 64));
+/// ipcx::unlink(&name)?;
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Listed {
@@ -81,6 +91,17 @@ pub struct Listed {
 }
 
 /// Whether anybody uses a segment.
+///
+/// ```
+/// # let name = format!("doc-listed-state-{}", std::process::id());
+/// let state = || ipcx::list().unwrap().into_iter().find(|listed| listed.name == name).unwrap().state;
+/// let ring = ipcx::Ring::create(&name, &Default::default())?;
+/// assert_eq!(state(), ipcx::ListedState::InUse);
+/// drop(ring);
+/// assert_eq!(state(), ipcx::ListedState::Unused);
+/// ipcx::unlink(&name)?;
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ListedState {
@@ -93,6 +114,16 @@ pub enum ListedState {
 }
 
 /// A participant, as [`list`] shows it.
+///
+/// ```
+/// # let name = format!("doc-listed-participant-{}", std::process::id());
+/// let ring = ipcx::Ring::create(&name, &Default::default())?;
+/// let listed = ipcx::list()?.into_iter().find(|listed| listed.name == name).unwrap();
+/// let participant = &listed.participants[0];
+/// assert!(participant.alive && participant.process.pid == std::process::id());
+/// ipcx::unlink(&name)?;
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ListedParticipant {
@@ -105,6 +136,17 @@ pub struct ListedParticipant {
 }
 
 /// A role, as [`list`] shows it.
+///
+/// ```
+/// # let name = format!("doc-listed-role-{}", std::process::id());
+/// let ring = ipcx::Ring::create(&name, &Default::default())?;
+/// let rx = ring.consumer()?;
+/// let listed = ipcx::list()?.into_iter().find(|listed| listed.name == name).unwrap();
+/// let role = listed.roles.iter().find(|role| role.name == "consumer").unwrap();
+/// assert_eq!(role.state, ipcx::RoleState::Alive);
+/// ipcx::unlink(&name)?;
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ListedRole {
@@ -149,6 +191,17 @@ pub fn list() -> Result<Vec<Listed>> {
 }
 
 /// [`list`] of a directory; `None` means the default one.
+///
+/// ```
+/// use ipcx::{Ring, RingOptions, SegmentOptions};
+/// let directory = std::env::temp_dir().join(format!("doc-list-in-{}", std::process::id()));
+/// std::fs::create_dir(&directory).unwrap();
+/// let segment = SegmentOptions { directory: Some(directory.clone()), ..Default::default() };
+/// let ring = Ring::create("orders", &RingOptions { segment, ..Default::default() })?;
+/// assert_eq!(ipcx::list_in(Some(&directory))?[0].name, "orders");
+/// std::fs::remove_dir_all(&directory).unwrap();
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`list`].

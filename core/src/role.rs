@@ -121,6 +121,17 @@ pub(crate) struct RolePlace {
 }
 
 /// State of a role, for whoever waits for its owner and for display.
+///
+/// ```
+/// use ipcx::RoleState;
+/// let ring = ipcx::Ring::anonymous(&Default::default())?;
+/// assert_eq!(ring.stats()?.producer, RoleState::Never);
+/// let tx = ring.producer()?;
+/// assert_eq!(ring.stats()?.producer, RoleState::Alive);
+/// drop(tx);
+/// assert_eq!(ring.stats()?.producer, RoleState::Closed);
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RoleState {

@@ -60,6 +60,12 @@ fn parts(parameters: &Parameters, participants: u32, page: u64) -> Option<Parts>
 }
 
 /// Options of a semaphore. Start from the defaults: `SemaphoreOptions { limit: 4, ..Default::default() }`.
+///
+/// ```
+/// let options = ipcx::SemaphoreOptions { limit: 4, ..Default::default() };
+/// assert_eq!(ipcx::Semaphore::anonymous(&options)?.limit(), options.limit as _);
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SemaphoreOptions {
     /// Most permits there can be, 1 to 1048576; 0 means as many as there are initially, or 1 where that is not given either. A
@@ -160,6 +166,15 @@ impl Semaphore {
 
     /// Creates a semaphore that must be new.
     ///
+    /// ```
+    /// # let name = format!("doc-semaphore-create-{}", std::process::id());
+    /// let options = ipcx::SemaphoreOptions { limit: 4, ..Default::default() };
+    /// let semaphore = ipcx::Semaphore::create(&name, &options)?;
+    /// assert!(matches!(ipcx::Semaphore::create(&name, &options), Err(ipcx::Error::Exists(_))));
+    /// ipcx::unlink(&name)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Exists`, `NoSpace`, `Permission`, `Invalid`, `NotFound` if the directory is missing, `Os`.
     pub fn create(name: &str, options: &SemaphoreOptions) -> Result<Semaphore> {
@@ -168,6 +183,16 @@ impl Semaphore {
     }
 
     /// Attaches to a semaphore, or creates it if there is none.
+    ///
+    /// ```
+    /// # let name = format!("doc-semaphore-open-{}", std::process::id());
+    /// let options = ipcx::SemaphoreOptions { limit: 4, ..Default::default() };
+    /// let first = ipcx::Semaphore::open(&name, &options)?; // makes it
+    /// let second = ipcx::Semaphore::open(&name, &options)?; // attaches, as another process would
+    /// assert_eq!(first.limit(), second.limit());
+    /// ipcx::unlink(&name)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`Semaphore::create`] (less `Exists`) and of [`Semaphore::attach_with`].
@@ -179,6 +204,15 @@ impl Semaphore {
 
     /// Attaches to a semaphore that must exist.
     ///
+    /// ```
+    /// # let name = format!("doc-semaphore-attach-{}", std::process::id());
+    /// assert!(matches!(ipcx::Semaphore::attach(&name), Err(ipcx::Error::NotFound(_))));
+    /// let made = ipcx::Semaphore::create(&name, &Default::default())?;
+    /// assert_eq!(ipcx::Semaphore::attach(&name)?.limit(), made.limit());
+    /// ipcx::unlink(&name)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `NotFound`, `Mismatch` if it is of another kind, `Version`, `Corrupt`, `Permission`, `NoSpace` if all participant
     /// slots are taken, `Invalid`, `Os`.
@@ -189,6 +223,15 @@ impl Semaphore {
     /// As [`Semaphore::attach`], in the directory that the options name, and only if the semaphore agrees with the limit, the
     /// schema and the number of participants they give.
     ///
+    /// ```
+    /// # let name = format!("doc-semaphore-attach-with-{}", std::process::id());
+    /// let made = ipcx::Semaphore::create(&name, &ipcx::SemaphoreOptions { limit: 4, ..Default::default() })?;
+    /// let other = ipcx::SemaphoreOptions { limit: 5, ..Default::default() };
+    /// assert!(matches!(ipcx::Semaphore::attach_with(&name, &other), Err(ipcx::Error::Mismatch(_))));
+    /// ipcx::unlink(&name)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of [`Semaphore::attach`], and `Mismatch`.
     pub fn attach_with(name: &str, options: &SemaphoreOptions) -> Result<Semaphore> {
@@ -197,6 +240,12 @@ impl Semaphore {
 
     /// Creates a semaphore without a name, in a memfd sealed against resizing. Hand [`Semaphore::share_fd`] to another process,
     /// by inheritance or `SCM_RIGHTS`, which attaches with [`Semaphore::from_fd`].
+    ///
+    /// ```
+    /// let semaphore = ipcx::Semaphore::anonymous(&Default::default())?;
+    /// assert_eq!(semaphore.name(), "anonymous");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `NoSpace`, `Invalid`, `Os`.
@@ -209,6 +258,15 @@ impl Semaphore {
     /// Attaches to the semaphore behind a descriptor, which stays the caller's. The file is sealed against resizing, as that of
     /// an anonymous semaphore, or belongs to somebody from whom [`Semaphore::attach`] would take it.
     ///
+    /// ```
+    /// use std::os::fd::AsFd;
+    /// let ours = ipcx::Semaphore::anonymous(&Default::default())?;
+    /// let fd = ours.share_fd()?; // for another process, which has it by inheritance or SCM_RIGHTS
+    /// let theirs = ipcx::Semaphore::from_fd(fd.as_fd())?;
+    /// assert_eq!(theirs.limit(), ours.limit());
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of [`Semaphore::attach`].
     pub fn from_fd(fd: BorrowedFd<'_>) -> Result<Semaphore> {
@@ -217,6 +275,17 @@ impl Semaphore {
 
     /// A new descriptor of the semaphore to hand to another process; closed on exec until you say otherwise. It keeps the
     /// memory, but no permit and no participant's slot.
+    ///
+    /// ```
+    /// use std::os::fd::AsFd;
+    /// let ours = ipcx::Semaphore::anonymous(&Default::default())?;
+    /// let theirs = {
+    ///     let fd = ours.share_fd()?;
+    ///     ipcx::Semaphore::from_fd(fd.as_fd())? // the descriptor may be closed afterwards
+    /// };
+    /// assert_eq!(theirs.limit(), ours.limit());
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Forked`, `Os`.
@@ -228,6 +297,13 @@ impl Semaphore {
     ///
     /// Makes no allocation and does not wait. Async-signal-safe if the interrupted code was not inside a call on this handle.
     ///
+    /// ```
+    /// let semaphore = ipcx::Semaphore::anonymous(&Default::default())?; // of one permit
+    /// let permit = semaphore.try_acquire()?;
+    /// assert!(matches!(semaphore.try_acquire(), Err(ipcx::Error::WouldBlock(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `WouldBlock` if there is none, `Forked`.
     pub fn try_acquire(&self) -> Result<Permit<'_>> {
@@ -236,6 +312,14 @@ impl Semaphore {
 
     /// A permit, giving up after `timeout` with `TimedOut`.
     ///
+    /// ```
+    /// let semaphore = ipcx::Semaphore::anonymous(&Default::default())?;
+    /// let permit = semaphore.acquire()?;
+    /// let none = semaphore.acquire_timeout(std::time::Duration::from_millis(1));
+    /// assert!(matches!(none, Err(ipcx::Error::TimedOut(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Semaphore::acquire_until`].
     pub fn acquire_timeout(&self, timeout: Duration) -> Result<Permit<'_>> {
@@ -243,6 +327,16 @@ impl Semaphore {
     }
 
     /// A permit, waiting for one as long as it takes.
+    ///
+    /// ```
+    /// let semaphore = ipcx::Semaphore::anonymous(&Default::default())?;
+    /// {
+    ///     let _permit = semaphore.acquire()?;
+    ///     assert_eq!(semaphore.value()?, 0);
+    /// }
+    /// assert_eq!(semaphore.value()?, 1);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Semaphore::acquire_until`], less `WouldBlock` and `TimedOut`.
@@ -253,6 +347,14 @@ impl Semaphore {
     /// What the three calls above do: a permit, waiting for one until `deadline`. Permits of the dead are found where no other
     /// is.
     ///
+    /// ```
+    /// let semaphore = ipcx::Semaphore::anonymous(&ipcx::SemaphoreOptions { limit: 2, ..Default::default() })?;
+    /// let deadline = ipcx::Deadline::after(std::time::Duration::from_secs(1)); // for both together
+    /// let both = (semaphore.acquire_until(deadline)?, semaphore.acquire_until(deadline)?);
+    /// assert_eq!(semaphore.value()?, 0);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of [`Semaphore::try_acquire`], `TimedOut`, and `Interrupted` if a signal handler ran while it slept.
     pub fn acquire_until(&self, deadline: Deadline) -> Result<Permit<'_>> {
@@ -260,6 +362,14 @@ impl Semaphore {
     }
 
     /// [`Semaphore::acquire_until`] without a guard, for bindings to other languages. [`Semaphore::release`] gives it back.
+    ///
+    /// ```
+    /// let semaphore = ipcx::Semaphore::anonymous(&Default::default())?;
+    /// semaphore.acquire_raw(ipcx::Deadline::NEVER)?;
+    /// semaphore.release()?;
+    /// assert_eq!(semaphore.value()?, 1);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As there.
@@ -270,6 +380,14 @@ impl Semaphore {
     /// Uses a permit up, waiting for one until `deadline`: nobody holds it, and it does not come back. A process that is
     /// killed in this call may have used it up or not.
     ///
+    /// ```
+    /// let signals = ipcx::Semaphore::anonymous(&ipcx::SemaphoreOptions { initial: Some(0), ..Default::default() })?;
+    /// signals.release()?; // one more
+    /// signals.consume_until(ipcx::Deadline::after(std::time::Duration::from_secs(1)))?;
+    /// assert_eq!(signals.value()?, 0);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Semaphore::acquire_until`].
     pub fn consume_until(&self, deadline: Deadline) -> Result<()> {
@@ -279,6 +397,14 @@ impl Semaphore {
 
     /// [`Semaphore::consume_until`] without waiting.
     ///
+    /// ```
+    /// let signals = ipcx::Semaphore::anonymous(&ipcx::SemaphoreOptions { initial: Some(0), ..Default::default() })?;
+    /// assert!(matches!(signals.try_consume(), Err(ipcx::Error::WouldBlock(_))));
+    /// signals.release()?;
+    /// signals.try_consume()?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As there.
     pub fn try_consume(&self) -> Result<()> {
@@ -286,6 +412,15 @@ impl Semaphore {
     }
 
     /// [`Semaphore::consume_until`] as long as it takes.
+    ///
+    /// ```
+    /// let signals = ipcx::Semaphore::anonymous(&ipcx::SemaphoreOptions { initial: Some(0), ..Default::default() })?;
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(|| signals.release());
+    ///     signals.consume()
+    /// })?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As there.
@@ -295,6 +430,14 @@ impl Semaphore {
 
     /// Gives back a permit that this handle holds (one whose guard was [kept](Permit::keep)); if it holds none, makes one more.
     /// Wakes one who waits.
+    ///
+    /// ```
+    /// let semaphore = ipcx::Semaphore::anonymous(&Default::default())?;
+    /// semaphore.acquire()?.keep();
+    /// semaphore.release()?;
+    /// assert!(semaphore.release().is_err(), "the limit is 1");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Invalid` if this handle holds none and the limit is reached: nothing changes. `Forked`. Makes no allocation.
@@ -344,6 +487,13 @@ impl Semaphore {
 
     /// Permits that can be acquired, as of now. Takes time in proportion to the limit.
     ///
+    /// ```
+    /// let semaphore = ipcx::Semaphore::anonymous(&ipcx::SemaphoreOptions { limit: 4, ..Default::default() })?;
+    /// let permit = semaphore.acquire()?;
+    /// assert_eq!(semaphore.value()?, 3);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Forked`.
     pub fn value(&self) -> Result<u64> {
@@ -354,6 +504,12 @@ impl Semaphore {
 
     /// Gives back what dead participants held; says how many permits. An acquire that finds nothing does this by
     /// itself, but looks for the dead at most every 50 ms where it does not wait. This call looks at once.
+    ///
+    /// ```
+    /// let semaphore = ipcx::Semaphore::anonymous(&Default::default())?;
+    /// assert_eq!(semaphore.recover()?, 0); // nobody has died
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Forked`, `Os`.
@@ -368,6 +524,16 @@ impl Semaphore {
     ///
     /// The first call starts a thread of this process that waits on its behalf.
     ///
+    /// ```
+    /// use std::os::fd::AsRawFd;
+    /// let semaphore = ipcx::Semaphore::anonymous(&Default::default())?;
+    /// let mut poll = libc::pollfd { fd: semaphore.poll_fd()?.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    /// // SAFETY: one pollfd, of a descriptor that lives as long as its owner.
+    /// assert_eq!(unsafe { libc::poll(&mut poll, 1, 10_000) }, 1);
+    /// let permit = semaphore.try_acquire()?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Forked`; `Os` if the system has no descriptor or thread left.
     pub fn poll_fd(&self) -> Result<BorrowedFd<'_>> {
@@ -379,6 +545,16 @@ impl Semaphore {
     /// block: only then does the next one queue a signal.
     ///
     /// The first call starts a thread of this process that waits on its behalf.
+    ///
+    /// ```
+    /// # // SAFETY: ignoring a signal is always allowed; a program would have a handler, or `signalfd`.
+    /// # unsafe { libc::signal(libc::SIGRTMIN(), libc::SIG_IGN) };
+    /// let semaphore = ipcx::Semaphore::anonymous(&Default::default())?;
+    /// semaphore.signal(Some(libc::SIGRTMIN()))?;
+    /// assert!(semaphore.signal(Some(libc::SIGINT)).is_err(), "not a real-time signal");
+    /// semaphore.signal(None)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Invalid` if it is not a real-time signal, `Forked`; `Os` if the system has no descriptor or thread left.
@@ -480,6 +656,13 @@ impl Semaphore {
 
     /// What can be seen from outside, without stopping anybody: permits that change hands meanwhile count once, somewhere.
     ///
+    /// ```
+    /// let semaphore = ipcx::Semaphore::anonymous(&ipcx::SemaphoreOptions { limit: 4, ..Default::default() })?;
+    /// let permit = semaphore.acquire()?;
+    /// assert_eq!(semaphore.stats()?.value, 3);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Forked`, `Os`.
     pub fn stats(&self) -> Result<SemaphoreStats> {
@@ -499,6 +682,15 @@ impl Semaphore {
 }
 
 /// A permit, given back when dropped.
+///
+/// ```
+/// let semaphore = ipcx::Semaphore::anonymous(&Default::default())?;
+/// let permit = semaphore.acquire()?;
+/// assert_eq!(semaphore.value()?, 0);
+/// drop(permit);
+/// assert_eq!(semaphore.value()?, 1);
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "a permit is given back when it is dropped"]
 pub struct Permit<'s> {
@@ -508,9 +700,24 @@ pub struct Permit<'s> {
 
 impl Permit<'_> {
     /// Gives it back.
+    ///
+    /// ```
+    /// let semaphore = ipcx::Semaphore::anonymous(&Default::default())?;
+    /// semaphore.acquire()?.release();
+    /// assert_eq!(semaphore.value()?, 1);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     pub fn release(self) {}
 
     /// Keeps it held by the handle, for [`Semaphore::release`]; otherwise until the handle is dropped.
+    ///
+    /// ```
+    /// let semaphore = ipcx::Semaphore::anonymous(&Default::default())?;
+    /// semaphore.acquire()?.keep();
+    /// assert_eq!(semaphore.value()?, 0); // still held, by the handle
+    /// semaphore.release()?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     pub fn keep(self) {
         std::mem::forget(self);
     }
@@ -526,6 +733,14 @@ impl Drop for Permit<'_> {
 }
 
 /// Figures of a semaphore.
+///
+/// ```
+/// let semaphore = ipcx::Semaphore::anonymous(&Default::default())?;
+/// let permit = semaphore.acquire()?;
+/// let (process, alive, permits) = semaphore.stats()?.holders.remove(0);
+/// assert_eq!((process.unwrap().pid, alive, permits), (std::process::id(), true, 1));
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SemaphoreStats {

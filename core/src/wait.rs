@@ -19,6 +19,14 @@ use crate::{
 use std::time::Duration;
 
 /// How a call waits. Kept in the segment at creation and used by whoever attaches.
+///
+/// ```
+/// use ipcx::{Ring, RingOptions, SegmentOptions, WaitStrategy};
+/// let segment = SegmentOptions { wait: WaitStrategy::Spin, ..Default::default() };
+/// let ring = Ring::anonymous(&RingOptions { segment, ..Default::default() })?;
+/// assert_eq!(ring.wait_strategy(), WaitStrategy::Spin);
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum WaitStrategy {
     /// Spin for about as long as a wake-up costs, then sleep in the kernel. With one processor online, or with
@@ -36,6 +44,10 @@ pub enum WaitStrategy {
 
 impl WaitStrategy {
     /// The number that stands in segments and in the C header.
+    ///
+    /// ```
+    /// assert_eq!(ipcx::WaitStrategy::Block.code(), 3);
+    /// ```
     pub const fn code(self) -> u32 {
         match self {
             WaitStrategy::Balanced => 0,
@@ -46,6 +58,12 @@ impl WaitStrategy {
     }
 
     /// The strategy with this number, if there is one.
+    ///
+    /// ```
+    /// use ipcx::WaitStrategy;
+    /// assert_eq!(WaitStrategy::from_code(1), Some(WaitStrategy::Spin));
+    /// assert_eq!(WaitStrategy::from_code(9), None);
+    /// ```
     pub const fn from_code(code: u32) -> Option<WaitStrategy> {
         match code {
             0 => Some(WaitStrategy::Balanced),
@@ -71,6 +89,17 @@ impl WaitStrategy {
 ///
 /// Either a moment ([`Deadline::after`]), which several calls can share, or a time from when a call begins to wait
 /// ([`Deadline::within`]), for which the clock is read only if it does wait.
+///
+/// ```
+/// use std::time::Duration;
+/// let ring = ipcx::Ring::anonymous(&Default::default())?;
+/// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+/// tx.send(b"hello")?;
+/// let soon = ipcx::Deadline::after(Duration::from_millis(1)); // for both calls together
+/// assert_eq!(rx.recv_until(&mut [0; 64], soon)?, 5);
+/// assert!(matches!(rx.recv_until(&mut [0; 64], soon), Err(ipcx::Error::TimedOut(_))));
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline(u64);
 
@@ -79,11 +108,30 @@ const WITHIN: u64 = 1 << 63;
 
 impl Deadline {
     /// Do not wait at all.
+    ///
+    /// ```
+    /// let mut rx = ipcx::Ring::anonymous(&Default::default())?.consumer()?;
+    /// assert!(matches!(rx.recv_until(&mut [0; 64], ipcx::Deadline::NOW), Err(ipcx::Error::WouldBlock(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     pub const NOW: Deadline = Deadline(0);
     /// Wait as long as it takes.
+    ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// ring.producer()?.send_until(b"hello", ipcx::Deadline::NEVER)?;
+    /// assert_eq!(ring.consumer()?.recv_until(&mut [0; 64], ipcx::Deadline::NEVER)?, 5);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     pub const NEVER: Deadline = Deadline(u64::MAX);
 
     /// This long after the call begins to wait. Zero does not wait; 292 years and more are for ever.
+    ///
+    /// ```
+    /// use {ipcx::Deadline, std::time::Duration};
+    /// assert_eq!(Deadline::within(Duration::ZERO), Deadline::NOW);
+    /// assert_eq!(Deadline::within(Duration::MAX), Deadline::NEVER);
+    /// ```
     pub const fn within(timeout: Duration) -> Deadline {
         let nanoseconds = timeout.as_nanos();
         if nanoseconds == 0 {
@@ -96,6 +144,12 @@ impl Deadline {
     }
 
     /// This long from now.
+    ///
+    /// ```
+    /// use {ipcx::Deadline, std::time::Duration};
+    /// let deadline = Deadline::after(Duration::from_secs(60));
+    /// assert!(deadline.remaining().unwrap() <= Duration::from_secs(60));
+    /// ```
     #[cfg(not(loom))]
     pub fn after(timeout: Duration) -> Deadline {
         Deadline::within(timeout).started()
@@ -113,6 +167,11 @@ impl Deadline {
     }
 
     /// True for [`Deadline::NOW`].
+    ///
+    /// ```
+    /// use ipcx::Deadline;
+    /// assert!(Deadline::NOW.is_now() && !Deadline::NEVER.is_now());
+    /// ```
     #[inline]
     pub const fn is_now(self) -> bool {
         self.0 == 0
@@ -142,6 +201,12 @@ impl Deadline {
     }
 
     /// Time left; `None` for ever.
+    ///
+    /// ```
+    /// use {ipcx::Deadline, std::time::Duration};
+    /// assert_eq!(Deadline::NEVER.remaining(), None);
+    /// assert_eq!(Deadline::NOW.remaining(), Some(Duration::ZERO));
+    /// ```
     #[cfg(not(loom))]
     pub fn remaining(self) -> Option<Duration> {
         (self != Deadline::NEVER).then(|| Duration::from_nanos(self.started().0.saturating_sub(clock::now())))

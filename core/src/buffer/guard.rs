@@ -16,6 +16,17 @@ use std::time::Duration;
 /// guard leaves the value as it was.
 ///
 /// It belongs to the thread that took the lock.
+///
+/// ```
+/// let count = ipcx::Buffer::anonymous(&Default::default())?;
+/// let mut guard = count.lock()?;
+/// guard.set_len(8)?;
+/// guard.write_at(0, &7u64.to_ne_bytes())?;
+/// assert!(count.is_empty()?, "readers have the old value until the commit");
+/// guard.commit()?;
+/// assert_eq!(count.read_value::<u64>()?, Some((7, 1)));
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "the lock is given up when the guard is dropped"]
 pub struct BufferGuard<'b> {
@@ -33,6 +44,12 @@ impl<'b> BufferGuard<'b> {
 
     /// True if an owner died while it had the lock, and nobody has locked since (writes alone do not count). The value is
     /// whole all the same: it is the one that was committed last. Anything else that the lock guards may need repair.
+    ///
+    /// ```
+    /// let count = ipcx::Buffer::anonymous(&Default::default())?;
+    /// assert!(!count.lock()?.recovered(), "nobody died with the lock");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     pub fn recovered(&self) -> bool {
         self.buffer.recovered_raw().unwrap_or(false)
     }
@@ -54,6 +71,16 @@ impl<'b> BufferGuard<'b> {
 
     /// Says how many bytes are used. What is behind those of the value has any content.
     ///
+    /// ```
+    /// let text = ipcx::Buffer::anonymous(&Default::default())?;
+    /// text.write(b"hello, world")?;
+    /// let mut guard = text.lock()?;
+    /// guard.set_len(5)?;
+    /// guard.commit()?;
+    /// assert_eq!(text.read_vec()?.0, b"hello");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `TooBig` if there are not that many; nothing changes.
     pub fn set_len(&mut self, len: usize) -> Result<()> {
@@ -65,12 +92,35 @@ impl<'b> BufferGuard<'b> {
     }
 
     /// Address of the bytes, aligned to 64, valid while the guard lives. Readers do not see them before they are committed.
+    ///
+    /// ```
+    /// let flags = ipcx::Buffer::anonymous(&Default::default())?;
+    /// let mut guard = flags.lock()?;
+    /// // SAFETY: as many bytes are there, and the lock is this thread's.
+    /// unsafe { guard.as_mut_ptr().write_bytes(1, guard.capacity()) };
+    /// guard.set_len(8)?;
+    /// guard.commit()?;
+    /// assert_eq!(flags.read_vec()?.0, [1; 8]);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     pub fn as_mut_ptr(&mut self) -> *mut u8 {
         let next = Next(self.buffer.core.held.next.load(Ordering::Relaxed));
         self.buffer.core.memory.address(next.copy()).as_ptr()
     }
 
     /// The used bytes as a slice.
+    ///
+    /// ```
+    /// let flags = ipcx::Buffer::anonymous(&Default::default())?;
+    /// flags.write(&[0; 8])?;
+    /// let mut guard = flags.lock()?;
+    /// // SAFETY: every process that uses the buffer keeps to the protocol.
+    /// let bytes = unsafe { guard.as_mut_slice() };
+    /// bytes[3] = 1;
+    /// guard.commit()?;
+    /// assert_eq!(flags.read_vec()?.0, [0, 0, 0, 1, 0, 0, 0, 0]);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Safety
     /// No other process writes there while the slice is in use. None does that keeps to the protocol.
@@ -90,6 +140,16 @@ impl<'b> BufferGuard<'b> {
 
     /// Copies `data` to `offset`. What ends behind the used bytes makes them more.
     ///
+    /// ```
+    /// let text = ipcx::Buffer::anonymous(&Default::default())?;
+    /// text.write(b"hello")?;
+    /// let mut guard = text.lock()?;
+    /// guard.write_at(0, b"J")?;
+    /// guard.commit()?;
+    /// assert_eq!(text.read_vec()?.0, b"Jello");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `TooBig` if that is not inside the capacity, `Forked`, `Invalid` after a [`BufferGuard::publish`] that failed; nothing is
     /// written.
@@ -103,6 +163,15 @@ impl<'b> BufferGuard<'b> {
 
     /// Copies used bytes from `offset` on to all of `buffer`.
     ///
+    /// ```
+    /// let text = ipcx::Buffer::anonymous(&Default::default())?;
+    /// text.write(b"hello")?;
+    /// let mut end = [0; 2];
+    /// text.lock()?.read_at(3, &mut end)?;
+    /// assert_eq!(&end, b"lo");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `TooBig` if not that many are used, `Forked`, `Invalid` after a [`BufferGuard::publish`] that failed; nothing is copied.
     pub fn read_at(&mut self, offset: usize, buffer: &mut [u8]) -> Result<()> {
@@ -114,6 +183,14 @@ impl<'b> BufferGuard<'b> {
 
     /// Makes what is there the value, and unlocks; says which version it is.
     ///
+    /// ```
+    /// let count = ipcx::Buffer::anonymous(&Default::default())?;
+    /// let guard = count.lock()?;
+    /// assert_eq!(guard.commit()?, 1); // the version
+    /// assert!(count.try_lock().is_ok(), "the lock is free");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Forked`.
     pub fn commit(self) -> Result<u64> {
@@ -122,6 +199,16 @@ impl<'b> BufferGuard<'b> {
 
     /// Makes what is there the value, and keeps the lock; says which version it is.
     ///
+    /// ```
+    /// let text = ipcx::Buffer::anonymous(&Default::default())?;
+    /// text.write(b"hello")?;
+    /// let mut guard = text.lock()?;
+    /// guard.write_at(0, b"J")?;
+    /// assert_eq!(guard.publish()?, 2); // and the lock is still this thread's
+    /// assert_eq!(text.read_vec()?.0, b"Jello");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Forked`; `Corrupt`, and then the lock is given up.
     pub fn publish(&mut self) -> Result<u64> {
@@ -129,9 +216,36 @@ impl<'b> BufferGuard<'b> {
     }
 
     /// Unlocks, and leaves the value as it was.
+    ///
+    /// ```
+    /// let text = ipcx::Buffer::anonymous(&Default::default())?;
+    /// text.write(b"hello")?;
+    /// let mut guard = text.lock()?;
+    /// guard.write_at(0, b"J")?;
+    /// guard.abandon();
+    /// assert_eq!(text.read_vec()?, (b"hello".to_vec(), 1));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     pub fn abandon(self) {}
 
     /// Waits for a notification as long as it takes; see [`BufferGuard::wait_until`].
+    ///
+    /// ```
+    /// let tasks = ipcx::Buffer::anonymous(&Default::default())?;
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(|| {
+    ///         tasks.write(b"a task")?;
+    ///         tasks.notify(true)
+    ///     });
+    ///     let mut guard = tasks.lock()?;
+    ///     while guard.is_empty() {
+    ///         guard = guard.wait_timeout(std::time::Duration::from_secs(10))?; // or `wait`
+    ///     }
+    ///     assert_eq!(guard.len(), 6);
+    ///     ipcx::Result::Ok(())
+    /// })?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As there, less `WouldBlock` and `TimedOut`.
@@ -140,6 +254,13 @@ impl<'b> BufferGuard<'b> {
     }
 
     /// Waits for a notification, giving up after `timeout` with `TimedOut`; see [`BufferGuard::wait_until`].
+    ///
+    /// ```
+    /// let tasks = ipcx::Buffer::anonymous(&Default::default())?;
+    /// let waited = tasks.lock()?.wait_timeout(std::time::Duration::from_millis(1)).map(drop);
+    /// assert!(matches!(waited, Err(ipcx::Error::TimedOut(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As there.
@@ -152,6 +273,13 @@ impl<'b> BufferGuard<'b> {
     ///
     /// It may return without a notification of its own (as condition variables do): ask for what you wait for again.
     ///
+    /// ```
+    /// let tasks = ipcx::Buffer::anonymous(&Default::default())?;
+    /// let waited = tasks.lock()?.wait_until(ipcx::Deadline::NOW).map(drop);
+    /// assert!(waited.is_err(), "nobody notifies");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `TimedOut`, `WouldBlock` if the deadline is [`Deadline::NOW`], `Interrupted` if a signal handler ran while it slept,
     /// `Forked`, `Corrupt`.
@@ -162,11 +290,29 @@ impl<'b> BufferGuard<'b> {
     }
 
     /// Wakes one of those that wait for a notification.
+    ///
+    /// ```
+    /// let tasks = ipcx::Buffer::anonymous(&Default::default())?;
+    /// let mut guard = tasks.lock()?;
+    /// guard.set_len(1)?;
+    /// guard.notify_one(); // wakes one, which has the lock after this thread
+    /// assert_eq!(guard.commit()?, 1);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     pub fn notify_one(&self) {
         let _ = self.buffer.notify(false); // Fails in a forked child only, where nobody waits.
     }
 
     /// Wakes all of those that wait for a notification.
+    ///
+    /// ```
+    /// let tasks = ipcx::Buffer::anonymous(&Default::default())?;
+    /// let mut guard = tasks.lock()?;
+    /// guard.set_len(1)?;
+    /// guard.notify_all();
+    /// assert_eq!(guard.commit()?, 1);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     pub fn notify_all(&self) {
         let _ = self.buffer.notify(true);
     }
@@ -183,6 +329,18 @@ impl Drop for BufferGuard<'_> {
 impl Buffer {
     /// [`Buffer::lock_until`]; next comes [`Buffer::unlock_raw`] or [`Buffer::abandon_raw`], in the same thread.
     ///
+    /// ```
+    /// let text = ipcx::Buffer::anonymous(&Default::default())?;
+    /// text.lock_raw(ipcx::Deadline::NEVER)?;
+    /// let (bytes, _len, capacity) = text.locked_raw()?;
+    /// assert!(capacity >= 5);
+    /// // SAFETY: as many bytes are there, and this thread has the lock.
+    /// unsafe { bytes.copy_from_nonoverlapping(b"hello".as_ptr(), 5) };
+    /// text.unlock_raw(5)?;
+    /// assert_eq!(text.read_vec()?, (b"hello".to_vec(), 1));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As there.
     pub fn lock_raw(&self, deadline: Deadline) -> Result<()> {
@@ -194,6 +352,16 @@ impl Buffer {
     }
 
     /// Address, used bytes and capacity of what the thread that has the lock may change.
+    ///
+    /// ```
+    /// let text = ipcx::Buffer::anonymous(&Default::default())?;
+    /// assert!(text.locked_raw().is_err(), "this thread does not have the lock");
+    /// text.lock_raw(ipcx::Deadline::NEVER)?;
+    /// let (_bytes, len, capacity) = text.locked_raw()?;
+    /// assert_eq!((len, capacity), (0, text.capacity()));
+    /// text.abandon_raw()?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Invalid` if this thread does not have the lock, `Forked`.
@@ -207,6 +375,14 @@ impl Buffer {
 
     /// [`BufferGuard::commit`].
     ///
+    /// ```
+    /// let text = ipcx::Buffer::anonymous(&Default::default())?;
+    /// text.lock_raw(ipcx::Deadline::NEVER)?;
+    /// assert_eq!(text.unlock_raw(0)?, 1); // the version
+    /// assert!(text.unlock_raw(0).is_err(), "this thread does not have the lock");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Invalid` if this thread does not have the lock, `TooBig`, `Forked`; the lock stays.
     pub fn unlock_raw(&self, len: usize) -> Result<u64> {
@@ -218,6 +394,14 @@ impl Buffer {
     }
 
     /// [`BufferGuard::publish`].
+    ///
+    /// ```
+    /// let text = ipcx::Buffer::anonymous(&Default::default())?;
+    /// text.lock_raw(ipcx::Deadline::NEVER)?;
+    /// assert_eq!((text.publish_raw(0)?, text.publish_raw(0)?), (1, 2));
+    /// text.abandon_raw()?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Buffer::unlock_raw`]; `Corrupt`, and then the lock is given up.
@@ -232,6 +416,14 @@ impl Buffer {
 
     /// [`BufferGuard::abandon`].
     ///
+    /// ```
+    /// let text = ipcx::Buffer::anonymous(&Default::default())?;
+    /// text.lock_raw(ipcx::Deadline::NEVER)?;
+    /// text.abandon_raw()?;
+    /// assert_eq!(text.version(), 0);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Invalid` if this thread does not have the lock, `Forked`.
     pub fn abandon_raw(&self) -> Result<()> {
@@ -243,6 +435,14 @@ impl Buffer {
     /// [`Buffer::abandon_raw`] from any thread of this process, for finalizers, which run where they like.
     ///
     /// The thread that has the lock does not use what it locked, and will not.
+    ///
+    /// ```
+    /// let text = ipcx::Buffer::anonymous(&Default::default())?;
+    /// text.lock_raw(ipcx::Deadline::NEVER)?;
+    /// std::thread::scope(|scope| scope.spawn(|| text.abandon_from_any_thread_raw()).join()).unwrap()?;
+    /// assert!(text.try_lock().is_ok());
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Invalid` if no thread has the lock by this handle, `Forked`.
@@ -257,6 +457,14 @@ impl Buffer {
 
     /// [`BufferGuard::wait_until`]. With an error other than `Invalid`, the thread does not have the lock any more.
     ///
+    /// ```
+    /// let tasks = ipcx::Buffer::anonymous(&Default::default())?;
+    /// tasks.lock_raw(ipcx::Deadline::NEVER)?;
+    /// let waited = tasks.wait_locked_raw(ipcx::Deadline::within(std::time::Duration::from_millis(1)));
+    /// assert!(matches!(waited, Err(ipcx::Error::TimedOut(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As there; `Invalid` if this thread does not have the lock.
     pub fn wait_locked_raw(&self, deadline: Deadline) -> Result<()> {
@@ -269,6 +477,17 @@ impl Buffer {
     /// Unlocks without a commit, and says what [`Buffer::wait_notified_raw`] needs: the first part of
     /// [`Buffer::wait_locked_raw`], for who must wait in several turns and miss no notification between them.
     ///
+    /// ```
+    /// let tasks = ipcx::Buffer::anonymous(&Default::default())?;
+    /// tasks.lock_raw(ipcx::Deadline::NEVER)?;
+    /// let seen = tasks.unlock_to_wait_raw()?;
+    /// tasks.notify(false)?; // another would
+    /// tasks.wait_notified_raw(seen, ipcx::Deadline::NEVER)?;
+    /// tasks.lock_raw(ipcx::Deadline::NEVER)?;
+    /// tasks.abandon_raw()?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Invalid` if this thread does not have the lock, `Forked`.
     pub fn unlock_to_wait_raw(&self) -> Result<u32> {
@@ -280,6 +499,14 @@ impl Buffer {
     }
 
     /// Waits for a notification since [`Buffer::unlock_to_wait_raw`]. Next comes [`Buffer::lock_raw`], or the same once more.
+    ///
+    /// ```
+    /// let tasks = ipcx::Buffer::anonymous(&Default::default())?;
+    /// tasks.lock_raw(ipcx::Deadline::NEVER)?;
+    /// let seen = tasks.unlock_to_wait_raw()?;
+    /// assert!(tasks.wait_notified_raw(seen, ipcx::Deadline::NOW).is_err(), "nobody notified");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`BufferGuard::wait_until`], less `Corrupt`.
@@ -295,6 +522,16 @@ impl Buffer {
     /// Wakes those that wait for a notification: one of them, or all. The lock is not needed; who waits for what it guards is
     /// best notified by its owner.
     ///
+    /// ```
+    /// let tasks = ipcx::Buffer::anonymous(&Default::default())?;
+    /// tasks.lock_raw(ipcx::Deadline::NEVER)?;
+    /// let seen = tasks.unlock_to_wait_raw()?;
+    /// tasks.notify(true)?;
+    /// tasks.wait_notified_raw(seen, ipcx::Deadline::NEVER)?; // has happened already
+    /// assert!(tasks.try_lock().is_ok());
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Forked`.
     pub fn notify(&self, all: bool) -> Result<()> {
@@ -304,6 +541,14 @@ impl Buffer {
     }
 
     /// [`BufferGuard::recovered`].
+    ///
+    /// ```
+    /// let text = ipcx::Buffer::anonymous(&Default::default())?;
+    /// text.lock_raw(ipcx::Deadline::NEVER)?;
+    /// assert!(!text.recovered_raw()?, "nobody died with the lock");
+    /// text.abandon_raw()?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Invalid` if this thread does not have the lock, `Forked`.

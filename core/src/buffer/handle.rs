@@ -35,6 +35,12 @@ const LOOKS: usize = 64;
 const PATIENCE: u64 = 2 * SLICE;
 
 /// Options of a buffer. Start from the defaults: `BufferOptions { capacity: 64, ..Default::default() }`.
+///
+/// ```
+/// let options = ipcx::BufferOptions { capacity: 64, ..Default::default() };
+/// assert_eq!(ipcx::Buffer::anonymous(&options)?.capacity(), options.capacity as _);
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BufferOptions {
     /// Bytes that a value has at most; 0 means 4096. A buffer that exists must have the same, unless 0 is given.
@@ -138,6 +144,15 @@ impl Buffer {
 
     /// Creates a buffer that must be new. Its value is empty, and of version 0.
     ///
+    /// ```
+    /// # let name = format!("doc-buffer-create-{}", std::process::id());
+    /// let options = ipcx::BufferOptions { capacity: 64, ..Default::default() };
+    /// let buffer = ipcx::Buffer::create(&name, &options)?;
+    /// assert!(matches!(ipcx::Buffer::create(&name, &options), Err(ipcx::Error::Exists(_))));
+    /// ipcx::unlink(&name)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Exists`, `NoSpace`, `Permission`, `Invalid`, `NotFound` if the directory is missing, `Os`.
     pub fn create(name: &str, options: &BufferOptions) -> Result<Buffer> {
@@ -146,6 +161,16 @@ impl Buffer {
     }
 
     /// Attaches to a buffer, or creates it if there is none.
+    ///
+    /// ```
+    /// # let name = format!("doc-buffer-open-{}", std::process::id());
+    /// let options = ipcx::BufferOptions { capacity: 64, ..Default::default() };
+    /// let first = ipcx::Buffer::open(&name, &options)?; // makes it
+    /// let second = ipcx::Buffer::open(&name, &options)?; // attaches, as another process would
+    /// assert_eq!(first.capacity(), second.capacity());
+    /// ipcx::unlink(&name)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`Buffer::create`] (less `Exists`) and of [`Buffer::attach_with`].
@@ -157,6 +182,15 @@ impl Buffer {
 
     /// Attaches to a buffer that must exist.
     ///
+    /// ```
+    /// # let name = format!("doc-buffer-attach-{}", std::process::id());
+    /// assert!(matches!(ipcx::Buffer::attach(&name), Err(ipcx::Error::NotFound(_))));
+    /// let made = ipcx::Buffer::create(&name, &Default::default())?;
+    /// assert_eq!(ipcx::Buffer::attach(&name)?.capacity(), made.capacity());
+    /// ipcx::unlink(&name)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `NotFound`, `Mismatch` if it is of another kind, `Version`, `Corrupt`, `Permission`, `NoSpace` if all participant
     /// slots are taken, `Invalid`, `Os`.
@@ -167,6 +201,15 @@ impl Buffer {
     /// As [`Buffer::attach`], in the directory that the options name, and only if the buffer agrees with the capacity, the
     /// schema and the number of participants they give.
     ///
+    /// ```
+    /// # let name = format!("doc-buffer-attach-with-{}", std::process::id());
+    /// let made = ipcx::Buffer::create(&name, &ipcx::BufferOptions { capacity: 64, ..Default::default() })?;
+    /// let other = ipcx::BufferOptions { capacity: 128, ..Default::default() };
+    /// assert!(matches!(ipcx::Buffer::attach_with(&name, &other), Err(ipcx::Error::Mismatch(_))));
+    /// ipcx::unlink(&name)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of [`Buffer::attach`], and `Mismatch`.
     pub fn attach_with(name: &str, options: &BufferOptions) -> Result<Buffer> {
@@ -175,6 +218,12 @@ impl Buffer {
 
     /// Creates a buffer without a name, in a memfd sealed against resizing. Hand [`Buffer::share_fd`] to another process, by
     /// inheritance or `SCM_RIGHTS`, which attaches with [`Buffer::from_fd`].
+    ///
+    /// ```
+    /// let buffer = ipcx::Buffer::anonymous(&Default::default())?;
+    /// assert_eq!(buffer.name(), "anonymous");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `NoSpace`, `Invalid`, `Os`.
@@ -185,6 +234,15 @@ impl Buffer {
     /// Attaches to the buffer behind a descriptor, which stays the caller's. The file is sealed against resizing, as that of an
     /// anonymous buffer, or belongs to somebody from whom [`Buffer::attach`] would take it.
     ///
+    /// ```
+    /// use std::os::fd::AsFd;
+    /// let ours = ipcx::Buffer::anonymous(&Default::default())?;
+    /// let fd = ours.share_fd()?; // for another process, which has it by inheritance or SCM_RIGHTS
+    /// let theirs = ipcx::Buffer::from_fd(fd.as_fd())?;
+    /// assert_eq!(theirs.capacity(), ours.capacity());
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of [`Buffer::attach`].
     pub fn from_fd(fd: BorrowedFd<'_>) -> Result<Buffer> {
@@ -193,6 +251,17 @@ impl Buffer {
 
     /// A new descriptor of the buffer to hand to another process; closed on exec until you say otherwise. It keeps the
     /// memory, but no participant's slot.
+    ///
+    /// ```
+    /// use std::os::fd::AsFd;
+    /// let ours = ipcx::Buffer::anonymous(&Default::default())?;
+    /// let theirs = {
+    ///     let fd = ours.share_fd()?;
+    ///     ipcx::Buffer::from_fd(fd.as_fd())? // the descriptor may be closed afterwards
+    /// };
+    /// assert_eq!(theirs.capacity(), ours.capacity());
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Forked`, `Os`.
@@ -204,6 +273,14 @@ impl Buffer {
     ///
     /// Makes no allocation, and is async-signal-safe.
     ///
+    /// ```
+    /// let price = ipcx::Buffer::anonymous(&Default::default())?;
+    /// assert_eq!(price.try_write(b"1234.50")?, 1);
+    /// let guard = price.lock()?;
+    /// assert!(price.try_write(b"1234.51").is_err(), "this thread has the lock");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `WouldBlock` if a living process or another thread has the lock, `TooBig`, `Invalid` if this thread has it, `Forked`,
     /// `Corrupt`.
@@ -213,6 +290,12 @@ impl Buffer {
 
     /// As [`Buffer::write`], giving up after `timeout` with `TimedOut`.
     ///
+    /// ```
+    /// let price = ipcx::Buffer::anonymous(&Default::default())?;
+    /// assert_eq!(price.write_timeout(b"1234.50", std::time::Duration::from_secs(1))?, 1);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Buffer::write_until`].
     pub fn write_timeout(&self, data: &[u8], timeout: Duration) -> Result<u64> {
@@ -220,6 +303,14 @@ impl Buffer {
     }
 
     /// Makes `data` the value, waiting for the lock as long as it takes; says which version it is.
+    ///
+    /// ```
+    /// let price = ipcx::Buffer::anonymous(&Default::default())?;
+    /// price.write(b"1234.50")?;
+    /// assert_eq!(price.write(b"1234.51")?, 2);
+    /// assert_eq!(price.read_vec()?, (b"1234.51".to_vec(), 2));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Buffer::write_until`], less `WouldBlock` and `TimedOut`.
@@ -229,6 +320,13 @@ impl Buffer {
 
     /// What the three calls above do: makes `data` the value, and wakes who waits for one; says which version it is. Waits for
     /// the lock until `deadline`.
+    ///
+    /// ```
+    /// let price = ipcx::Buffer::anonymous(&Default::default())?;
+    /// let deadline = ipcx::Deadline::after(std::time::Duration::from_secs(1));
+    /// assert_eq!(price.write_until(b"1234.50", deadline)?, 1);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`Buffer::try_write`], `TimedOut`, and `Interrupted` if a signal handler ran while it slept. The value is then as it
@@ -252,6 +350,16 @@ impl Buffer {
     /// Takes no lock, except where writers follow each other so fast that none of many looks found the value unchanged. Makes no
     /// allocation, and is async-signal-safe.
     ///
+    /// ```
+    /// let price = ipcx::Buffer::anonymous(&Default::default())?;
+    /// let mut bytes = [0; 64];
+    /// assert_eq!(price.read(&mut bytes)?, (0, 0)); // nothing was written
+    /// price.write(b"1234.50")?;
+    /// let (len, version) = price.read(&mut bytes)?;
+    /// assert_eq!((&bytes[..len], version), (&b"1234.50"[..], 1));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `TooBig` if it does not fit, and `needed` says its length; `WouldBlock` if writers are too fast and do not let it in for
     /// 100 ms; `Forked`, `Corrupt`.
@@ -267,6 +375,13 @@ impl Buffer {
     }
 
     /// A copy of the value, and its version.
+    ///
+    /// ```
+    /// let price = ipcx::Buffer::anonymous(&Default::default())?;
+    /// price.write(b"1234.50")?;
+    /// assert_eq!(price.read_vec()?, (b"1234.50".to_vec(), 1));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Buffer::read`], less `TooBig`.
@@ -314,6 +429,15 @@ impl Buffer {
 
     /// The value as a type, and its version; `None` if nothing was written yet. See [`Buffer::write_value`] for types of your own.
     ///
+    /// ```
+    /// let count = ipcx::Buffer::anonymous(&Default::default())?;
+    /// assert_eq!(count.read_value::<u64>()?, None); // nothing was written
+    /// count.write_value(&7u64)?;
+    /// assert_eq!(count.read_value::<u64>()?, Some((7, 1)));
+    /// assert!(matches!(count.read_value::<u32>(), Err(ipcx::Error::Mismatch(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Buffer::read`]; `Mismatch` if it has another size.
     pub fn read_value<T: FromBytes + IntoBytes>(&self) -> Result<Option<(T, u64)>> {
@@ -331,11 +455,30 @@ impl Buffer {
     }
 
     /// How many writes were committed: the version of the value, as of now.
+    ///
+    /// ```
+    /// let price = ipcx::Buffer::anonymous(&Default::default())?;
+    /// assert_eq!(price.version(), 0);
+    /// price.write(b"1234.50")?;
+    /// assert_eq!(price.version(), 1);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     pub fn version(&self) -> u64 {
         version(&self.core.memory)
     }
 
     /// Takes the lock, unless somebody else has it.
+    ///
+    /// ```
+    /// let count = ipcx::Buffer::anonymous(&Default::default())?;
+    /// let guard = count.try_lock()?;
+    /// std::thread::scope(|scope| {
+    ///     let other = scope.spawn(|| matches!(count.try_lock(), Err(ipcx::Error::WouldBlock(_))));
+    ///     assert!(other.join().unwrap());
+    /// });
+    /// guard.commit()?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Buffer::try_write`], less `TooBig`.
@@ -345,6 +488,13 @@ impl Buffer {
 
     /// As [`Buffer::lock`], giving up after `timeout` with `TimedOut`.
     ///
+    /// ```
+    /// let count = ipcx::Buffer::anonymous(&Default::default())?;
+    /// let guard = count.lock_timeout(std::time::Duration::from_secs(1))?;
+    /// assert!(!guard.recovered(), "nobody died with the lock");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Buffer::lock_until`].
     pub fn lock_timeout(&self, timeout: Duration) -> Result<BufferGuard<'_>> {
@@ -352,6 +502,16 @@ impl Buffer {
     }
 
     /// Takes the lock, waiting for it as long as it takes.
+    ///
+    /// ```
+    /// let text = ipcx::Buffer::anonymous(&Default::default())?;
+    /// text.write(b"hello")?;
+    /// let mut guard = text.lock()?;
+    /// guard.write_at(0, b"J")?;
+    /// guard.commit()?;
+    /// assert_eq!(text.read_vec()?, (b"Jello".to_vec(), 2));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Buffer::lock_until`], less `WouldBlock` and `TimedOut`.
@@ -361,6 +521,14 @@ impl Buffer {
 
     /// What the three calls above do: takes the lock, to change the value in place, and to use the condition. Copies the
     /// value, so that readers have the old one until [`BufferGuard::commit`].
+    ///
+    /// ```
+    /// let count = ipcx::Buffer::anonymous(&Default::default())?;
+    /// let guard = count.lock_until(ipcx::Deadline::after(std::time::Duration::from_secs(1)))?;
+    /// guard.abandon(); // changes nothing
+    /// assert_eq!(count.version(), 0);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Buffer::write_until`], less `TooBig`.
@@ -373,6 +541,17 @@ impl Buffer {
     ///
     /// The first call starts a thread of this process that waits on its behalf.
     ///
+    /// ```
+    /// use std::os::fd::AsRawFd;
+    /// let buffer = ipcx::Buffer::anonymous(&Default::default())?;
+    /// buffer.write(b"hello")?;
+    /// let mut poll = libc::pollfd { fd: buffer.poll_fd()?.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    /// // SAFETY: one pollfd, of a descriptor that lives as long as its owner.
+    /// assert_eq!(unsafe { libc::poll(&mut poll, 1, 10_000) }, 1);
+    /// assert_eq!(buffer.read(&mut [0; 64])?, (5, 1));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Forked`; `Os` if the system has no descriptor or thread left.
     pub fn poll_fd(&self) -> Result<BorrowedFd<'_>> {
@@ -384,6 +563,16 @@ impl Buffer {
     /// value, or wait for a version: only then does the next one queue a signal.
     ///
     /// The first call starts a thread of this process that waits on its behalf.
+    ///
+    /// ```
+    /// # // SAFETY: ignoring a signal is always allowed; a program would have a handler, or `signalfd`.
+    /// # unsafe { libc::signal(libc::SIGRTMIN(), libc::SIG_IGN) };
+    /// let buffer = ipcx::Buffer::anonymous(&Default::default())?;
+    /// buffer.signal(Some(libc::SIGRTMIN()))?;
+    /// assert!(buffer.signal(Some(libc::SIGINT)).is_err(), "not a real-time signal");
+    /// buffer.signal(None)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Invalid` if it is not a real-time signal, `Forked`; `Os` if the system has no descriptor or thread left.
@@ -426,6 +615,13 @@ impl Buffer {
 
     /// Bytes that the value has, as of now.
     ///
+    /// ```
+    /// let price = ipcx::Buffer::anonymous(&Default::default())?;
+    /// price.write(b"1234.50")?;
+    /// assert_eq!((price.len()?, price.capacity()), (7, 4096));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Buffer::read`], less `TooBig`.
     pub fn len(&self) -> Result<usize> {
@@ -436,6 +632,12 @@ impl Buffer {
     }
 
     /// True if the value is empty, as of now.
+    ///
+    /// ```
+    /// let price = ipcx::Buffer::anonymous(&Default::default())?;
+    /// assert!(price.is_empty()?);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Buffer::len`].
@@ -454,6 +656,13 @@ impl Buffer {
     }
 
     /// What can be seen from outside, without stopping anybody.
+    ///
+    /// ```
+    /// let price = ipcx::Buffer::anonymous(&Default::default())?;
+    /// price.write(b"1234.50")?;
+    /// assert_eq!(price.stats()?.version, 1);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Buffer::len`].
@@ -599,6 +808,14 @@ impl Watched for Core {
 }
 
 /// Figures of a buffer.
+///
+/// ```
+/// let price = ipcx::Buffer::anonymous(&Default::default())?;
+/// price.write(b"1234.50")?;
+/// let stats = price.stats()?;
+/// assert_eq!((stats.capacity, stats.len, stats.version), (4096, 7, 1));
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BufferStats {

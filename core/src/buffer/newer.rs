@@ -14,6 +14,17 @@ const SAME: &str = "the buffer has the same version as before";
 impl Buffer {
     /// Waits until the version is another than `seen`; says which.
     ///
+    /// ```
+    /// let price = ipcx::Buffer::anonymous(&Default::default())?;
+    /// let seen = price.version();
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(|| price.write(b"1234.50"));
+    ///     assert_eq!(price.wait(seen)?, 1);
+    ///     ipcx::Result::Ok(())
+    /// })?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Buffer::wait_until`], less `WouldBlock` and `TimedOut`.
     pub fn wait(&self, seen: u64) -> Result<u64> {
@@ -22,6 +33,13 @@ impl Buffer {
 
     /// As [`Buffer::wait`], giving up after `timeout` with `TimedOut`.
     ///
+    /// ```
+    /// let price = ipcx::Buffer::anonymous(&Default::default())?;
+    /// let waited = price.wait_timeout(price.version(), std::time::Duration::from_millis(1));
+    /// assert!(matches!(waited, Err(ipcx::Error::TimedOut(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Buffer::wait_until`].
     pub fn wait_timeout(&self, seen: u64, timeout: Duration) -> Result<u64> {
@@ -29,6 +47,14 @@ impl Buffer {
     }
 
     /// What the two calls above do: waits until the version is another than `seen`, or until `deadline`.
+    ///
+    /// ```
+    /// let price = ipcx::Buffer::anonymous(&Default::default())?;
+    /// assert!(price.wait_until(0, ipcx::Deadline::NOW).is_err(), "nothing was written");
+    /// price.write(b"1234.50")?;
+    /// assert_eq!(price.wait_until(0, ipcx::Deadline::NOW)?, 1);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `WouldBlock` if it is the same and the deadline is [`Deadline::NOW`], `TimedOut`, `Forked`, and `Interrupted` if a signal
@@ -49,6 +75,13 @@ impl Buffer {
     }
 
     /// What [`wait_any`](crate::wait_any()) waits for: another version than `seen`.
+    ///
+    /// ```
+    /// let price = ipcx::Buffer::anonymous(&Default::default())?;
+    /// price.write(b"1234.50")?;
+    /// assert_eq!(ipcx::wait_any(&mut [&mut price.newer_than(0)], ipcx::Deadline::NEVER)?, [0]);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     pub fn newer_than(&self, seen: u64) -> NewerThan<'_> {
         NewerThan { buffer: self, seen }
     }
@@ -86,6 +119,14 @@ impl Condition for NewVersion<'_> {
 }
 
 /// Another version of a buffer than one that was seen; see [`Buffer::newer_than`].
+///
+/// ```
+/// let (price, map) = (ipcx::Buffer::anonymous(&Default::default())?, ipcx::Buffer::anonymous(&Default::default())?);
+/// map.write(b"there be dragons")?;
+/// let mut newer = (price.newer_than(0), map.newer_than(0));
+/// assert_eq!(ipcx::wait_any(&mut [&mut newer.0, &mut newer.1], ipcx::Deadline::NEVER)?, [1]);
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct NewerThan<'b> {
     buffer: &'b Buffer,

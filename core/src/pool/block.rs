@@ -9,6 +9,17 @@ use std::ptr::NonNull;
 ///
 /// The bytes lie in memory that every process with the pool can write. None does that keeps to the protocol; where the
 /// others are not trusted, copy with [`Block::read_at`] and [`Block::write_at`].
+///
+/// ```
+/// use std::io::Write;
+/// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 4096, ..Default::default() })?;
+/// let mut block = pool.acquire()?;
+/// block.write_all(b"a frame").expect("there is room");
+/// assert_eq!((block.len(), block.capacity()), (4096, 4096));
+/// drop(block); // released
+/// assert_eq!(pool.stats()?.owned, 0);
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Block<'p> {
     pool: &'p Pool,
@@ -28,11 +39,25 @@ impl<'p> Block<'p> {
     }
 
     /// Its id, for as long as it is owned.
+    ///
+    /// ```
+    /// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, ..Default::default() })?;
+    /// let (one, two) = (pool.acquire()?, pool.acquire()?);
+    /// assert_ne!(one.id(), two.id());
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     pub fn id(&self) -> BlockId {
         self.id
     }
 
     /// Keeps it owned, for [`Pool::block`] or [`Pool::release_raw`]; otherwise until the handle is dropped.
+    ///
+    /// ```
+    /// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, ..Default::default() })?;
+    /// let id = pool.acquire()?.into_id(); // still owned
+    /// assert_eq!(pool.block(id)?.id(), id);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     pub fn into_id(self) -> BlockId {
         std::mem::ManuallyDrop::new(self).id
     }
@@ -54,6 +79,15 @@ impl<'p> Block<'p> {
 
     /// Says how many of its bytes are used, which goes with it when it is sent.
     ///
+    /// ```
+    /// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, ..Default::default() })?;
+    /// let mut block = pool.acquire()?;
+    /// block.set_len(5)?;
+    /// assert_eq!((block.len(), block.capacity()), (5, 64));
+    /// assert!(block.set_len(65).is_err());
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `TooBig` if it has not that many; nothing changes.
     pub fn set_len(&mut self, len: usize) -> Result<()> {
@@ -69,16 +103,42 @@ impl<'p> Block<'p> {
     }
 
     /// Address of its bytes, aligned as the pool's options say, valid while it is owned.
+    ///
+    /// ```
+    /// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, ..Default::default() })?;
+    /// let block = pool.acquire()?;
+    /// assert_eq!(block.as_ptr() as usize % 64, 0);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     pub fn as_ptr(&self) -> *const u8 {
         self.address().as_ptr()
     }
 
     /// The same, for writing.
+    ///
+    /// ```
+    /// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, ..Default::default() })?;
+    /// let mut block = pool.acquire()?;
+    /// // SAFETY: the block has 64 bytes, and is this process's.
+    /// unsafe { block.as_mut_ptr().write_bytes(7, 64) };
+    /// assert_eq!(block.to_vec(), [7; 64]);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     pub fn as_mut_ptr(&mut self) -> *mut u8 {
         self.address().as_ptr()
     }
 
     /// The used bytes as a slice.
+    ///
+    /// ```
+    /// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, ..Default::default() })?;
+    /// let mut block = pool.acquire()?;
+    /// block.write_at(0, b"hello")?;
+    /// block.set_len(5)?;
+    /// // SAFETY: every process that uses the pool keeps to the protocol.
+    /// assert_eq!(unsafe { block.as_slice() }, b"hello");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Safety
     /// Nobody writes there while the slice is in use: no other process, no other guard made of the same id.
@@ -88,6 +148,15 @@ impl<'p> Block<'p> {
     }
 
     /// The used bytes as a slice, for writing.
+    ///
+    /// ```
+    /// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, ..Default::default() })?;
+    /// let mut block = pool.acquire()?;
+    /// // SAFETY: every process that uses the pool keeps to the protocol.
+    /// unsafe { block.as_mut_slice() }.fill(7);
+    /// assert_eq!(block.to_vec(), [7; 64]);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Safety
     /// Nobody else reads or writes there while the slice is in use.
@@ -107,6 +176,14 @@ impl<'p> Block<'p> {
 
     /// Copies `data` to `offset`.
     ///
+    /// ```
+    /// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, ..Default::default() })?;
+    /// let mut block = pool.acquire()?;
+    /// block.write_at(60, b"tail")?;
+    /// assert!(block.write_at(61, b"tail").is_err(), "it ends at 64");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `TooBig` if that is not inside the block, `Forked`; nothing is written.
     pub fn write_at(&mut self, offset: usize, data: &[u8]) -> Result<()> {
@@ -118,6 +195,16 @@ impl<'p> Block<'p> {
 
     /// Copies used bytes from `offset` on to all of `buffer`.
     ///
+    /// ```
+    /// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, ..Default::default() })?;
+    /// let mut block = pool.acquire()?;
+    /// block.write_at(8, b"hello")?;
+    /// let mut part = [0; 5];
+    /// block.read_at(8, &mut part)?;
+    /// assert_eq!(&part, b"hello");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `TooBig` if not that many are used, `Forked`; nothing is copied.
     pub fn read_at(&self, offset: usize, buffer: &mut [u8]) -> Result<()> {
@@ -128,6 +215,15 @@ impl<'p> Block<'p> {
     }
 
     /// A copy of the used bytes.
+    ///
+    /// ```
+    /// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, ..Default::default() })?;
+    /// let mut block = pool.acquire()?;
+    /// block.write_at(0, b"hello")?;
+    /// block.set_len(5)?;
+    /// assert_eq!(block.to_vec(), b"hello");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     pub fn to_vec(&self) -> Vec<u8> {
         let mut copy = vec![0; self.len];
         // Fails only in a child forked while the block was owned, whose copy is then zeroes.
@@ -136,6 +232,15 @@ impl<'p> Block<'p> {
     }
 
     /// Gives it back to the pool.
+    ///
+    /// ```
+    /// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, blocks: 1, ..Default::default() })?;
+    /// let block = pool.acquire()?;
+    /// assert!(pool.try_acquire().is_err(), "the only one is owned");
+    /// block.release();
+    /// pool.try_acquire()?.release();
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     pub fn release(self) {}
 }
 

@@ -30,6 +30,12 @@ const DEFAULT_BLOCKS: u64 = 64;
 const DEFAULT_ALIGNMENT: u64 = 64;
 
 /// Options of a pool. Start from the defaults: `PoolOptions { block_size: 4096, ..Default::default() }`.
+///
+/// ```
+/// let options = ipcx::PoolOptions { block_size: 4096, ..Default::default() };
+/// assert_eq!(ipcx::Pool::anonymous(&options)?.block_size(), options.block_size as _);
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PoolOptions {
     /// Bytes of a block. A new pool needs it; one that exists must have the same, unless 0 is given.
@@ -182,6 +188,15 @@ impl Pool {
 
     /// Creates a pool that must be new.
     ///
+    /// ```
+    /// # let name = format!("doc-pool-create-{}", std::process::id());
+    /// let options = ipcx::PoolOptions { block_size: 4096, ..Default::default() };
+    /// let pool = ipcx::Pool::create(&name, &options)?;
+    /// assert!(matches!(ipcx::Pool::create(&name, &options), Err(ipcx::Error::Exists(_))));
+    /// ipcx::unlink(&name)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Exists`, `NoSpace`, `Permission`, `Invalid`, `NotFound` if the directory is missing, `Os`.
     pub fn create(name: &str, options: &PoolOptions) -> Result<Pool> {
@@ -192,6 +207,16 @@ impl Pool {
     }
 
     /// Attaches to a pool, or creates it if there is none, for which the options must have a block size.
+    ///
+    /// ```
+    /// # let name = format!("doc-pool-open-{}", std::process::id());
+    /// let options = ipcx::PoolOptions { block_size: 4096, ..Default::default() };
+    /// let first = ipcx::Pool::open(&name, &options)?; // makes it
+    /// let second = ipcx::Pool::open(&name, &options)?; // attaches, as another process would
+    /// assert_eq!(first.block_size(), second.block_size());
+    /// ipcx::unlink(&name)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`Pool::create`] (less `Exists`) and of [`Pool::attach_with`], but `Invalid` instead of `NotFound` where there
@@ -211,6 +236,15 @@ impl Pool {
 
     /// Attaches to a pool that must exist.
     ///
+    /// ```
+    /// # let name = format!("doc-pool-attach-{}", std::process::id());
+    /// assert!(matches!(ipcx::Pool::attach(&name), Err(ipcx::Error::NotFound(_))));
+    /// let made = ipcx::Pool::create(&name, &ipcx::PoolOptions { block_size: 4096, ..Default::default() })?;
+    /// assert_eq!(ipcx::Pool::attach(&name)?.block_size(), made.block_size());
+    /// ipcx::unlink(&name)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `NotFound`, `Mismatch` if it is of another kind, `Version`, `Corrupt`, `Permission`, `NoSpace` if all participant
     /// slots are taken, `Invalid`, `Os`.
@@ -221,6 +255,15 @@ impl Pool {
     /// As [`Pool::attach`], in the directory that the options name, and only if the pool agrees with the sizes, the schema and
     /// the number of participants they give.
     ///
+    /// ```
+    /// # let name = format!("doc-pool-attach-with-{}", std::process::id());
+    /// let made = ipcx::Pool::create(&name, &ipcx::PoolOptions { block_size: 4096, ..Default::default() })?;
+    /// let other = ipcx::PoolOptions { block_size: 8192, ..Default::default() };
+    /// assert!(matches!(ipcx::Pool::attach_with(&name, &other), Err(ipcx::Error::Mismatch(_))));
+    /// ipcx::unlink(&name)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of [`Pool::attach`], and `Mismatch`.
     pub fn attach_with(name: &str, options: &PoolOptions) -> Result<Pool> {
@@ -229,6 +272,12 @@ impl Pool {
 
     /// Creates a pool without a name, in a memfd sealed against resizing. Hand [`Pool::share_fd`] to another process, by
     /// inheritance or `SCM_RIGHTS`, which attaches with [`Pool::from_fd`].
+    ///
+    /// ```
+    /// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 4096, ..Default::default() })?;
+    /// assert_eq!(pool.name(), "anonymous");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `NoSpace`, `Invalid`, `Os`.
@@ -242,6 +291,15 @@ impl Pool {
     /// Attaches to the pool behind a descriptor, which stays the caller's. The file is sealed against resizing, as that of an
     /// anonymous pool, or belongs to somebody from whom [`Pool::attach`] would take it.
     ///
+    /// ```
+    /// use std::os::fd::AsFd;
+    /// let ours = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 4096, ..Default::default() })?;
+    /// let fd = ours.share_fd()?; // for another process, which has it by inheritance or SCM_RIGHTS
+    /// let theirs = ipcx::Pool::from_fd(fd.as_fd())?;
+    /// assert_eq!(theirs.block_size(), ours.block_size());
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of [`Pool::attach`].
     pub fn from_fd(fd: BorrowedFd<'_>) -> Result<Pool> {
@@ -250,6 +308,17 @@ impl Pool {
 
     /// A new descriptor of the pool to hand to another process; closed on exec until you say otherwise. It keeps the
     /// memory, but no block and no participant's slot.
+    ///
+    /// ```
+    /// use std::os::fd::AsFd;
+    /// let ours = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 4096, ..Default::default() })?;
+    /// let theirs = {
+    ///     let fd = ours.share_fd()?;
+    ///     ipcx::Pool::from_fd(fd.as_fd())? // the descriptor may be closed afterwards
+    /// };
+    /// assert_eq!(theirs.block_size(), ours.block_size());
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Forked`, `Os`.
@@ -262,6 +331,13 @@ impl Pool {
     /// A few nanoseconds and no system call where this handle has released a block before. Blocks of the dead come back only
     /// where this handle has not looked for the dead for 50 ms; [`Pool::recover`] looks at once. Not async-signal-safe.
     ///
+    /// ```
+    /// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, blocks: 1, ..Default::default() })?;
+    /// let block = pool.try_acquire()?;
+    /// assert!(matches!(pool.try_acquire(), Err(ipcx::Error::WouldBlock(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `WouldBlock` if none is free, `Forked`.
     #[inline(always)]
@@ -270,6 +346,14 @@ impl Pool {
     }
 
     /// As [`Pool::acquire`], giving up after `timeout` with `TimedOut`.
+    ///
+    /// ```
+    /// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, blocks: 1, ..Default::default() })?;
+    /// let block = pool.acquire()?;
+    /// let none = pool.acquire_timeout(std::time::Duration::from_millis(1));
+    /// assert!(matches!(none, Err(ipcx::Error::TimedOut(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Pool::acquire_until`].
@@ -280,6 +364,14 @@ impl Pool {
 
     /// A block, waiting for one to be released as long as it takes. What is in it is whatever was there.
     ///
+    /// ```
+    /// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, ..Default::default() })?;
+    /// let mut block = pool.acquire()?;
+    /// block.write_at(0, b"hello")?;
+    /// block.release();
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Pool::acquire_until`], less `WouldBlock` and `TimedOut`.
     #[inline]
@@ -289,6 +381,14 @@ impl Pool {
 
     /// What the three calls above do.
     ///
+    /// ```
+    /// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, ..Default::default() })?;
+    /// let deadline = ipcx::Deadline::after(std::time::Duration::from_secs(1)); // for both together
+    /// let pair = (pool.acquire_until(deadline)?, pool.acquire_until(deadline)?);
+    /// assert_eq!(pool.stats()?.owned, 2);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of [`Pool::try_acquire`], `TimedOut`, and `Interrupted` if a signal handler ran while it slept.
     #[inline(always)]
@@ -297,6 +397,14 @@ impl Pool {
     }
 
     /// [`Pool::acquire_until`] without a guard, for bindings to other languages. [`Pool::release_raw`] gives it back.
+    ///
+    /// ```
+    /// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, ..Default::default() })?;
+    /// let id = pool.acquire_raw(ipcx::Deadline::NOW)?;
+    /// assert!(pool.address(id).is_some());
+    /// pool.release_raw(id)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As there.
@@ -311,6 +419,14 @@ impl Pool {
     ///
     /// Ids do not say which pool they are of: one of another pool may be that of a block that this handle owns.
     ///
+    /// ```
+    /// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, ..Default::default() })?;
+    /// let id = pool.acquire()?.into_id();
+    /// pool.release_raw(id)?;
+    /// assert!(matches!(pool.release_raw(id), Err(ipcx::Error::Invalid(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Invalid` if this handle does not own it, because it was released or sent, or is another's: nothing changes. `Forked`.
     #[inline(always)]
@@ -319,6 +435,14 @@ impl Pool {
     }
 
     /// The block of an id that [`Block::into_id`] gave, of a block of this pool: an id of another is not told apart.
+    ///
+    /// ```
+    /// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, ..Default::default() })?;
+    /// let id = pool.acquire()?.into_id();
+    /// pool.block(id)?.release();
+    /// assert!(pool.block(id).is_err(), "released");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Invalid` if this handle does not own it, `Forked`.
@@ -331,6 +455,13 @@ impl Pool {
 
     /// Address of the block with an id, aligned as the pool's options say; `None` if there can be no such block. The memory stays
     /// mapped as long as the handle.
+    ///
+    /// ```
+    /// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, ..Default::default() })?;
+    /// let block = pool.acquire()?;
+    /// assert_eq!(pool.address(block.id()).unwrap().as_ptr().cast_const(), block.as_ptr());
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     #[inline(always)]
     pub fn address(&self, id: BlockId) -> Option<NonNull<u8>> {
         let memory = self.stock.store.memory();
@@ -342,6 +473,16 @@ impl Pool {
     /// use [`Pool::try_acquire`], which arms it again.
     ///
     /// The first call starts a thread of this process that waits on its behalf.
+    ///
+    /// ```
+    /// use std::os::fd::AsRawFd;
+    /// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 4096, ..Default::default() })?;
+    /// let mut poll = libc::pollfd { fd: pool.poll_fd()?.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    /// // SAFETY: one pollfd, of a descriptor that lives as long as its owner.
+    /// assert_eq!(unsafe { libc::poll(&mut poll, 1, 10_000) }, 1);
+    /// let block = pool.try_acquire()?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Forked`; `Os` if the system has no descriptor or thread left.
@@ -355,6 +496,16 @@ impl Pool {
     /// signal.
     ///
     /// The first call starts a thread of this process that waits on its behalf.
+    ///
+    /// ```
+    /// # // SAFETY: ignoring a signal is always allowed; a program would have a handler, or `signalfd`.
+    /// # unsafe { libc::signal(libc::SIGRTMIN(), libc::SIG_IGN) };
+    /// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 4096, ..Default::default() })?;
+    /// pool.signal(Some(libc::SIGRTMIN()))?;
+    /// assert!(pool.signal(Some(libc::SIGINT)).is_err(), "not a real-time signal");
+    /// pool.signal(None)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Invalid` if it is not a real-time signal, `Forked`; `Os` if the system has no descriptor or thread left.
@@ -387,6 +538,12 @@ impl Pool {
     ///
     /// Only the second needs this call: an acquire that finds nothing free does the first by itself. One that waits does it
     /// while it waits; one that does not wait looks for the dead at most every 50 ms. This call looks at once.
+    ///
+    /// ```
+    /// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, ..Default::default() })?;
+    /// assert_eq!(pool.recover()?, 0); // nobody has died
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Forked`, `Os`.

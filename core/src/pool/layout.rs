@@ -127,6 +127,15 @@ impl Cell {
 }
 
 /// Names a block for as long as one participant owns it.
+///
+/// ```
+/// use std::collections::HashMap;
+/// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, ..Default::default() })?;
+/// let mut owned = HashMap::from([("left", pool.acquire()?.into_id()), ("right", pool.acquire()?.into_id())]);
+/// pool.release_raw(owned.remove("left").unwrap())?;
+/// assert_eq!(pool.stats()?.owned, 1);
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BlockId(pub(crate) u64);
 
@@ -149,11 +158,25 @@ impl BlockId {
     }
 
     /// As a number, for other languages and for messages; never 0. The lowest 28 bits say which block it is, whoever owns it.
+    ///
+    /// ```
+    /// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, ..Default::default() })?;
+    /// assert_ne!(pool.acquire()?.id().get(), 0);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     pub fn get(self) -> u64 {
         self.0
     }
 
     /// The id that [`BlockId::get`] gave. Any other number is refused where it is used.
+    ///
+    /// ```
+    /// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, ..Default::default() })?;
+    /// let number = pool.acquire()?.into_id().get();
+    /// pool.release_raw(ipcx::BlockId::from_raw(number))?;
+    /// assert!(pool.release_raw(ipcx::BlockId::from_raw(number)).is_err(), "released already");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     pub fn from_raw(id: u64) -> BlockId {
         BlockId(id)
     }

@@ -8,6 +8,13 @@ use crate::lease::Participant;
 impl Pool {
     /// What can be seen from outside. Taken without stopping anybody: blocks that change hands meanwhile count once, somewhere.
     ///
+    /// ```
+    /// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, blocks: 8, ..Default::default() })?;
+    /// let block = pool.acquire()?;
+    /// assert_eq!((pool.stats()?.blocks, pool.stats()?.owned), (8, 1));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Forked`, `Os`.
     pub fn stats(&self) -> Result<PoolStats> {
@@ -42,6 +49,15 @@ impl Pool {
 }
 
 /// Figures of a pool. `free`, `owned` and `in_flight` add up to `blocks`.
+///
+/// ```
+/// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, blocks: 8, ..Default::default() })?;
+/// let block = pool.acquire()?;
+/// let stats = pool.stats()?;
+/// assert_eq!(stats.owned, 1);
+/// assert_eq!(stats.holders.len(), 1);
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PoolStats {
@@ -60,6 +76,14 @@ pub struct PoolStats {
 }
 
 /// A participant that owns blocks.
+///
+/// ```
+/// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, blocks: 8, ..Default::default() })?;
+/// let block = pool.acquire()?;
+/// let holder = pool.stats()?.holders.remove(0);
+/// assert_eq!(holder.process.map(|process| process.pid), Some(std::process::id()));
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PoolHolder {

@@ -29,6 +29,12 @@ const DEFAULT_MAX_MESSAGE: u64 = 1024;
 const DEFAULT_DEPTH: u64 = 1024;
 
 /// Options of a work queue. Start from the defaults: `QueueOptions { depth: 64, ..Default::default() }`.
+///
+/// ```
+/// let options = ipcx::QueueOptions { depth: 64, ..Default::default() };
+/// assert_eq!(ipcx::Queue::anonymous(&options)?.depth(), options.depth as _);
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueueOptions {
     /// Bytes of the largest message, up to 2^31 - 1; 0 means 1024. A queue that exists must have the same, unless 0 is given.
@@ -125,6 +131,14 @@ pub struct Queue {
 }
 
 /// What [`Queue::pop`] copied.
+///
+/// ```
+/// let jobs = ipcx::Queue::anonymous(&Default::default())?;
+/// jobs.push(b"tidy up", 3)?;
+/// let popped = jobs.pop(&mut [0; 64])?;
+/// assert_eq!((popped.len, popped.priority), (7, 3));
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Popped {
@@ -161,6 +175,15 @@ impl Queue {
 
     /// Creates a queue that must be new.
     ///
+    /// ```
+    /// # let name = format!("doc-queue-create-{}", std::process::id());
+    /// let options = ipcx::QueueOptions { depth: 64, ..Default::default() };
+    /// let queue = ipcx::Queue::create(&name, &options)?;
+    /// assert!(matches!(ipcx::Queue::create(&name, &options), Err(ipcx::Error::Exists(_))));
+    /// ipcx::unlink(&name)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Exists`, `NoSpace`, `Permission`, `Invalid`, `NotFound` if the directory is missing, `Os`.
     pub fn create(name: &str, options: &QueueOptions) -> Result<Queue> {
@@ -169,6 +192,16 @@ impl Queue {
     }
 
     /// Attaches to a queue, or creates it if there is none.
+    ///
+    /// ```
+    /// # let name = format!("doc-queue-open-{}", std::process::id());
+    /// let options = ipcx::QueueOptions { depth: 64, ..Default::default() };
+    /// let first = ipcx::Queue::open(&name, &options)?; // makes it
+    /// let second = ipcx::Queue::open(&name, &options)?; // attaches, as another process would
+    /// assert_eq!(first.depth(), second.depth());
+    /// ipcx::unlink(&name)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`Queue::create`] (less `Exists`) and of [`Queue::attach_with`].
@@ -179,6 +212,15 @@ impl Queue {
 
     /// Attaches to a queue that must exist.
     ///
+    /// ```
+    /// # let name = format!("doc-queue-attach-{}", std::process::id());
+    /// assert!(matches!(ipcx::Queue::attach(&name), Err(ipcx::Error::NotFound(_))));
+    /// let made = ipcx::Queue::create(&name, &Default::default())?;
+    /// assert_eq!(ipcx::Queue::attach(&name)?.depth(), made.depth());
+    /// ipcx::unlink(&name)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `NotFound`, `Mismatch` if it is of another kind, `Version`, `Corrupt`, `Permission`, `NoSpace` if all participant
     /// slots are taken, `Invalid`, `Os`.
@@ -188,6 +230,15 @@ impl Queue {
 
     /// As [`Queue::attach`], in the directory that the options name, and only if the queue agrees with what else they give.
     ///
+    /// ```
+    /// # let name = format!("doc-queue-attach-with-{}", std::process::id());
+    /// let made = ipcx::Queue::create(&name, &ipcx::QueueOptions { depth: 64, ..Default::default() })?;
+    /// let other = ipcx::QueueOptions { depth: 128, ..Default::default() };
+    /// assert!(matches!(ipcx::Queue::attach_with(&name, &other), Err(ipcx::Error::Mismatch(_))));
+    /// ipcx::unlink(&name)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of [`Queue::attach`], and `Mismatch`.
     pub fn attach_with(name: &str, options: &QueueOptions) -> Result<Queue> {
@@ -196,6 +247,12 @@ impl Queue {
 
     /// Creates a queue without a name, in a memfd sealed against resizing. Hand [`Queue::share_fd`] to another process, by
     /// inheritance or `SCM_RIGHTS`, which attaches with [`Queue::from_fd`].
+    ///
+    /// ```
+    /// let queue = ipcx::Queue::anonymous(&Default::default())?;
+    /// assert_eq!(queue.name(), "anonymous");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `NoSpace`, `Invalid`, `Os`.
@@ -208,6 +265,15 @@ impl Queue {
     /// Attaches to the queue behind a descriptor, which stays the caller's. The file is sealed against resizing, as that of an
     /// anonymous queue, or belongs to somebody from whom [`Queue::attach`] would take it.
     ///
+    /// ```
+    /// use std::os::fd::AsFd;
+    /// let ours = ipcx::Queue::anonymous(&Default::default())?;
+    /// let fd = ours.share_fd()?; // for another process, which has it by inheritance or SCM_RIGHTS
+    /// let theirs = ipcx::Queue::from_fd(fd.as_fd())?;
+    /// assert_eq!(theirs.depth(), ours.depth());
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of [`Queue::attach`].
     pub fn from_fd(fd: BorrowedFd<'_>) -> Result<Queue> {
@@ -216,6 +282,17 @@ impl Queue {
 
     /// A new descriptor of the queue to hand to another process; closed on exec until you say otherwise. It keeps the memory,
     /// but nothing that was taken, and no participant's slot.
+    ///
+    /// ```
+    /// use std::os::fd::AsFd;
+    /// let ours = ipcx::Queue::anonymous(&Default::default())?;
+    /// let theirs = {
+    ///     let fd = ours.share_fd()?;
+    ///     ipcx::Queue::from_fd(fd.as_fd())? // the descriptor may be closed afterwards
+    /// };
+    /// assert_eq!(theirs.depth(), ours.depth());
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Forked`, `Os`.
@@ -227,6 +304,13 @@ impl Queue {
     ///
     /// Makes no allocation and does not wait. Async-signal-safe.
     ///
+    /// ```
+    /// let jobs = ipcx::Queue::anonymous(&ipcx::QueueOptions { depth: 1, ..Default::default() })?;
+    /// jobs.try_push(b"tidy up", 0)?;
+    /// assert!(matches!(jobs.try_push(b"sweep", 0), Err(ipcx::Error::WouldBlock(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `WouldBlock` if there is no room, `TooBig`, `Invalid` for another priority, `Forked`, `Corrupt`. Nothing is pushed.
     pub fn try_push(&self, message: &[u8], priority: u32) -> Result<()> {
@@ -234,6 +318,14 @@ impl Queue {
     }
 
     /// Pushes a message, giving up after `timeout` with `TimedOut`.
+    ///
+    /// ```
+    /// let jobs = ipcx::Queue::anonymous(&ipcx::QueueOptions { depth: 1, ..Default::default() })?;
+    /// jobs.push_timeout(b"tidy up", 0, std::time::Duration::from_secs(1))?;
+    /// let full = jobs.push_timeout(b"sweep", 0, std::time::Duration::from_millis(1));
+    /// assert!(matches!(full, Err(ipcx::Error::TimedOut(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Queue::push_until`].
@@ -243,6 +335,14 @@ impl Queue {
 
     /// Pushes a message, waiting for room as long as it takes.
     ///
+    /// ```
+    /// let jobs = ipcx::Queue::anonymous(&Default::default())?;
+    /// jobs.push(b"tidy up", 0)?;
+    /// jobs.push(b"put the fire out", 9)?;
+    /// assert_eq!(jobs.take()?.priority(), 9);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Queue::push_until`], less `WouldBlock` and `TimedOut`.
     pub fn push(&self, message: &[u8], priority: u32) -> Result<()> {
@@ -250,6 +350,15 @@ impl Queue {
     }
 
     /// What the three calls above do.
+    ///
+    /// ```
+    /// let jobs = ipcx::Queue::anonymous(&Default::default())?;
+    /// let deadline = ipcx::Deadline::after(std::time::Duration::from_secs(1)); // for both together
+    /// jobs.push_until(b"tidy up", 0, deadline)?;
+    /// jobs.push_until(b"sweep", 0, deadline)?;
+    /// assert_eq!(jobs.stats()?.ready[0], 2);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`Queue::try_push`], `TimedOut`, and `Interrupted` if a signal handler ran while it slept. `Os` if the queue is
@@ -275,6 +384,14 @@ impl Queue {
     /// Makes no allocation and does not wait. Async-signal-safe. Messages of the dead come back only where this handle has
     /// not looked for the dead for 50 ms; [`Queue::recover`] looks at once.
     ///
+    /// ```
+    /// let jobs = ipcx::Queue::anonymous(&Default::default())?;
+    /// assert!(matches!(jobs.try_take(), Err(ipcx::Error::WouldBlock(_))));
+    /// jobs.push(b"tidy up", 0)?;
+    /// jobs.try_take()?.ack()?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `WouldBlock` if there is none, `Forked`, `Corrupt`.
     pub fn try_take(&self) -> Result<Delivery<'_>> {
@@ -282,6 +399,13 @@ impl Queue {
     }
 
     /// The next message, giving up after `timeout` with `TimedOut`.
+    ///
+    /// ```
+    /// let jobs = ipcx::Queue::anonymous(&Default::default())?;
+    /// let none = jobs.take_timeout(std::time::Duration::from_millis(1)).map(drop);
+    /// assert!(matches!(none, Err(ipcx::Error::TimedOut(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Queue::take_until`].
@@ -291,6 +415,15 @@ impl Queue {
 
     /// The next message, waiting for one as long as it takes.
     ///
+    /// ```
+    /// let jobs = ipcx::Queue::anonymous(&Default::default())?;
+    /// jobs.push(b"tidy up", 0)?;
+    /// let job = jobs.take()?;
+    /// assert_eq!(job.to_vec(), b"tidy up");
+    /// job.ack()?; // without this, it would come again
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Queue::take_until`], less `WouldBlock` and `TimedOut`.
     pub fn take(&self) -> Result<Delivery<'_>> {
@@ -298,6 +431,15 @@ impl Queue {
     }
 
     /// What the three calls above do.
+    ///
+    /// ```
+    /// let jobs = ipcx::Queue::anonymous(&Default::default())?;
+    /// jobs.push(b"tidy up", 0)?;
+    /// let deadline = ipcx::Deadline::after(std::time::Duration::from_secs(1));
+    /// jobs.take_until(deadline)?.ack()?;
+    /// assert_eq!(jobs.stats()?.free, jobs.depth());
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`Queue::try_take`], `TimedOut`, and `Interrupted` if a signal handler ran while it slept.
@@ -308,6 +450,14 @@ impl Queue {
 
     /// Copies the next message to the start of `buffer`, and [acknowledges](Delivery::ack) it, if there is one now.
     ///
+    /// ```
+    /// let jobs = ipcx::Queue::anonymous(&Default::default())?;
+    /// assert!(matches!(jobs.try_pop(&mut [0; 64]), Err(ipcx::Error::WouldBlock(_))));
+    /// jobs.push(b"tidy up", 0)?;
+    /// assert_eq!(jobs.try_pop(&mut [0; 64])?.len, 7);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Queue::pop_until`], less `TimedOut` and `Interrupted`.
     pub fn try_pop(&self, buffer: &mut [u8]) -> Result<Popped> {
@@ -315,6 +465,13 @@ impl Queue {
     }
 
     /// As [`Queue::pop`], giving up after `timeout` with `TimedOut`.
+    ///
+    /// ```
+    /// let jobs = ipcx::Queue::anonymous(&Default::default())?;
+    /// let none = jobs.pop_timeout(&mut [0; 64], std::time::Duration::from_millis(1));
+    /// assert!(matches!(none, Err(ipcx::Error::TimedOut(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Queue::pop_until`].
@@ -324,6 +481,15 @@ impl Queue {
 
     /// Copies the next message to the start of `buffer`, and [acknowledges](Delivery::ack) it, waiting for one as long as it takes.
     ///
+    /// ```
+    /// let jobs = ipcx::Queue::anonymous(&Default::default())?;
+    /// jobs.push(b"tidy up", 0)?;
+    /// let mut job = [0; 64];
+    /// let popped = jobs.pop(&mut job)?; // acknowledged by this
+    /// assert_eq!(&job[..popped.len], b"tidy up");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Queue::pop_until`], less `WouldBlock` and `TimedOut`.
     pub fn pop(&self, buffer: &mut [u8]) -> Result<Popped> {
@@ -331,6 +497,15 @@ impl Queue {
     }
 
     /// What the three calls above do.
+    ///
+    /// ```
+    /// let jobs = ipcx::Queue::anonymous(&Default::default())?;
+    /// jobs.push(b"tidy up", 0)?;
+    /// let short = jobs.pop_until(&mut [0; 2], ipcx::Deadline::NOW);
+    /// assert!(matches!(short, Err(ipcx::Error::TooBig { needed: 7, .. })));
+    /// assert_eq!(jobs.pop_until(&mut [0; 64], ipcx::Deadline::NOW)?.len, 7); // it stayed
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`Queue::take_into`].
@@ -344,6 +519,16 @@ impl Queue {
     /// [`Queue::take_until`] with a copy at the start of `buffer` and without a guard, for bindings to other languages:
     /// [`Queue::ack`] or [`Queue::put_back`] come next.
     ///
+    /// ```
+    /// let jobs = ipcx::Queue::anonymous(&Default::default())?;
+    /// jobs.push(b"tidy up", 0)?;
+    /// let mut job = [0; 64];
+    /// let taken = jobs.take_into(&mut job, ipcx::Deadline::NEVER)?;
+    /// assert_eq!(&job[..taken.len], b"tidy up");
+    /// jobs.ack(taken.ticket)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of [`Queue::take_until`], and `TooBig` if the next message is longer than the buffer: it stays where it is.
     #[inline]
@@ -356,6 +541,16 @@ impl Queue {
     /// The dead letter of the highest priority, and of these the one that was pushed first. [`Delivery::ack`] discards it,
     /// [`Delivery::put_back`] has it tried again as if it were new; if the process dies, it is a dead letter as before. Does not wait.
     ///
+    /// ```
+    /// let jobs = ipcx::Queue::anonymous(&ipcx::QueueOptions { max_deliveries: 1, ..Default::default() })?;
+    /// jobs.push(b"impossible", 0)?;
+    /// jobs.take()?.put_back()?; // that was its last delivery
+    /// let dead = jobs.take_dead()?;
+    /// assert_eq!(dead.to_vec(), b"impossible");
+    /// dead.ack()?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of [`Queue::try_take`].
     pub fn take_dead(&self) -> Result<Delivery<'_>> {
@@ -363,6 +558,16 @@ impl Queue {
     }
 
     /// [`Queue::take_dead`] as [`Queue::take_into`] is to [`Queue::try_take`].
+    ///
+    /// ```
+    /// let jobs = ipcx::Queue::anonymous(&ipcx::QueueOptions { max_deliveries: 1, ..Default::default() })?;
+    /// jobs.push(b"impossible", 0)?;
+    /// drop(jobs.take()?); // puts it back
+    /// let dead = jobs.take_dead_into(&mut [0; 64])?;
+    /// jobs.ack(dead.ticket)?;
+    /// assert_eq!(jobs.stats()?.dead, 0);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`Queue::take_dead`], and `TooBig`.
@@ -375,6 +580,15 @@ impl Queue {
     /// The message with this ticket is done, and gone. Wakes one who waits for room.
     ///
     /// Makes no allocation, unless it is refused, and does not wait. Async-signal-safe.
+    ///
+    /// ```
+    /// let jobs = ipcx::Queue::anonymous(&Default::default())?;
+    /// jobs.push(b"tidy up", 0)?;
+    /// let ticket = jobs.take()?.into_ticket();
+    /// jobs.ack(ticket)?;
+    /// assert!(matches!(jobs.ack(ticket), Err(ipcx::Error::Invalid(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Invalid` if this handle has not taken it, or has acknowledged it or put it back: nothing changes. `Forked`, `Corrupt`. `Os`
@@ -395,6 +609,15 @@ impl Queue {
     ///
     /// Makes no allocation, unless it is refused, and does not wait. Async-signal-safe.
     ///
+    /// ```
+    /// let jobs = ipcx::Queue::anonymous(&Default::default())?;
+    /// jobs.push(b"tidy up", 0)?;
+    /// let ticket = jobs.take()?.into_ticket();
+    /// jobs.put_back(ticket)?;
+    /// assert_eq!(jobs.take()?.deliveries(), 2);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of [`Queue::ack`].
     pub fn put_back(&self, ticket: u64) -> Result<()> {
@@ -409,6 +632,14 @@ impl Queue {
     ///
     /// Makes no allocation and does not wait. Async-signal-safe.
     ///
+    /// ```
+    /// let jobs = ipcx::Queue::anonymous(&Default::default())?;
+    /// jobs.push(b"tidy up", 0)?;
+    /// let ticket = jobs.take()?.into_ticket();
+    /// assert_eq!(jobs.deliveries(ticket)?, 1);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Invalid` if this handle has not taken it, or has acknowledged it or put it back; `Forked`.
     pub fn deliveries(&self, ticket: u64) -> Result<u32> {
@@ -418,6 +649,14 @@ impl Queue {
 
     /// Brings back what dead participants had taken. A take that finds nothing and a push that finds no room do this by
     /// themselves, but look for the dead at most every 50 ms where they do not wait. This call looks at once.
+    ///
+    /// ```
+    /// let jobs = ipcx::Queue::anonymous(&Default::default())?;
+    /// jobs.push(b"tidy up", 0)?;
+    /// jobs.recover()?; // whatever a dead process had taken can be taken again now
+    /// assert_eq!(jobs.stats()?.ready[0], 1);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Forked`, `Os`.
@@ -432,6 +671,17 @@ impl Queue {
     ///
     /// The first call starts a thread of this process that waits on its behalf.
     ///
+    /// ```
+    /// use std::os::fd::AsRawFd;
+    /// let queue = ipcx::Queue::anonymous(&Default::default())?;
+    /// queue.push(b"hello", 0)?;
+    /// let mut poll = libc::pollfd { fd: queue.poll_fd()?.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    /// // SAFETY: one pollfd, of a descriptor that lives as long as its owner.
+    /// assert_eq!(unsafe { libc::poll(&mut poll, 1, 10_000) }, 1);
+    /// queue.try_take()?.ack()?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Forked`; `Os` if the system has no descriptor or thread left.
     pub fn poll_fd(&self) -> Result<BorrowedFd<'_>> {
@@ -443,6 +693,16 @@ impl Queue {
     /// then does the next one queue a signal.
     ///
     /// The first call starts a thread of this process that waits on its behalf.
+    ///
+    /// ```
+    /// # // SAFETY: ignoring a signal is always allowed; a program would have a handler, or `signalfd`.
+    /// # unsafe { libc::signal(libc::SIGRTMIN(), libc::SIG_IGN) };
+    /// let queue = ipcx::Queue::anonymous(&Default::default())?;
+    /// queue.signal(Some(libc::SIGRTMIN()))?;
+    /// assert!(queue.signal(Some(libc::SIGINT)).is_err(), "not a real-time signal");
+    /// queue.signal(None)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Invalid` if it is not a real-time signal, `Forked`; `Os` if the system has no descriptor or thread left.

@@ -69,6 +69,15 @@ impl From<Corruption> for Refusal {
 }
 
 /// What was taken.
+///
+/// ```
+/// let jobs = ipcx::Queue::anonymous(&Default::default())?;
+/// jobs.push(b"tidy up", 3)?;
+/// let taken = jobs.take_into(&mut [0; 64], ipcx::Deadline::NEVER)?;
+/// assert_eq!((taken.len, taken.priority, taken.deliveries), (7, 3, 1));
+/// jobs.ack(taken.ticket)?;
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Taken {

@@ -11,6 +11,14 @@ impl Queue {
     /// What can be seen from outside. Taken without stopping anybody: messages that change hands meanwhile count once, somewhere.
     /// Takes time in proportion to the depth.
     ///
+    /// ```
+    /// let jobs = ipcx::Queue::anonymous(&ipcx::QueueOptions { depth: 64, ..Default::default() })?;
+    /// jobs.push(b"tidy up", 3)?;
+    /// let stats = jobs.stats()?;
+    /// assert_eq!((stats.ready[3], stats.free), (1, 63));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Forked`, `Os`.
     pub fn stats(&self) -> Result<QueueStats> {
@@ -50,6 +58,15 @@ impl Queue {
 }
 
 /// Figures of a work queue. The numbers of messages and `free` add up to `depth`.
+///
+/// ```
+/// let jobs = ipcx::Queue::anonymous(&ipcx::QueueOptions { depth: 64, ..Default::default() })?;
+/// jobs.push(b"tidy up", 3)?;
+/// let job = jobs.take()?;
+/// let stats = jobs.stats()?;
+/// assert_eq!((stats.ready[3], stats.taken, stats.free), (0, 1, 63));
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueueStats {
@@ -74,6 +91,15 @@ pub struct QueueStats {
 }
 
 /// A participant that has taken messages.
+///
+/// ```
+/// let jobs = ipcx::Queue::anonymous(&Default::default())?;
+/// jobs.push(b"tidy up", 0)?;
+/// let job = jobs.take()?;
+/// let holder = jobs.stats()?.holders.remove(0);
+/// assert!(holder.alive && holder.taken == 1);
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueueHolder {

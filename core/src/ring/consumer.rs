@@ -21,6 +21,18 @@ use std::time::Duration;
 /// It belongs to one thread at a time (`Send`, not shared). A record is received when it is *released*: `recv` copies
 /// and releases in one call, a [`Record`] borrowed in place is released when you say so. What was not released
 /// when a consumer died is delivered to its successor again, at the same position.
+///
+/// ```
+/// let ring = ipcx::Ring::anonymous(&Default::default())?;
+/// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+/// tx.send(b"hello")?;
+/// let mut buffer = [0; 64];
+/// assert_eq!(rx.recv(&mut buffer)?, 5);
+/// assert!(matches!(rx.try_recv(&mut buffer), Err(ipcx::Error::WouldBlock(_))));
+/// drop(tx);
+/// assert!(matches!(rx.recv(&mut buffer), Err(ipcx::Error::Closed(_))));
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Consumer {
     pub(super) receiver: Receiver<Mapped>,
@@ -59,6 +71,16 @@ impl Consumer {
 
     /// Stream position of the next record, or of the one borrowed: bytes since the ring was made. A record that is
     /// delivered again, after a consumer died, has the same position again.
+    ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+    /// tx.send(b"hello")?;
+    /// let before = rx.position();
+    /// rx.recv(&mut [0; 64])?;
+    /// assert_eq!(rx.position() - before, 16); // 8, and 5 rounded up to 8
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     #[inline(always)]
     pub fn position(&self) -> u64 {
         self.receiver.position()
@@ -68,6 +90,17 @@ impl Consumer {
     ///
     /// Makes no allocation, takes no lock, and is async-signal-safe if the interrupted code was not inside a call on
     /// this consumer.
+    ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+    /// assert!(matches!(rx.try_recv(&mut [0; 64]), Err(ipcx::Error::WouldBlock(_))));
+    /// tx.send(b"hello")?;
+    /// let short = rx.try_recv(&mut [0; 2]);
+    /// assert!(matches!(short, Err(ipcx::Error::TooBig { needed: 5, available: 2 })));
+    /// assert_eq!(rx.try_recv(&mut [0; 64])?, 5); // it stayed
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `WouldBlock` if there is none, `Closed` or `PeerDead` if there is none and the producer went, `TooBig` if it does
@@ -80,6 +113,15 @@ impl Consumer {
 
     /// As [`Consumer::recv`], giving up after `timeout` with `TimedOut`.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let mut rx = ring.consumer()?;
+    /// let nothing = rx.recv_timeout(&mut [0; 64], Duration::from_millis(1));
+    /// assert!(matches!(nothing, Err(ipcx::Error::TimedOut(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Consumer::recv_until`].
     #[inline(always)]
@@ -88,6 +130,17 @@ impl Consumer {
     }
 
     /// Copies the next record to `buffer`, waiting for it as long as it takes.
+    ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let mut rx = ring.consumer()?;
+    /// let sending = std::thread::spawn(move || ring.producer()?.send(b"hello"));
+    /// let mut buffer = [0; 64];
+    /// let len = rx.recv(&mut buffer)?;
+    /// assert_eq!(&buffer[..len], b"hello");
+    /// sending.join().unwrap()?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Consumer::recv_until`], less `WouldBlock` and `TimedOut`.
@@ -100,6 +153,17 @@ impl Consumer {
     ///
     /// The release is part of the call: a process killed inside it may have released the record without having done anything
     /// with it. Where each must be dealt with, [`borrow`](Consumer::borrow_until) it, and release it when that is done.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+    /// tx.send_many([b"one", b"two"])?;
+    /// let deadline = ipcx::Deadline::after(Duration::from_secs(1)); // for both together
+    /// let mut buffer = [0; 64];
+    /// assert_eq!(rx.recv_until(&mut buffer, deadline)? + rx.recv_until(&mut buffer, deadline)?, 6);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`Consumer::try_recv`], `TimedOut`, and `Interrupted` if a signal handler ran while it slept.
@@ -142,6 +206,16 @@ impl Consumer {
     /// gets their lengths; says how many. Waits for the first until `deadline`, and for no other. They are released
     /// together, by one store, which is part of the call, as in [`Consumer::recv_until`].
     ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+    /// tx.send_many(["one", "three"])?;
+    /// let (mut buffer, mut lens) = ([0; 64], [0; 8]);
+    /// assert_eq!(rx.recv_many_until(&mut buffer, &mut lens, ipcx::Deadline::NEVER)?, 2);
+    /// assert_eq!((&lens[..2], &buffer[..8]), (&[3, 5][..], &b"onethree"[..]));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Consumer::recv_until`]; `TooBig` if not even the first fits; `Invalid` if `lens` is empty.
     pub fn recv_many_until(
@@ -157,6 +231,19 @@ impl Consumer {
 
     /// [`Consumer::recv_many_until`] without the release, for bindings to other languages: the copies are there, and
     /// [`Consumer::release_raw`] releases all of them, or [`Consumer::return_raw`] none.
+    ///
+    /// ```
+    /// use ipcx::Deadline;
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+    /// tx.send_many(["one", "three"])?;
+    /// let (mut buffer, mut lens) = ([0; 64], [0; 8]);
+    /// assert_eq!(rx.borrow_many_raw(&mut buffer, &mut lens, Deadline::NOW)?, 2);
+    /// rx.return_raw(); // none is released: both come again
+    /// assert_eq!(rx.borrow_many_raw(&mut buffer, &mut lens, Deadline::NOW)?, 2);
+    /// rx.release_raw()?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As there.
@@ -218,6 +305,17 @@ impl Consumer {
 
     /// [`Consumer::recv_many_until`] without waiting.
     ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+    /// let (mut buffer, mut lens) = ([0; 64], [0; 1]);
+    /// tx.send_many(["one", "three"])?;
+    /// assert_eq!(rx.try_recv_many(&mut buffer, &mut lens)?, 1); // there is one place for a length
+    /// assert_eq!((rx.try_recv_many(&mut buffer, &mut lens)?, lens[0]), (1, 5));
+    /// assert!(matches!(rx.try_recv_many(&mut buffer, &mut lens), Err(ipcx::Error::WouldBlock(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As there.
     pub fn try_recv_many(&mut self, buffer: &mut [u8], lens: &mut [usize]) -> Result<usize> {
@@ -225,6 +323,17 @@ impl Consumer {
     }
 
     /// [`Consumer::recv_many_until`] as long as it takes.
+    ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+    /// tx.send_many(["one", "three"])?;
+    /// let (mut buffer, mut lens) = ([0; 64], [0; 8]);
+    /// assert_eq!(rx.recv_many(&mut buffer, &mut lens)?, 2);
+    /// let (first, rest) = buffer.split_at(lens[0]);
+    /// assert_eq!((first, &rest[..lens[1]]), (&b"one"[..], &b"three"[..]));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As there.
@@ -240,6 +349,14 @@ impl Consumer {
     /// block, and releases it, instead.
     ///
     /// Async-signal-safe as [`Consumer::try_recv`].
+    ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+    /// tx.send(b"whatever it is")?;
+    /// assert_eq!((rx.skip()?, rx.skip()?), (true, false));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Forked`, `Corrupt`, `Invalid` while a record is borrowed.
@@ -257,6 +374,17 @@ impl Consumer {
 
     /// The next record in place, waiting for it until `deadline`.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+    /// tx.send(b"hello")?;
+    /// let record = rx.borrow_until(ipcx::Deadline::within(Duration::from_secs(1)))?;
+    /// assert_eq!(record.to_vec(), b"hello");
+    /// record.release();
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Consumer::recv_until`], less `TooBig`.
     #[inline(always)]
@@ -267,6 +395,16 @@ impl Consumer {
 
     /// [`Consumer::borrow_until`] without waiting.
     ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+    /// tx.send(b"hello")?;
+    /// assert_eq!(rx.try_borrow()?.len(), 5); // not released
+    /// rx.try_borrow()?.release(); // the same again
+    /// assert!(matches!(rx.try_borrow(), Err(ipcx::Error::WouldBlock(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As there.
     #[inline(always)]
@@ -275,6 +413,18 @@ impl Consumer {
     }
 
     /// [`Consumer::borrow_until`] as long as it takes.
+    ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+    /// tx.send(b"hello")?;
+    /// let record = rx.borrow()?;
+    /// let mut first = [0; 1];
+    /// record.read_at(0, &mut first)?;
+    /// assert_eq!(&first, b"h");
+    /// record.release();
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As there.
@@ -286,6 +436,17 @@ impl Consumer {
     /// [`Consumer::borrow_until`] without a guard, for bindings to other languages: address and length of the record's
     /// bytes, valid until [`Consumer::release_raw`] or drop. Borrowing again before that is `Invalid`.
     ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+    /// tx.send(b"hello")?;
+    /// let (bytes, len) = rx.borrow_raw(ipcx::Deadline::NEVER)?;
+    /// // SAFETY: borrowed, and the producer keeps to the protocol.
+    /// assert_eq!(unsafe { std::slice::from_raw_parts(bytes, len) }, b"hello");
+    /// rx.release_raw()?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As there.
     pub fn borrow_raw(&mut self, deadline: Deadline) -> Result<(*const u8, usize)> {
@@ -295,6 +456,16 @@ impl Consumer {
     }
 
     /// Releases what was borrowed: it will not be delivered again.
+    ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+    /// tx.send(b"hello")?;
+    /// rx.borrow_raw(ipcx::Deadline::NOW)?;
+    /// rx.release_raw()?;
+    /// assert!(rx.release_raw().is_err(), "nothing is borrowed");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Invalid` if none is borrowed, `Forked`.
@@ -311,6 +482,16 @@ impl Consumer {
     }
 
     /// Ends the borrow without a release: the next call finds the same record.
+    ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+    /// tx.send(b"hello")?;
+    /// rx.borrow_raw(ipcx::Deadline::NOW)?;
+    /// rx.return_raw();
+    /// assert_eq!(rx.try_recv(&mut [0; 64])?, 5); // the same record
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     pub fn return_raw(&mut self) {
         self.borrowed = None;
     }
@@ -319,6 +500,18 @@ impl Consumer {
     /// not close it; it lives as long as the consumer.
     ///
     /// The first call starts a thread of this process that waits on its behalf.
+    ///
+    /// ```
+    /// use std::os::fd::AsRawFd;
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+    /// tx.send(b"hello")?;
+    /// let mut poll = libc::pollfd { fd: rx.poll_fd()?.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    /// // SAFETY: one pollfd, of a descriptor that lives as long as its owner.
+    /// assert_eq!(unsafe { libc::poll(&mut poll, 1, 10_000) }, 1);
+    /// assert_eq!(rx.try_recv(&mut [0; 64])?, 5);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Forked`; `Os` if the system has no descriptor or thread left.
@@ -332,6 +525,17 @@ impl Consumer {
     /// signal.
     ///
     /// The first call starts a thread of this process that waits on its behalf.
+    ///
+    /// ```
+    /// # // SAFETY: ignoring a signal is always allowed; a program would have a handler, or `signalfd`.
+    /// # unsafe { libc::signal(libc::SIGRTMIN(), libc::SIG_IGN) };
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let mut rx = ring.consumer()?;
+    /// rx.signal(Some(libc::SIGRTMIN()))?;
+    /// assert!(rx.signal(Some(libc::SIGINT)).is_err(), "not a real-time signal");
+    /// rx.signal(None)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Invalid` if it is not a real-time signal, `Forked`; `Os` if the system has no descriptor or thread left.

@@ -21,6 +21,12 @@ pub(crate) const FORMAT: Format =
 const DEFAULT_CAPACITY: u64 = 1 << 20;
 
 /// Options of a ring. Start from the defaults: `RingOptions { capacity: 1 << 16, ..Default::default() }`.
+///
+/// ```
+/// let options = ipcx::RingOptions { capacity: 1 << 16, ..Default::default() };
+/// assert_eq!(ipcx::Ring::anonymous(&options)?.capacity(), options.capacity as _);
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RingOptions {
     /// Bytes for records, rounded up to a power of two (at least a page, at most 2 GiB); 0 means 1 MiB. A ring that
@@ -89,6 +95,15 @@ impl Ring {
 
     /// Creates a ring that must be new.
     ///
+    /// ```
+    /// # let name = format!("doc-ring-create-{}", std::process::id());
+    /// let options = ipcx::RingOptions { capacity: 1 << 16, ..Default::default() };
+    /// let ring = ipcx::Ring::create(&name, &options)?;
+    /// assert!(matches!(ipcx::Ring::create(&name, &options), Err(ipcx::Error::Exists(_))));
+    /// ipcx::unlink(&name)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Exists`, `NoSpace`, `Permission`, `Invalid`, `NotFound` if the directory is missing, `Os`.
     pub fn create(name: &str, options: &RingOptions) -> Result<Ring> {
@@ -96,6 +111,16 @@ impl Ring {
     }
 
     /// Attaches to a ring, or creates it if there is none.
+    ///
+    /// ```
+    /// # let name = format!("doc-ring-open-{}", std::process::id());
+    /// let options = ipcx::RingOptions { capacity: 1 << 16, ..Default::default() };
+    /// let first = ipcx::Ring::open(&name, &options)?; // makes it
+    /// let second = ipcx::Ring::open(&name, &options)?; // attaches, as another process would
+    /// assert_eq!(first.capacity(), second.capacity());
+    /// ipcx::unlink(&name)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`Ring::create`] (less `Exists`) and of [`Ring::attach_with`].
@@ -108,6 +133,15 @@ impl Ring {
 
     /// Attaches to a ring that must exist.
     ///
+    /// ```
+    /// # let name = format!("doc-ring-attach-{}", std::process::id());
+    /// assert!(matches!(ipcx::Ring::attach(&name), Err(ipcx::Error::NotFound(_))));
+    /// let made = ipcx::Ring::create(&name, &Default::default())?;
+    /// assert_eq!(ipcx::Ring::attach(&name)?.capacity(), made.capacity());
+    /// ipcx::unlink(&name)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `NotFound`, `Mismatch` if it is of another kind, `Version`, `Corrupt`, `Permission`, `NoSpace` if all participant
     /// slots are taken, `Invalid`, `Os`.
@@ -118,6 +152,15 @@ impl Ring {
     /// As [`Ring::attach`], in the directory that the options name, and only if the ring agrees with the capacity, the
     /// schema and the number of participants they give.
     ///
+    /// ```
+    /// # let name = format!("doc-ring-attach-with-{}", std::process::id());
+    /// let made = ipcx::Ring::create(&name, &ipcx::RingOptions { capacity: 1 << 16, ..Default::default() })?;
+    /// let other = ipcx::RingOptions { capacity: 1 << 20, ..Default::default() };
+    /// assert!(matches!(ipcx::Ring::attach_with(&name, &other), Err(ipcx::Error::Mismatch(_))));
+    /// ipcx::unlink(&name)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of [`Ring::attach`], and `Mismatch`.
     pub fn attach_with(name: &str, options: &RingOptions) -> Result<Ring> {
@@ -126,6 +169,12 @@ impl Ring {
 
     /// Creates a ring without a name, in a memfd sealed against resizing. Hand [`Ring::share_fd`] to another process,
     /// by inheritance or `SCM_RIGHTS`, which attaches with [`Ring::from_fd`].
+    ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// assert_eq!(ring.name(), "anonymous");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `NoSpace`, `Invalid`, `Os`.
@@ -136,6 +185,15 @@ impl Ring {
     /// Attaches to the ring behind a descriptor, which stays the caller's. The file is sealed against resizing, as that of an
     /// anonymous ring, or belongs to somebody from whom [`Ring::attach`] would take it.
     ///
+    /// ```
+    /// use std::os::fd::AsFd;
+    /// let ours = ipcx::Ring::anonymous(&Default::default())?;
+    /// let fd = ours.share_fd()?; // for another process, which has it by inheritance or SCM_RIGHTS
+    /// let theirs = ipcx::Ring::from_fd(fd.as_fd())?;
+    /// assert_eq!(theirs.capacity(), ours.capacity());
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of [`Ring::attach`].
     pub fn from_fd(fd: BorrowedFd<'_>) -> Result<Ring> {
@@ -145,6 +203,17 @@ impl Ring {
     /// A new descriptor of the ring to hand to another process; closed on exec until you say otherwise. It keeps the
     /// memory, but no role and no participant's slot.
     ///
+    /// ```
+    /// use std::os::fd::AsFd;
+    /// let ours = ipcx::Ring::anonymous(&Default::default())?;
+    /// let theirs = {
+    ///     let fd = ours.share_fd()?;
+    ///     ipcx::Ring::from_fd(fd.as_fd())? // the descriptor may be closed afterwards
+    /// };
+    /// assert_eq!(theirs.capacity(), ours.capacity());
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Forked`, `Os`.
     pub fn share_fd(&self) -> Result<OwnedFd> {
@@ -153,6 +222,16 @@ impl Ring {
 
     /// Takes the producer's role: the first time, or after its owner closed or died.
     ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let tx = ring.producer()?;
+    /// let error = ring.producer().unwrap_err(); // there is one at a time
+    /// assert!(matches!(error, ipcx::Error::RoleTaken(_)));
+    /// drop(tx);
+    /// ring.producer()?.send(b"hello")?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `RoleTaken` if a living process has it (its text names the process), `Forked`, `Corrupt`, `Os`.
     pub fn producer(&self) -> Result<Producer> {
@@ -160,6 +239,13 @@ impl Ring {
     }
 
     /// Takes the consumer's role: the first time, or after its owner closed or died.
+    ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// ring.producer()?.send(b"hello")?;
+    /// assert_eq!(ring.consumer()?.recv(&mut [0; 64])?, 5); // it was there before the consumer
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As for [`Ring::producer`].
@@ -188,6 +274,13 @@ impl Ring {
     }
 
     /// What can be seen from outside. Taken without stopping anybody, so the numbers may be apart by what was in work.
+    ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// ring.producer()?.send_many(["one", "two"])?;
+    /// assert_eq!(ring.stats()?.sent, 2);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Forked`, `Os`.
@@ -222,6 +315,17 @@ impl Ring {
 }
 
 /// Figures of a ring.
+///
+/// ```
+/// let ring = ipcx::Ring::anonymous(&Default::default())?;
+/// let mut tx = ring.producer()?;
+/// tx.send(b"hello")?;
+/// let stats = ring.stats()?;
+/// assert_eq!((stats.sent, stats.received, stats.used), (1, 0, 16));
+/// assert_eq!((stats.producer, stats.consumer), (ipcx::RoleState::Alive, ipcx::RoleState::Never));
+/// assert_eq!(stats.producer_process.map(|process| process.pid), Some(std::process::id()));
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RingStats {

@@ -42,6 +42,17 @@ const NOTE: usize = size_of::<Note>();
 const _: () = assert!(NOTE == 32);
 
 /// A block that was not sent, and why.
+///
+/// ```
+/// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, ..Default::default() })?;
+/// let ring = ipcx::Ring::anonymous(&ipcx::RingOptions { capacity: 4096, ..Default::default() })?;
+/// let mut tx = ring.producer()?;
+/// tx.send(&vec![0; tx.max_len()])?;
+/// let unsent = tx.try_send_block(pool.acquire()?).unwrap_err();
+/// assert!(matches!(unsent.error, ipcx::Error::WouldBlock(_)));
+/// unsent.block.release(); // or try again
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub struct Unsent<'p> {
@@ -61,6 +72,14 @@ impl From<Unsent<'_>> for Error {
 impl Producer {
     /// Hands a block over, if there is room for its record now. See [`Producer::send_block_until`].
     ///
+    /// ```
+    /// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, ..Default::default() })?;
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// ring.producer()?.try_send_block(pool.acquire()?)?;
+    /// assert_eq!(pool.stats()?.owned, 0); // it is the ring's
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As there.
     pub fn try_send_block<'p>(&mut self, block: Block<'p>) -> std::result::Result<(), Unsent<'p>> {
@@ -68,6 +87,14 @@ impl Producer {
     }
 
     /// As [`Producer::send_block`], giving up after `timeout` with `TimedOut`.
+    ///
+    /// ```
+    /// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, ..Default::default() })?;
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// ring.producer()?.send_block_timeout(pool.acquire()?, std::time::Duration::from_secs(1))?;
+    /// assert_eq!(ring.stats()?.sent, 1);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Producer::send_block_until`].
@@ -81,6 +108,18 @@ impl Producer {
 
     /// Hands a block over, waiting for room for its record as long as it takes.
     ///
+    /// ```
+    /// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, ..Default::default() })?;
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+    /// let mut block = pool.acquire()?;
+    /// block.write_at(0, b"a frame")?;
+    /// block.set_len(7)?;
+    /// tx.send_block(block)?;
+    /// assert_eq!(rx.recv_block(&pool)?.to_vec(), b"a frame");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Producer::send_block_until`], less `WouldBlock` and `TimedOut`.
     pub fn send_block<'p>(&mut self, block: Block<'p>) -> std::result::Result<(), Unsent<'p>> {
@@ -93,6 +132,15 @@ impl Producer {
     /// When the call has returned, the block is the ring's: neither this process's death nor the consumer's loses it. The consumer
     /// needs a handle on the same pool. Not async-signal-safe: the first block of a pool takes a channel, with some system
     /// calls.
+    ///
+    /// ```
+    /// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, ..Default::default() })?;
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let deadline = ipcx::Deadline::after(std::time::Duration::from_secs(1));
+    /// ring.producer()?.send_block_until(pool.acquire()?, deadline)?;
+    /// assert_eq!(ring.stats()?.used, 40);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`Producer::send_until`]; `NoSpace` if too many rings carry blocks of the pool, `Os`. The block is in the
@@ -110,6 +158,15 @@ impl Producer {
 
     /// [`Producer::send_block_until`] without a guard, for bindings to other languages. The id is one of a block of this
     /// pool: one of another pool is not told apart.
+    ///
+    /// ```
+    /// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, ..Default::default() })?;
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let id = pool.acquire_raw(ipcx::Deadline::NOW)?;
+    /// ring.producer()?.send_block_raw(&pool, id, 64, ipcx::Deadline::NOW)?;
+    /// assert!(pool.release_raw(id).is_err(), "it is the ring's");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As there; `Invalid` if the handle does not own the block, `TooBig` if the block has fewer bytes than `len`: nothing
@@ -148,6 +205,16 @@ impl Producer {
 impl Consumer {
     /// Takes over the block of the next record, if there is one now. See [`Consumer::recv_block_until`].
     ///
+    /// ```
+    /// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, ..Default::default() })?;
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+    /// assert!(matches!(rx.try_recv_block(&pool), Err(ipcx::Error::WouldBlock(_))));
+    /// tx.send_block(pool.acquire()?)?;
+    /// assert_eq!(rx.try_recv_block(&pool)?.len(), 64);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As there.
     pub fn try_recv_block<'p>(&mut self, pool: &'p Pool) -> Result<Block<'p>> {
@@ -156,6 +223,14 @@ impl Consumer {
 
     /// As [`Consumer::recv_block`], giving up after `timeout` with `TimedOut`.
     ///
+    /// ```
+    /// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, ..Default::default() })?;
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let nothing = ring.consumer()?.recv_block_timeout(&pool, std::time::Duration::from_millis(1)).map(drop);
+    /// assert!(matches!(nothing, Err(ipcx::Error::TimedOut(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Consumer::recv_block_until`].
     pub fn recv_block_timeout<'p>(&mut self, pool: &'p Pool, timeout: Duration) -> Result<Block<'p>> {
@@ -163,6 +238,17 @@ impl Consumer {
     }
 
     /// Takes over the block of the next record, waiting for it as long as it takes.
+    ///
+    /// ```
+    /// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, ..Default::default() })?;
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+    /// tx.send_block(pool.acquire()?)?;
+    /// let block = rx.recv_block(&pool)?;
+    /// assert_eq!(pool.stats()?.owned, 1); // it is this process's again
+    /// block.release();
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Consumer::recv_block_until`], less `WouldBlock` and `TimedOut`.
@@ -175,6 +261,16 @@ impl Consumer {
     ///
     /// From then on the block is this process's: it releases it, or sends it on. If it dies, the block goes back to the pool.
     ///
+    /// ```
+    /// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, ..Default::default() })?;
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+    /// tx.send(b"bytes, no block")?;
+    /// let refused = rx.recv_block_until(&pool, ipcx::Deadline::NOW).map(drop);
+    /// assert!(matches!(refused, Err(ipcx::Error::Mismatch(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of [`Consumer::recv_until`]; `Mismatch` if the next record carries bytes, or a block of another pool: it stays. If
     /// that pool was unlinked and made anew, the new one cannot receive it: [`Consumer::skip`] gets past it.
@@ -184,6 +280,17 @@ impl Consumer {
     }
 
     /// [`Consumer::recv_block_until`] without a guard, for bindings to other languages: id and length.
+    ///
+    /// ```
+    /// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, ..Default::default() })?;
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+    /// tx.send_block(pool.acquire()?)?;
+    /// let (id, len) = rx.recv_block_raw(&pool, ipcx::Deadline::NOW)?;
+    /// assert_eq!(len, 64);
+    /// pool.release_raw(id)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As there.

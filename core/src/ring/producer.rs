@@ -23,6 +23,17 @@ use std::time::Duration;
 /// whoever takes the role next continues after the last committed record.
 ///
 /// A record is sent when the call returned success: from then on it outlives this process.
+///
+/// ```
+/// let ring = ipcx::Ring::anonymous(&Default::default())?;
+/// let mut tx = ring.producer()?;
+/// assert!(matches!(ring.producer(), Err(ipcx::Error::RoleTaken(_))));
+/// tx.send(b"hello")?;
+/// drop(tx); // closes: another may have the role
+/// ring.producer()?.send(b"again")?;
+/// assert_eq!(ring.stats()?.sent, 2);
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Producer {
     pub(super) sender: Sender<Mapped>,
@@ -54,11 +65,29 @@ impl Producer {
     }
 
     /// Largest record that fits into the ring, in bytes: its capacity less 16.
+    ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&ipcx::RingOptions { capacity: 4096, ..Default::default() })?;
+    /// let mut tx = ring.producer()?;
+    /// let too_long = vec![0; tx.max_len() + 1];
+    /// assert!(matches!(tx.send(&too_long), Err(ipcx::Error::TooBig { .. })));
+    /// tx.send(&too_long[1..])?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     pub fn max_len(&self) -> usize {
         self.sender.largest()
     }
 
     /// Stream position of the next record, in bytes since the ring was made.
+    ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let mut tx = ring.producer()?;
+    /// let before = tx.position();
+    /// tx.send(b"hello")?;
+    /// assert_eq!(tx.position() - before, 16); // 8, and 5 rounded up to 8
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     pub fn position(&self) -> u64 {
         self.sender.tail()
     }
@@ -67,6 +96,14 @@ impl Producer {
     ///
     /// Makes no allocation, takes no lock, and is async-signal-safe if the interrupted code was not inside a call on
     /// this producer.
+    ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&ipcx::RingOptions { capacity: 4096, ..Default::default() })?;
+    /// let mut tx = ring.producer()?;
+    /// while tx.try_send(&[7; 1000]).is_ok() {}
+    /// assert!(matches!(tx.try_send(&[7; 1000]), Err(ipcx::Error::WouldBlock(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `WouldBlock` if the ring is full, `Closed` or `PeerDead` if it is full and the consumer went, `TooBig`, `Forked`,
@@ -78,6 +115,16 @@ impl Producer {
 
     /// As [`Producer::send`], giving up after `timeout` with `TimedOut`.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// let ring = ipcx::Ring::anonymous(&ipcx::RingOptions { capacity: 4096, ..Default::default() })?;
+    /// let mut tx = ring.producer()?;
+    /// tx.send_timeout(&[7; 4000], Duration::from_secs(1))?;
+    /// let full = tx.send_timeout(&[7; 4000], Duration::from_millis(1));
+    /// assert!(matches!(full, Err(ipcx::Error::TimedOut(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Producer::send_until`].
     #[inline]
@@ -87,6 +134,14 @@ impl Producer {
 
     /// Sends a copy of `data` as one record, waiting for room as long as it takes.
     ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+    /// tx.send(b"hello")?;
+    /// assert_eq!(rx.recv(&mut [0; 64])?, 5);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Producer::send_until`], less `WouldBlock` and `TimedOut`.
     #[inline]
@@ -95,6 +150,17 @@ impl Producer {
     }
 
     /// What the three calls above do: sends a copy of `data` as one record, waiting for room until `deadline`.
+    ///
+    /// ```
+    /// use ipcx::Deadline;
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let mut tx = ring.producer()?;
+    /// let deadline = Deadline::after(std::time::Duration::from_secs(1)); // for both together
+    /// tx.send_until(b"one", deadline)?;
+    /// tx.send_until(b"two", deadline)?;
+    /// assert_eq!(ring.stats()?.sent, 2);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`Producer::try_send`], `TimedOut`, and `Interrupted` if a signal handler ran while it slept.
@@ -134,6 +200,14 @@ impl Producer {
     /// Sends each item as one record, waiting for room until `deadline`, and says how many were sent: all, unless the
     /// deadline passed. Records that fit together are committed together, by one store.
     ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let mut tx = ring.producer()?;
+    /// let deadline = ipcx::Deadline::after(std::time::Duration::from_secs(1));
+    /// assert_eq!(tx.send_many_until(["one", "two", "three"], deadline)?, 3);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Producer::send_until`], if none was sent. `TooBig` if any is too big, and then none is sent.
     pub fn send_many_until<'a, I, T>(&mut self, records: I, deadline: Deadline) -> Result<usize>
@@ -168,6 +242,14 @@ impl Producer {
 
     /// [`Producer::send_many_until`] without waiting.
     ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&ipcx::RingOptions { capacity: 4096, ..Default::default() })?;
+    /// let mut tx = ring.producer()?;
+    /// let records = vec![[7; 1000]; 10];
+    /// assert_eq!(tx.try_send_many(&records)?, 4); // as many as there is room for
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As there.
     pub fn try_send_many<'a, I, T>(&mut self, records: I) -> Result<usize>
@@ -180,6 +262,14 @@ impl Producer {
     }
 
     /// [`Producer::send_many_until`] as long as it takes.
+    ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+    /// assert_eq!(tx.send_many(["one", "two"])?, 2);
+    /// assert_eq!(rx.borrow()?.to_vec(), b"one");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As there.
@@ -194,6 +284,17 @@ impl Producer {
 
     /// Room for a record of up to `len` bytes, to be written in place and then committed; waits until `deadline`.
     ///
+    /// ```
+    /// use std::io::Write;
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+    /// let mut room = tx.reserve_until(64, ipcx::Deadline::after(std::time::Duration::from_secs(1)))?;
+    /// write!(room, "{}", 42).expect("there is room");
+    /// room.commit_len(2)?;
+    /// assert_eq!(rx.borrow()?.to_vec(), b"42");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Producer::send_until`].
     #[inline(always)]
@@ -204,6 +305,14 @@ impl Producer {
 
     /// [`Producer::reserve_until`] without waiting.
     ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&ipcx::RingOptions { capacity: 4096, ..Default::default() })?;
+    /// let mut tx = ring.producer()?;
+    /// tx.try_reserve(4000)?.commit();
+    /// assert!(matches!(tx.try_reserve(4000), Err(ipcx::Error::WouldBlock(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As there.
     #[inline]
@@ -212,6 +321,16 @@ impl Producer {
     }
 
     /// [`Producer::reserve_until`] as long as it takes.
+    ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+    /// let mut room = tx.reserve(5)?;
+    /// room.write_at(0, b"hello")?;
+    /// room.commit();
+    /// assert_eq!(rx.borrow()?.to_vec(), b"hello");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As there.
@@ -222,6 +341,17 @@ impl Producer {
 
     /// [`Producer::reserve_until`] without a guard, for bindings to other languages: the address of `len` bytes that
     /// stay valid until [`Producer::commit_raw`], [`Producer::abort_raw`] or drop.
+    ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+    /// let room = tx.reserve_raw(5, ipcx::Deadline::NEVER)?;
+    /// // SAFETY: 5 bytes are reserved.
+    /// unsafe { room.copy_from_nonoverlapping(b"hello".as_ptr(), 5) };
+    /// tx.commit_raw(5)?;
+    /// assert_eq!(rx.borrow()?.to_vec(), b"hello");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As there.
@@ -237,6 +367,16 @@ impl Producer {
     }
 
     /// Commits the first `len` bytes of the open reservation as one record.
+    ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let mut tx = ring.producer()?;
+    /// tx.reserve_raw(8, ipcx::Deadline::NOW)?;
+    /// assert!(tx.commit_raw(9).is_err(), "more than was reserved");
+    /// tx.commit_raw(0)?; // an empty record
+    /// assert_eq!(ring.stats()?.sent, 1);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Invalid` if none is open, or `len` is more than was reserved (it stays open then); `Forked`.
@@ -261,6 +401,15 @@ impl Producer {
 
     /// Gives the open reservation up: nothing is sent.
     ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let mut tx = ring.producer()?;
+    /// tx.reserve_raw(8, ipcx::Deadline::NOW)?;
+    /// tx.abort_raw()?;
+    /// assert_eq!(ring.stats()?.sent, 0);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Invalid` if none is open.
     pub fn abort_raw(&mut self) -> Result<()> {
@@ -270,6 +419,18 @@ impl Producer {
     /// Sends up to `len` bytes of a file from its current offset as one record, read straight into the ring, and says
     /// how many: fewer at the end of the file, or if the deadline passed while a pipe or socket had no more. At the
     /// end of the file, 0 and no record.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::os::fd::AsFd;
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+    /// let file = std::fs::File::open("/proc/self/comm")?;
+    /// let sent = tx.send_file_until(file.as_fd(), 4096, ipcx::Deadline::NEVER)?;
+    /// assert_eq!(rx.borrow()?.to_vec(), std::fs::read("/proc/self/comm")?);
+    /// assert!(sent > 0);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// As [`Producer::send_until`]; what reading gives, and then nothing is sent (a pipe's bytes are lost).
@@ -290,6 +451,17 @@ impl Producer {
     ///
     /// The first call starts a thread of this process that waits on its behalf.
     ///
+    /// ```
+    /// use std::os::fd::AsRawFd;
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let mut tx = ring.producer()?;
+    /// let mut poll = libc::pollfd { fd: tx.poll_fd()?.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    /// // SAFETY: one pollfd, of a descriptor that lives as long as its owner.
+    /// assert_eq!(unsafe { libc::poll(&mut poll, 1, 10_000) }, 1);
+    /// tx.try_send(b"hello")?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Forked`; `Os` if the system has no descriptor or thread left.
     pub fn poll_fd(&mut self) -> Result<BorrowedFd<'_>> {
@@ -302,6 +474,17 @@ impl Producer {
     /// signal.
     ///
     /// The first call starts a thread of this process that waits on its behalf.
+    ///
+    /// ```
+    /// # // SAFETY: ignoring a signal is always allowed; a program would have a handler, or `signalfd`.
+    /// # unsafe { libc::signal(libc::SIGRTMIN(), libc::SIG_IGN) };
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let mut tx = ring.producer()?;
+    /// tx.signal(Some(libc::SIGRTMIN()))?;
+    /// assert!(tx.signal(Some(libc::SIGINT)).is_err(), "not a real-time signal");
+    /// tx.signal(None)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Invalid` if it is not a real-time signal, `Forked`; `Os` if the system has no descriptor or thread left.

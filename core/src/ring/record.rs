@@ -9,6 +9,19 @@ use crate::error::{Error, Result};
 ///
 /// The bytes lie in memory that the producer's process can write. It does not while the record is borrowed, if it
 /// keeps to the protocol; where the peer is not trusted, copy first and look at the copy.
+///
+/// ```
+/// use std::io::Read;
+/// let ring = ipcx::Ring::anonymous(&Default::default())?;
+/// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+/// tx.send(b"12 apples")?;
+/// let mut record = rx.borrow()?;
+/// let mut text = String::new();
+/// record.read_to_string(&mut text).expect("UTF-8");
+/// assert_eq!(text, "12 apples");
+/// record.release();
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Record<'a> {
     consumer: &'a mut Consumer,
@@ -33,16 +46,44 @@ impl<'a> Record<'a> {
     }
 
     /// Its stream position, the same at every delivery.
+    ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+    /// tx.send(b"hello")?;
+    /// let first = rx.borrow()?.position(); // not released
+    /// assert_eq!(rx.borrow()?.position(), first); // so it comes again, at the same position
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     pub fn position(&self) -> u64 {
         self.found.position
     }
 
     /// Address of its bytes, aligned to 8, valid until release or drop; read-only memory.
+    ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+    /// tx.send(b"hello")?;
+    /// let record = rx.borrow()?;
+    /// assert_eq!(record.as_ptr() as usize % 8, 0);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     pub fn as_ptr(&self) -> *const u8 {
         self.consumer.receiver.memory().address(self.found.payload()).as_ptr()
     }
 
     /// The bytes as a slice.
+    ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+    /// tx.send(b"hello")?;
+    /// let record = rx.borrow()?;
+    /// // SAFETY: the producer is this process's, and keeps to the protocol.
+    /// assert_eq!(unsafe { record.as_slice() }, b"hello");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Safety
     /// No other process writes there while the slice is in use. None does that keeps to the protocol; with a peer that
@@ -53,6 +94,16 @@ impl<'a> Record<'a> {
     }
 
     /// Copies bytes from `offset` on to all of `buffer`.
+    ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+    /// tx.send(b"hello, world")?;
+    /// let mut world = [0; 5];
+    /// rx.borrow()?.read_at(7, &mut world)?;
+    /// assert_eq!(&world, b"world");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `TooBig` if the record has not that many, `Forked`; nothing is copied.
@@ -70,6 +121,14 @@ impl<'a> Record<'a> {
     }
 
     /// A copy.
+    ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+    /// tx.send(b"hello")?;
+    /// assert_eq!(rx.borrow()?.to_vec(), b"hello");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     pub fn to_vec(&self) -> Vec<u8> {
         let mut copy = vec![0; self.found.len];
         self.consumer.receiver.memory().read(self.found.payload(), &mut copy);
@@ -77,6 +136,15 @@ impl<'a> Record<'a> {
     }
 
     /// Says that the record is done with: it will not be delivered again.
+    ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+    /// tx.send_many(["one", "two"])?;
+    /// rx.borrow()?.release();
+    /// assert_eq!(rx.borrow()?.to_vec(), b"two");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     pub fn release(self) {
         // In a child forked meanwhile, the record is the parent's.
         if !self.consumer.end.is_inherited() {

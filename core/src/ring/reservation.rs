@@ -5,6 +5,18 @@ use super::protocol::Memory;
 use crate::error::{Error, Result};
 
 /// Room for one record, in place. Dropped without a commit, it vanishes.
+///
+/// ```
+/// use std::io::Write;
+/// let ring = ipcx::Ring::anonymous(&Default::default())?;
+/// let mut tx = ring.producer()?;
+/// drop(tx.reserve(64)?); // nothing is sent
+/// let mut room = tx.reserve(64)?;
+/// room.write_all(b"hello").expect("there is room");
+/// room.commit_len(5)?;
+/// assert_eq!(ring.stats()?.sent, 1);
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Reservation<'a> {
     producer: &'a mut Producer,
@@ -30,12 +42,34 @@ impl<'a> Reservation<'a> {
 
     /// Address of the bytes, aligned to 8, valid until commit or drop. What is there before it is written is whatever
     /// was there.
+    ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+    /// let mut room = tx.reserve(8)?;
+    /// // SAFETY: 8 bytes are reserved, aligned to 8.
+    /// unsafe { room.as_mut_ptr().cast::<u64>().write(7) };
+    /// room.commit();
+    /// assert_eq!(rx.borrow()?.to_vec(), 7u64.to_ne_bytes());
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     pub fn as_mut_ptr(&mut self) -> *mut u8 {
         let sender = &self.producer.sender;
         sender.memory().address(sender.payload()).as_ptr()
     }
 
     /// The bytes as a slice.
+    ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+    /// let mut room = tx.reserve(4)?;
+    /// // SAFETY: the consumer is this process's, and does not touch what is not committed.
+    /// unsafe { room.as_mut_slice() }.fill(7);
+    /// room.commit();
+    /// assert_eq!(rx.borrow()?.to_vec(), [7; 4]);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Safety
     /// No other process writes there while the slice is in use. None does that keeps to the protocol; with a peer that
@@ -46,6 +80,17 @@ impl<'a> Reservation<'a> {
     }
 
     /// Copies `data` to `offset`.
+    ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let mut tx = ring.producer()?;
+    /// let mut room = tx.reserve(8)?;
+    /// room.write_at(4, b"tail")?;
+    /// room.write_at(0, b"head")?;
+    /// assert!(room.write_at(5, b"tail").is_err(), "it ends at 8");
+    /// room.commit();
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `TooBig` if that is not inside the reservation, `Forked`; nothing is written.
@@ -63,12 +108,30 @@ impl<'a> Reservation<'a> {
     }
 
     /// Sends all bytes reserved as one record.
+    ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let mut tx = ring.producer()?;
+    /// tx.reserve(0)?.commit(); // an empty record
+    /// assert_eq!(ring.stats()?.sent, 1);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     pub fn commit(self) {
         let len = self.len;
         self.finish(len);
     }
 
     /// Sends the first `len` bytes as one record.
+    ///
+    /// ```
+    /// let ring = ipcx::Ring::anonymous(&Default::default())?;
+    /// let (mut tx, mut rx) = (ring.producer()?, ring.consumer()?);
+    /// let mut room = tx.reserve(1000)?;
+    /// room.write_at(0, b"hello")?;
+    /// room.commit_len(5)?; // the other 995 stay free
+    /// assert_eq!(rx.borrow()?.to_vec(), b"hello");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Invalid` if that is more than was reserved; nothing is sent.

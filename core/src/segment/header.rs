@@ -28,6 +28,15 @@ const LONGEST_SCHEMA: usize = 63;
 pub(crate) type Parameters = [u64; 8];
 
 /// What kind of thing a segment is. A number is never reused.
+///
+/// ```
+/// # let name = format!("doc-kind-{}", std::process::id());
+/// let queue = ipcx::Queue::create(&name, &Default::default())?;
+/// let listed = ipcx::list()?.into_iter().find(|listed| listed.name == name).unwrap();
+/// assert_eq!(listed.kind, Some(ipcx::Kind::Queue));
+/// ipcx::unlink(&name)?;
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 #[non_exhaustive]
@@ -50,6 +59,10 @@ pub enum Kind {
 
 impl Kind {
     /// As messages and other languages have it: `ring`, `pool`, ...
+    ///
+    /// ```
+    /// assert_eq!(ipcx::Kind::Ring.name(), "ring");
+    /// ```
     pub fn name(self) -> &'static str {
         Kind::name_of(self as u32)
     }

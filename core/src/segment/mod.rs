@@ -44,6 +44,14 @@ const ATTEMPTS: usize = 64;
 /// Options that every kind of segment has.
 ///
 /// Start from the defaults: `SegmentOptions { mode: 0o660, ..Default::default() }`.
+///
+/// ```
+/// use ipcx::{Ring, RingOptions, SegmentOptions};
+/// let segment = SegmentOptions { schema: Some("prices 2".into()), max_participants: 8, ..Default::default() };
+/// let ring = Ring::anonymous(&RingOptions { segment, ..Default::default() })?;
+/// assert_eq!(ring.schema(), Some("prices 2"));
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SegmentOptions {
     /// Permission bits of a new segment, not subject to the umask; 0 means 0600. (An anonymous segment has 0666: its
@@ -65,6 +73,13 @@ pub struct SegmentOptions {
 }
 
 /// Where the memory of a segment is.
+///
+/// ```
+/// use ipcx::{Backing, Ring, RingOptions, SegmentOptions};
+/// let segment = SegmentOptions { backing: Backing::SystemV { key: 7 }, ..Default::default() };
+/// let refused = Ring::anonymous(&RingOptions { segment, ..Default::default() });
+/// assert!(matches!(refused, Err(ipcx::Error::Invalid(_))), "for pools only");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Backing {

@@ -15,6 +15,17 @@ use std::sync::Arc;
 ///
 /// `directory` as in [`SegmentOptions`].
 ///
+/// ```
+/// use ipcx::{Ring, RingOptions, SegmentOptions};
+/// # let name = format!("doc-unlink-in-{}", std::process::id());
+/// let directory = std::env::temp_dir();
+/// let segment = SegmentOptions { directory: Some(directory.clone()), ..Default::default() };
+/// Ring::create(&name, &RingOptions { segment, ..Default::default() })?;
+/// ipcx::unlink_in(Some(&directory), &name)?;
+/// assert!(ipcx::unlink_in(Some(&directory), &name).is_err(), "it is gone");
+/// # Ok::<(), ipcx::Error>(())
+/// ```
+///
 /// # Errors
 /// `NotFound`, `Permission`, `Invalid` for a bad name.
 pub fn unlink_in(directory: Option<&Path>, name: &str) -> Result<()> {
@@ -38,6 +49,15 @@ pub fn unlink_in(directory: Option<&Path>, name: &str) -> Result<()> {
 }
 
 /// [`unlink_in`] the default directory.
+///
+/// ```
+/// # let name = format!("doc-unlink-{}", std::process::id());
+/// let ring = ipcx::Ring::create(&name, &Default::default())?;
+/// ipcx::unlink(&name)?;
+/// ring.producer()?.send(b"hello")?; // who is attached stays attached
+/// assert!(matches!(ipcx::Ring::attach(&name), Err(ipcx::Error::NotFound(_))));
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`unlink_in`].

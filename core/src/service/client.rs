@@ -34,6 +34,21 @@ const GIVEN_UP: &str =
 /// While no server has ever come, a client waits for one. When a client is dropped, its requests that no server has taken are not
 /// executed any more, and replies to the others are dropped. What a client asked that dies may still be executed, until its place
 /// is another's or its participant's slot is.
+///
+/// ```
+/// let service = ipcx::Service::anonymous(&Default::default())?;
+/// let (mut server, mut client) = (service.server()?, service.client()?);
+/// let (one, two) = (client.send(b"one")?, client.send(b"two")?); // several at a time
+/// for _ in 0..2 {
+///     let request = server.recv()?;
+///     let copy = request.to_vec();
+///     request.reply(&copy)?;
+/// }
+/// let mut ids = [client.recv()?.id, client.recv()?.id];
+/// ids.sort();
+/// assert_eq!(ids, [one.min(two), one.max(two)]);
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Client {
     watcher: OnDemand, // before what its thread uses: fields are dropped in order
@@ -44,6 +59,16 @@ pub struct Client {
 }
 
 /// A reply that came, and to which request.
+///
+/// ```
+/// let service = ipcx::Service::anonymous(&Default::default())?;
+/// let (mut server, mut client) = (service.server()?, service.client()?);
+/// let id = client.send(b"hello")?;
+/// server.recv()?.reply(b"hello to you")?;
+/// let reply = client.recv()?;
+/// assert_eq!((reply.id, &reply.data[..]), (id, &b"hello to you"[..]));
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reply {
@@ -71,6 +96,15 @@ impl Client {
 
     /// Sends a request and waits for its reply as long as it takes.
     ///
+    /// ```
+    /// let service = ipcx::Service::anonymous(&Default::default())?;
+    /// let (mut server, mut client) = (service.server()?, service.client()?);
+    /// let answering = std::thread::spawn(move || server.recv()?.reply(b"hello to you"));
+    /// assert_eq!(client.call(b"hello")?, b"hello to you");
+    /// answering.join().unwrap()?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Client::call_until`], less `TimedOut`.
     #[inline]
@@ -79,6 +113,15 @@ impl Client {
     }
 
     /// As [`Client::call`], giving up after `timeout` with `TimedOut`.
+    ///
+    /// ```
+    /// let service = ipcx::Service::anonymous(&Default::default())?;
+    /// let (mut server, mut client) = (service.server()?, service.client()?); // which does not answer
+    /// let error = client.call_timeout(b"hello", std::time::Duration::from_millis(1)).unwrap_err();
+    /// assert!(matches!(error, ipcx::Error::TimedOut(_)));
+    /// assert_eq!(error.taken(), Some(false)); // it was not carried out, and will not be
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Client::call_until`].
@@ -89,6 +132,16 @@ impl Client {
 
     /// What the two calls above do: sends a request and waits for its reply until `deadline`, which the server knows too: it
     /// does not take what comes too late (see [`Request::remaining`](super::Request::remaining)).
+    ///
+    /// ```
+    /// let service = ipcx::Service::anonymous(&Default::default())?;
+    /// let (mut server, mut client) = (service.server()?, service.client()?);
+    /// let answering = std::thread::spawn(move || server.recv()?.refuse(b"not on Sundays"));
+    /// let deadline = ipcx::Deadline::after(std::time::Duration::from_secs(10));
+    /// assert!(matches!(client.call_until(b"hello", deadline), Err(ipcx::Error::Remote(_))));
+    /// answering.join().unwrap()?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `TimedOut`: if a server has [taken](Error::taken) the request, it may be carried out all the same, and its reply is dropped. `Remote`,
@@ -103,6 +156,17 @@ impl Client {
     }
 
     /// [`Client::call_until`] into a buffer, without an allocation; says how long the reply is.
+    ///
+    /// ```
+    /// let service = ipcx::Service::anonymous(&Default::default())?;
+    /// let (mut server, mut client) = (service.server()?, service.client()?);
+    /// let answering = std::thread::spawn(move || server.recv()?.reply(b"hello to you"));
+    /// let mut reply = [0; 64];
+    /// let len = client.call_into(b"hello", &mut reply, ipcx::Deadline::NEVER)?;
+    /// assert_eq!(&reply[..len], b"hello to you");
+    /// answering.join().unwrap()?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As there. With `TooBig` for a reply longer than the buffer, it stays, and is the next that [`Client::recv_into`] receives.
@@ -137,6 +201,16 @@ impl Client {
     /// `deadline`, waiting until `room` where it must for one that was given up. [`Client::end_call`] is the second, or
     /// [`Client::forget`]. One that no server has taken by then stays open until that.
     ///
+    /// ```
+    /// use ipcx::Deadline;
+    /// let service = ipcx::Service::anonymous(&Default::default())?;
+    /// let (mut server, mut client) = (service.server()?, service.client()?);
+    /// let id = client.begin_call(b"hello", Deadline::NEVER, Deadline::NOW)?;
+    /// server.recv()?.reply(b"hello to you")?;
+    /// assert_eq!(client.end_call(id, &mut [0; 64], Deadline::NEVER)?, 12);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As there.
     #[inline(always)]
@@ -149,6 +223,16 @@ impl Client {
 
     /// The second half of [`Client::call_until`], for bindings to other languages: waits for the reply to the request with this id,
     /// which must be open. With `TimedOut`, `Interrupted` and `WouldBlock`, and `TooBig`, it stays open.
+    ///
+    /// ```
+    /// use ipcx::Deadline;
+    /// let service = ipcx::Service::anonymous(&Default::default())?;
+    /// let mut client = service.client()?;
+    /// let id = client.begin_call(b"hello", Deadline::NEVER, Deadline::NOW)?;
+    /// assert!(client.end_call(id, &mut [0; 64], Deadline::NOW).is_err(), "nobody has answered");
+    /// assert!(client.forget(id)?);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As there, and `Invalid` if no such request is open.
@@ -163,6 +247,15 @@ impl Client {
 
     /// Gives up on a request that is open. True if it is withdrawn, and not carried out; false if a server has taken it, and its reply
     /// will be dropped. Does not wait.
+    ///
+    /// ```
+    /// let service = ipcx::Service::anonymous(&Default::default())?;
+    /// let (mut server, mut client) = (service.server()?, service.client()?);
+    /// let id = client.send(b"hello")?;
+    /// assert!(client.forget(id)?, "no server had taken it");
+    /// assert!(server.try_recv().is_err(), "and none will");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Invalid` if no such request is open, `Forked`.
@@ -179,6 +272,15 @@ impl Client {
     /// Sends a request, whose reply [`Client::recv`] will receive, and gives its id. Waits, as long as it takes, only where all
     /// requests that this client can have open are, and one of them was given up: until its reply has come, to be dropped.
     ///
+    /// ```
+    /// let service = ipcx::Service::anonymous(&Default::default())?;
+    /// let (mut server, mut client) = (service.server()?, service.client()?);
+    /// let id = client.send(b"hello")?;
+    /// server.recv()?.reply(b"hello to you")?;
+    /// assert_eq!(client.recv()?.id, id);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Client::send_until`], less `TimedOut`.
     #[inline]
@@ -187,6 +289,14 @@ impl Client {
     }
 
     /// As [`Client::send`], without waiting.
+    ///
+    /// ```
+    /// let service = ipcx::Service::anonymous(&ipcx::ServiceOptions { depth: 1, ..Default::default() })?;
+    /// let mut client = service.client()?;
+    /// client.try_send(b"one")?;
+    /// assert!(matches!(client.try_send(b"two"), Err(ipcx::Error::WouldBlock(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Client::send_until`], less `TimedOut` and `Interrupted`.
@@ -197,6 +307,14 @@ impl Client {
 
     /// As [`Client::send`], giving up after `timeout` with `TimedOut`.
     ///
+    /// ```
+    /// let service = ipcx::Service::anonymous(&Default::default())?;
+    /// let mut client = service.client()?;
+    /// client.send_timeout(b"hello", std::time::Duration::from_secs(1))?;
+    /// assert_eq!(service.stats()?.clients[0].waiting, 1);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Client::send_until`].
     #[inline]
@@ -205,6 +323,15 @@ impl Client {
     }
 
     /// What the three calls above do. The deadline is for this call: the request has none.
+    ///
+    /// ```
+    /// let service = ipcx::Service::anonymous(&Default::default())?;
+    /// let mut client = service.client()?;
+    /// client.send_until(b"hello", ipcx::Deadline::NOW)?;
+    /// let too_long = vec![0; client.max_request() + 1];
+    /// assert!(matches!(client.send_until(&too_long, ipcx::Deadline::NOW), Err(ipcx::Error::TooBig { .. })));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `WouldBlock` if all requests that the client can have open are, and their replies are to be received first, which no waiting
@@ -249,6 +376,15 @@ impl Client {
 
     /// Receives a reply, of whichever request has one, waiting for it as long as it takes.
     ///
+    /// ```
+    /// let service = ipcx::Service::anonymous(&Default::default())?;
+    /// let (mut server, mut client) = (service.server()?, service.client()?);
+    /// client.send(b"hello")?;
+    /// server.recv()?.reply(b"hello to you")?;
+    /// assert_eq!(client.recv()?.data, b"hello to you");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Client::recv_until`], less `TimedOut` and `WouldBlock`.
     #[inline]
@@ -257,6 +393,14 @@ impl Client {
     }
 
     /// As [`Client::recv`], without waiting.
+    ///
+    /// ```
+    /// let service = ipcx::Service::anonymous(&Default::default())?;
+    /// let mut client = service.client()?;
+    /// client.send(b"hello")?;
+    /// assert!(matches!(client.try_recv(), Err(ipcx::Error::WouldBlock(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Client::recv_until`], less `TimedOut` and `Interrupted`.
@@ -267,6 +411,15 @@ impl Client {
 
     /// As [`Client::recv`], giving up after `timeout` with `TimedOut`.
     ///
+    /// ```
+    /// let service = ipcx::Service::anonymous(&Default::default())?;
+    /// let mut client = service.client()?;
+    /// client.send(b"hello")?;
+    /// let nothing = client.recv_timeout(std::time::Duration::from_millis(1));
+    /// assert!(matches!(nothing, Err(ipcx::Error::TimedOut(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Client::recv_until`].
     #[inline]
@@ -276,6 +429,14 @@ impl Client {
 
     /// What the three calls above do: receives the reply to a request that was sent, of whichever has one. Of several, not the same
     /// request's is always first.
+    ///
+    /// ```
+    /// let service = ipcx::Service::anonymous(&Default::default())?;
+    /// let mut client = service.client()?;
+    /// let nothing = client.recv_until(ipcx::Deadline::NEVER);
+    /// assert!(matches!(nothing, Err(ipcx::Error::Invalid(_))), "no request is open");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Remote`, `PeerDead` and `Closed` of one request, as [`Client`] says: that one has ended; [`Client::recv_into`] says which it
@@ -288,6 +449,17 @@ impl Client {
 
     /// [`Client::recv_until`] into a buffer, without an allocation; says how long the reply is. `id` is set to that of the request
     /// also if the result is `Remote`, `PeerDead`, `Closed`, `TooBig` or `Corrupt`, and to 0 otherwise.
+    ///
+    /// ```
+    /// let service = ipcx::Service::anonymous(&Default::default())?;
+    /// let (mut server, mut client) = (service.server()?, service.client()?);
+    /// let sent = client.send(b"hello")?;
+    /// server.recv()?.refuse(b"not on Sundays")?;
+    /// let mut id = 0;
+    /// let refused = client.recv_into(&mut id, &mut [0; 64], ipcx::Deadline::NEVER);
+    /// assert!(matches!(refused, Err(ipcx::Error::Remote(_))) && id == sent);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As there, and `TooBig` if the reply is longer than the buffer: it stays, and is the next to be received.
@@ -414,6 +586,19 @@ impl Client {
     ///
     /// The first call starts a thread of this process that waits on its behalf.
     ///
+    /// ```
+    /// use std::os::fd::AsRawFd;
+    /// let service = ipcx::Service::anonymous(&Default::default())?;
+    /// let (mut server, mut client) = (service.server()?, service.client()?);
+    /// client.send(b"hello")?;
+    /// server.recv()?.reply(b"hello to you")?;
+    /// let mut poll = libc::pollfd { fd: client.poll_fd()?.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    /// // SAFETY: one pollfd, of a descriptor that lives as long as its owner.
+    /// assert_eq!(unsafe { libc::poll(&mut poll, 1, 10_000) }, 1);
+    /// assert_eq!(client.try_recv()?.data, b"hello to you");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Forked`; `Os` if the system has no descriptor or thread left.
     pub fn poll_fd(&mut self) -> Result<BorrowedFd<'_>> {
@@ -425,6 +610,17 @@ impl Client {
     /// one queue a signal.
     ///
     /// The first call starts a thread of this process that waits on its behalf.
+    ///
+    /// ```
+    /// # // SAFETY: ignoring a signal is always allowed; a program would have a handler, or `signalfd`.
+    /// # unsafe { libc::signal(libc::SIGRTMIN(), libc::SIG_IGN) };
+    /// let service = ipcx::Service::anonymous(&Default::default())?;
+    /// let mut client = service.client()?;
+    /// client.signal(Some(libc::SIGRTMIN()))?;
+    /// assert!(client.signal(Some(libc::SIGINT)).is_err(), "not a real-time signal");
+    /// client.signal(None)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Invalid` if it is not a real-time signal, `Forked`; `Os` if the system has no descriptor or thread left.

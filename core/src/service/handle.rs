@@ -52,6 +52,12 @@ const DEFAULT_DEPTH: u64 = 16;
 
 /// Options of a service. Start from the defaults: `ServiceOptions { max_reply: 4096, ..Default::default() }`. A service that
 /// exists must have the same, but for those that are 0.
+///
+/// ```
+/// let options = ipcx::ServiceOptions { max_request: 64, ..Default::default() };
+/// assert_eq!(ipcx::Service::anonymous(&options)?.max_request(), options.max_request as _);
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceOptions {
     /// Largest request in bytes, at most 1 GiB; 0 means 1024.
@@ -174,6 +180,15 @@ impl Service {
 
     /// Creates a service that must be new.
     ///
+    /// ```
+    /// # let name = format!("doc-service-create-{}", std::process::id());
+    /// let options = ipcx::ServiceOptions { max_request: 64, ..Default::default() };
+    /// let service = ipcx::Service::create(&name, &options)?;
+    /// assert!(matches!(ipcx::Service::create(&name, &options), Err(ipcx::Error::Exists(_))));
+    /// ipcx::unlink(&name)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Exists`, `NoSpace`, `Permission`, `Invalid`, `NotFound` if the directory is missing, `Os`.
     pub fn create(name: &str, options: &ServiceOptions) -> Result<Service> {
@@ -182,6 +197,16 @@ impl Service {
     }
 
     /// Attaches to a service, or creates it if there is none.
+    ///
+    /// ```
+    /// # let name = format!("doc-service-open-{}", std::process::id());
+    /// let options = ipcx::ServiceOptions { max_request: 64, ..Default::default() };
+    /// let first = ipcx::Service::open(&name, &options)?; // makes it
+    /// let second = ipcx::Service::open(&name, &options)?; // attaches, as another process would
+    /// assert_eq!(first.max_request(), second.max_request());
+    /// ipcx::unlink(&name)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`Service::create`] (less `Exists`) and of [`Service::attach_with`].
@@ -193,6 +218,15 @@ impl Service {
 
     /// Attaches to a service that must exist.
     ///
+    /// ```
+    /// # let name = format!("doc-service-attach-{}", std::process::id());
+    /// assert!(matches!(ipcx::Service::attach(&name), Err(ipcx::Error::NotFound(_))));
+    /// let made = ipcx::Service::create(&name, &Default::default())?;
+    /// assert_eq!(ipcx::Service::attach(&name)?.max_request(), made.max_request());
+    /// ipcx::unlink(&name)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `NotFound`, `Mismatch` if it is of another kind, `Version`, `Corrupt`, `Permission`, `NoSpace` if all participant
     /// slots are taken, `Invalid`, `Os`.
@@ -201,6 +235,15 @@ impl Service {
     }
 
     /// As [`Service::attach`], in the directory that the options name, and only if the service agrees with what else they give.
+    ///
+    /// ```
+    /// # let name = format!("doc-service-attach-with-{}", std::process::id());
+    /// let made = ipcx::Service::create(&name, &ipcx::ServiceOptions { max_request: 64, ..Default::default() })?;
+    /// let other = ipcx::ServiceOptions { max_request: 128, ..Default::default() };
+    /// assert!(matches!(ipcx::Service::attach_with(&name, &other), Err(ipcx::Error::Mismatch(_))));
+    /// ipcx::unlink(&name)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`Service::attach`], and `Mismatch`.
@@ -211,6 +254,12 @@ impl Service {
     /// Creates a service without a name, in a memfd sealed against resizing. Hand [`Service::share_fd`] to another process,
     /// by inheritance or `SCM_RIGHTS`, which attaches with [`Service::from_fd`].
     ///
+    /// ```
+    /// let service = ipcx::Service::anonymous(&Default::default())?;
+    /// assert_eq!(service.name(), "anonymous");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `NoSpace`, `Invalid`, `Os`.
     pub fn anonymous(options: &ServiceOptions) -> Result<Service> {
@@ -219,6 +268,15 @@ impl Service {
 
     /// Attaches to the service behind a descriptor, which stays the caller's. The file is sealed against resizing, as that of an
     /// anonymous service, or belongs to somebody from whom [`Service::attach`] would take it.
+    ///
+    /// ```
+    /// use std::os::fd::AsFd;
+    /// let ours = ipcx::Service::anonymous(&Default::default())?;
+    /// let fd = ours.share_fd()?; // for another process, which has it by inheritance or SCM_RIGHTS
+    /// let theirs = ipcx::Service::from_fd(fd.as_fd())?;
+    /// assert_eq!(theirs.max_request(), ours.max_request());
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`Service::attach`].
@@ -229,6 +287,17 @@ impl Service {
     /// A new descriptor of the service to hand to another process; closed on exec until you say otherwise. It keeps the
     /// memory, but no participant's slot.
     ///
+    /// ```
+    /// use std::os::fd::AsFd;
+    /// let ours = ipcx::Service::anonymous(&Default::default())?;
+    /// let theirs = {
+    ///     let fd = ours.share_fd()?;
+    ///     ipcx::Service::from_fd(fd.as_fd())? // the descriptor may be closed afterwards
+    /// };
+    /// assert_eq!(theirs.max_request(), ours.max_request());
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Forked`, `Os`.
     pub fn share_fd(&self) -> Result<OwnedFd> {
@@ -236,6 +305,13 @@ impl Service {
     }
 
     /// A server. There may be any number, over all processes; each is a participant of its own, beside this handle.
+    ///
+    /// ```
+    /// let service = ipcx::Service::anonymous(&Default::default())?;
+    /// let (_one, _two) = (service.server()?, service.server()?); // any number
+    /// assert_eq!(service.stats()?.servers.len(), 2);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `NoSpace` if all participant slots are taken, `Forked`, `Os`.
@@ -248,6 +324,13 @@ impl Service {
 
     /// A client. There may be as many as the service has room for, over all processes, also several of one handle. What a client
     /// before asked that died, and no server has taken, is not executed any more.
+    ///
+    /// ```
+    /// let service = ipcx::Service::anonymous(&ipcx::ServiceOptions { max_clients: 1, ..Default::default() })?;
+    /// let client = service.client()?;
+    /// assert!(matches!(service.client(), Err(ipcx::Error::NoSpace(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `NoSpace` if there are as many as there can be, `Forked`, `Corrupt`, `Os`.
@@ -331,6 +414,14 @@ impl Service {
 
     /// What can be seen from outside, without stopping anybody.
     ///
+    /// ```
+    /// let service = ipcx::Service::anonymous(&Default::default())?;
+    /// let mut client = service.client()?;
+    /// client.send(b"hello")?;
+    /// assert_eq!(service.stats()?.clients[0].waiting, 1);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Forked`, `Os`.
     pub fn stats(&self) -> Result<ServiceStats> {
@@ -371,6 +462,14 @@ impl Service {
 }
 
 /// Figures of a service.
+///
+/// ```
+/// let service = ipcx::Service::anonymous(&Default::default())?;
+/// let (server, client) = (service.server()?, service.client()?);
+/// let stats = service.stats()?;
+/// assert_eq!((stats.max_request, stats.servers.len(), stats.clients.len()), (1024, 1, 1));
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServiceStats {
@@ -385,6 +484,17 @@ pub struct ServiceStats {
 }
 
 /// A server, as seen from outside.
+///
+/// ```
+/// let service = ipcx::Service::anonymous(&Default::default())?;
+/// let (mut server, mut client) = (service.server()?, service.client()?);
+/// client.send(b"hello")?;
+/// let request = server.recv()?;
+/// let seen = &service.stats()?.servers[0];
+/// assert!(seen.alive && seen.taken == 1);
+/// request.reply(b"hello to you")?;
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServiceServer {
@@ -397,6 +507,15 @@ pub struct ServiceServer {
 }
 
 /// A client, as seen from outside.
+///
+/// ```
+/// let service = ipcx::Service::anonymous(&Default::default())?;
+/// let mut client = service.client()?;
+/// client.send(b"hello")?;
+/// let seen = &service.stats()?.clients[0];
+/// assert!(seen.alive && seen.waiting == 1 && seen.taken == 0);
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServiceClient {

@@ -25,6 +25,19 @@ const NOTHING: &str = "no client has sent a request to the service";
 ///
 /// It belongs to one thread at a time (`Send`, not shared). It may have several requests at a time, and answer them in any order. One
 /// that is dropped refuses what it has not answered; if it dies, the clients of those requests are told so.
+///
+/// ```
+/// let service = ipcx::Service::anonymous(&Default::default())?;
+/// let (mut server, mut client) = (service.server()?, service.client()?);
+/// client.send(b"one")?;
+/// client.send(b"two")?;
+/// let first = server.recv()?.into_id();
+/// let second = server.recv()?.into_id();
+/// server.reply(second, b"2")?; // in any order
+/// server.reply(first, b"1")?;
+/// assert_eq!(client.recv()?.data.len(), 1);
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Server {
     watcher: OnDemand, // before what its thread uses: fields are dropped in order
@@ -53,11 +66,28 @@ impl Server {
     }
 
     /// How many requests it did not take because they came too late: their deadline had passed.
+    ///
+    /// ```
+    /// let service = ipcx::Service::anonymous(&Default::default())?;
+    /// let server = service.server()?;
+    /// assert_eq!(server.skipped(), 0);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     pub fn skipped(&self) -> u64 {
         self.answering.skipped()
     }
 
     /// The next request, waiting for it as long as it takes. From then on it is this server's.
+    ///
+    /// ```
+    /// let service = ipcx::Service::anonymous(&Default::default())?;
+    /// let (mut server, mut client) = (service.server()?, service.client()?);
+    /// client.send(b"hello")?;
+    /// let request = server.recv()?;
+    /// assert_eq!(request.to_vec(), b"hello");
+    /// request.reply(b"hello to you")?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Server::recv_until`], less `WouldBlock` and `TimedOut`.
@@ -68,6 +98,13 @@ impl Server {
 
     /// The next request, if there is one now.
     ///
+    /// ```
+    /// let service = ipcx::Service::anonymous(&Default::default())?;
+    /// let mut server = service.server()?;
+    /// assert!(matches!(server.try_recv(), Err(ipcx::Error::WouldBlock(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Server::recv_until`], less `TimedOut` and `Interrupted`.
     #[inline]
@@ -76,6 +113,14 @@ impl Server {
     }
 
     /// As [`Server::recv`], giving up after `timeout` with `TimedOut`.
+    ///
+    /// ```
+    /// let service = ipcx::Service::anonymous(&Default::default())?;
+    /// let mut server = service.server()?;
+    /// let nothing = server.recv_timeout(std::time::Duration::from_millis(1));
+    /// assert!(matches!(nothing, Err(ipcx::Error::TimedOut(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Server::recv_until`].
@@ -87,6 +132,16 @@ impl Server {
     /// What the three calls above do: the next request, waiting for it until `deadline`. Of several clients' each has its turn, and
     /// of one client's the first comes first. What came too late is left out (see [`Server::skipped`]).
     ///
+    /// ```
+    /// let service = ipcx::Service::anonymous(&Default::default())?;
+    /// let (mut server, mut client) = (service.server()?, service.client()?);
+    /// client.send(b"hello")?;
+    /// let deadline = ipcx::Deadline::after(std::time::Duration::from_secs(1));
+    /// server.recv_until(deadline)?.reply(b"hello to you")?;
+    /// assert_eq!(client.recv()?.data, b"hello to you");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `WouldBlock`, `TimedOut`; `Interrupted` if a signal handler ran while it slept; `Corrupt` for a request that ipcx does not
     /// write, which is left out; `Forked`.
@@ -97,6 +152,17 @@ impl Server {
     }
 
     /// The next request, copied to `buffer`; says how long it is, and sets `id`, by which it is [answered](Server::reply).
+    ///
+    /// ```
+    /// let service = ipcx::Service::anonymous(&Default::default())?;
+    /// let (mut server, mut client) = (service.server()?, service.client()?);
+    /// client.send(b"hello")?;
+    /// let (mut id, mut buffer) = (0, [0; 64]);
+    /// let len = server.recv_into(&mut id, &mut buffer, ipcx::Deadline::NEVER)?;
+    /// server.reply(id, &buffer[..len])?;
+    /// assert_eq!(client.recv()?.data, b"hello");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Server::recv_until`], and `TooBig` if it is longer than the buffer: it stays, for this server or another. `id` is 0 then.
@@ -152,6 +218,16 @@ impl Server {
 
     /// Answers a request that this server has, by its id. Does not wait.
     ///
+    /// ```
+    /// let service = ipcx::Service::anonymous(&Default::default())?;
+    /// let (mut server, mut client) = (service.server()?, service.client()?);
+    /// client.send(b"hello")?;
+    /// let id = server.recv()?.into_id();
+    /// server.reply(id, b"hello to you")?;
+    /// assert!(matches!(server.reply(id, b"again"), Err(ipcx::Error::Invalid(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Invalid` if it has no such request: it was answered, or is another server's. `TooBig` if the reply is longer than replies can
     /// be: the request stays. `Forked`.
@@ -165,6 +241,17 @@ impl Server {
 
     /// Refuses a request that this server has, by its id: the client's call ends with [`Error::Remote`] and this text, cut to
     /// the longest reply. Does not wait.
+    ///
+    /// ```
+    /// let service = ipcx::Service::anonymous(&Default::default())?;
+    /// let (mut server, mut client) = (service.server()?, service.client()?);
+    /// client.send(b"hello")?;
+    /// let id = server.recv()?.into_id();
+    /// server.refuse(id, b"not on Sundays")?;
+    /// let error = client.recv().unwrap_err();
+    /// assert!(error.to_string().contains("not on Sundays"));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Invalid` if it has no such request: it was answered, or is another server's. `Forked`.
@@ -196,6 +283,15 @@ impl Server {
 
     /// How long the client of a request that this server has will wait; `None` for ever.
     ///
+    /// ```
+    /// let service = ipcx::Service::anonymous(&Default::default())?;
+    /// let (mut server, mut client) = (service.server()?, service.client()?);
+    /// client.send(b"hello")?; // of no deadline; `call_timeout` gives one
+    /// let id = server.recv()?.into_id();
+    /// assert_eq!(server.remaining(id)?, None);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Invalid` if it has no such request, `Forked`.
     pub fn remaining(&self, id: u64) -> Result<Option<Duration>> {
@@ -217,6 +313,18 @@ impl Server {
     ///
     /// The first call starts a thread of this process that waits on its behalf.
     ///
+    /// ```
+    /// use std::os::fd::AsRawFd;
+    /// let service = ipcx::Service::anonymous(&Default::default())?;
+    /// let (mut server, mut client) = (service.server()?, service.client()?);
+    /// client.send(b"hello")?;
+    /// let mut poll = libc::pollfd { fd: server.poll_fd()?.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    /// // SAFETY: one pollfd, of a descriptor that lives as long as its owner.
+    /// assert_eq!(unsafe { libc::poll(&mut poll, 1, 10_000) }, 1);
+    /// server.try_recv()?.reply(b"hello to you")?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Forked`; `Os` if the system has no descriptor or thread left.
     pub fn poll_fd(&mut self) -> Result<BorrowedFd<'_>> {
@@ -228,6 +336,17 @@ impl Server {
     /// signal.
     ///
     /// The first call starts a thread of this process that waits on its behalf.
+    ///
+    /// ```
+    /// # // SAFETY: ignoring a signal is always allowed; a program would have a handler, or `signalfd`.
+    /// # unsafe { libc::signal(libc::SIGRTMIN(), libc::SIG_IGN) };
+    /// let service = ipcx::Service::anonymous(&Default::default())?;
+    /// let mut server = service.server()?;
+    /// server.signal(Some(libc::SIGRTMIN()))?;
+    /// assert!(server.signal(Some(libc::SIGINT)).is_err(), "not a real-time signal");
+    /// server.signal(None)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Invalid` if it is not a real-time signal, `Forked`; `Os` if the system has no descriptor or thread left.

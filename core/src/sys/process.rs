@@ -93,7 +93,8 @@ pub(crate) unsafe fn spawn(
     input: BorrowedFd<'_>,
     output: BorrowedFd<'_>,
 ) -> SysResult<i32> {
-    extern "C" {
+    // SAFETY: the C library has it, of this type.
+    unsafe extern "C" {
         static environ: *const *mut libc::c_char;
     }
     let (input, output) = (not_standard(input)?, not_standard(output)?);

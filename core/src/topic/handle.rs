@@ -45,6 +45,12 @@ pub(crate) fn roles(view: &View, slots: &[u32]) -> Result<Vec<Holder>> {
 const DEFAULT_CAPACITY: u64 = 1 << 20;
 
 /// Options of a topic. Start from the defaults: `TopicOptions { reliable: true, ..Default::default() }`.
+///
+/// ```
+/// let options = ipcx::TopicOptions { capacity: 1 << 16, ..Default::default() };
+/// assert_eq!(ipcx::Topic::anonymous(&options)?.capacity(), options.capacity as _);
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TopicOptions {
     /// Bytes for records, rounded up to a power of two (at least a page, at most 2 GiB); 0 means 1 MiB. A topic that exists must
@@ -190,6 +196,15 @@ impl Topic {
 
     /// Creates a topic that must be new.
     ///
+    /// ```
+    /// # let name = format!("doc-topic-create-{}", std::process::id());
+    /// let options = ipcx::TopicOptions { capacity: 1 << 16, ..Default::default() };
+    /// let topic = ipcx::Topic::create(&name, &options)?;
+    /// assert!(matches!(ipcx::Topic::create(&name, &options), Err(ipcx::Error::Exists(_))));
+    /// ipcx::unlink(&name)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Exists`, `NoSpace`, `Permission`, `Invalid`, `NotFound` if the directory is missing, `Os`.
     pub fn create(name: &str, options: &TopicOptions) -> Result<Topic> {
@@ -198,6 +213,16 @@ impl Topic {
     }
 
     /// Attaches to a topic, or creates it if there is none.
+    ///
+    /// ```
+    /// # let name = format!("doc-topic-open-{}", std::process::id());
+    /// let options = ipcx::TopicOptions { capacity: 1 << 16, ..Default::default() };
+    /// let first = ipcx::Topic::open(&name, &options)?; // makes it
+    /// let second = ipcx::Topic::open(&name, &options)?; // attaches, as another process would
+    /// assert_eq!(first.capacity(), second.capacity());
+    /// ipcx::unlink(&name)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`Topic::create`] (less `Exists`) and of [`Topic::attach_with`].
@@ -209,6 +234,15 @@ impl Topic {
 
     /// Attaches to a topic that must exist.
     ///
+    /// ```
+    /// # let name = format!("doc-topic-attach-{}", std::process::id());
+    /// assert!(matches!(ipcx::Topic::attach(&name), Err(ipcx::Error::NotFound(_))));
+    /// let made = ipcx::Topic::create(&name, &Default::default())?;
+    /// assert_eq!(ipcx::Topic::attach(&name)?.capacity(), made.capacity());
+    /// ipcx::unlink(&name)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `NotFound`, `Mismatch` if it is of another kind, `Version`, `Corrupt`, `Permission`, `NoSpace` if all participant
     /// slots are taken, `Invalid`, `Os`.
@@ -217,6 +251,15 @@ impl Topic {
     }
 
     /// As [`Topic::attach`], in the directory that the options name, and only if the topic agrees with what else they give.
+    ///
+    /// ```
+    /// # let name = format!("doc-topic-attach-with-{}", std::process::id());
+    /// let made = ipcx::Topic::create(&name, &ipcx::TopicOptions { capacity: 1 << 16, ..Default::default() })?;
+    /// let other = ipcx::TopicOptions { capacity: 1 << 20, ..Default::default() };
+    /// assert!(matches!(ipcx::Topic::attach_with(&name, &other), Err(ipcx::Error::Mismatch(_))));
+    /// ipcx::unlink(&name)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`Topic::attach`], and `Mismatch`.
@@ -227,6 +270,12 @@ impl Topic {
     /// Creates a topic without a name, in a memfd sealed against resizing. Hand [`Topic::share_fd`] to another process,
     /// by inheritance or `SCM_RIGHTS`, which attaches with [`Topic::from_fd`].
     ///
+    /// ```
+    /// let topic = ipcx::Topic::anonymous(&Default::default())?;
+    /// assert_eq!(topic.name(), "anonymous");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `NoSpace`, `Invalid`, `Os`.
     pub fn anonymous(options: &TopicOptions) -> Result<Topic> {
@@ -235,6 +284,15 @@ impl Topic {
 
     /// Attaches to the topic behind a descriptor, which stays the caller's. The file is sealed against resizing, as that of an
     /// anonymous topic, or belongs to somebody from whom [`Topic::attach`] would take it.
+    ///
+    /// ```
+    /// use std::os::fd::AsFd;
+    /// let ours = ipcx::Topic::anonymous(&Default::default())?;
+    /// let fd = ours.share_fd()?; // for another process, which has it by inheritance or SCM_RIGHTS
+    /// let theirs = ipcx::Topic::from_fd(fd.as_fd())?;
+    /// assert_eq!(theirs.capacity(), ours.capacity());
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`Topic::attach`].
@@ -245,6 +303,17 @@ impl Topic {
     /// A new descriptor of the topic to hand to another process; closed on exec until you say otherwise. It keeps the
     /// memory, but no participant's slot.
     ///
+    /// ```
+    /// use std::os::fd::AsFd;
+    /// let ours = ipcx::Topic::anonymous(&Default::default())?;
+    /// let theirs = {
+    ///     let fd = ours.share_fd()?;
+    ///     ipcx::Topic::from_fd(fd.as_fd())? // the descriptor may be closed afterwards
+    /// };
+    /// assert_eq!(theirs.capacity(), ours.capacity());
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Forked`, `Os`.
     pub fn share_fd(&self) -> Result<OwnedFd> {
@@ -252,6 +321,15 @@ impl Topic {
     }
 
     /// A publisher. There may be any number, over all processes.
+    ///
+    /// ```
+    /// let topic = ipcx::Topic::anonymous(&Default::default())?;
+    /// let (mut one, mut two) = (topic.publisher()?, topic.publisher()?); // any number
+    /// one.publish(b"hello")?;
+    /// two.publish(b"hello too")?;
+    /// assert_eq!(topic.stats()?.published, 2);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Forked`, `Os`.
@@ -270,6 +348,16 @@ impl Topic {
     /// A subscriber, which begins with what is published from now on; in a topic with a [history](TopicOptions::history), with the
     /// oldest record that is still there.
     ///
+    /// ```
+    /// let topic = ipcx::Topic::anonymous(&Default::default())?;
+    /// let mut publisher = topic.publisher()?;
+    /// publisher.publish(b"before")?;
+    /// let mut subscriber = topic.subscriber()?;
+    /// publisher.publish(b"after")?;
+    /// assert_eq!(subscriber.borrow()?.to_vec().unwrap(), b"after");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As for [`Topic::subscriber_at`].
     pub fn subscriber(&self) -> Result<Subscriber> {
@@ -277,6 +365,14 @@ impl Topic {
     }
 
     /// A subscriber, which begins there. In a reliable topic it is a participant of its own, beside this handle.
+    ///
+    /// ```
+    /// let topic = ipcx::Topic::anonymous(&Default::default())?;
+    /// topic.publisher()?.publish(b"before")?;
+    /// let mut subscriber = topic.subscriber_at(ipcx::StartAt::Oldest)?;
+    /// assert_eq!(subscriber.borrow()?.to_vec().unwrap(), b"before");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `NoSpace` if the topic is reliable and all participant slots are taken, `Forked`, `Corrupt`, `Os`.
@@ -322,6 +418,13 @@ impl Topic {
 
     /// What can be seen from outside, without stopping anybody.
     ///
+    /// ```
+    /// let topic = ipcx::Topic::anonymous(&Default::default())?;
+    /// topic.publisher()?.publish(b"hello")?;
+    /// assert_eq!(topic.stats()?.published, 1);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Forked`, `Corrupt`, `Os`.
     pub fn stats(&self) -> Result<TopicStats> {
@@ -351,6 +454,15 @@ impl Topic {
 }
 
 /// Figures of a topic.
+///
+/// ```
+/// let topic = ipcx::Topic::anonymous(&ipcx::TopicOptions { reliable: true, ..Default::default() })?;
+/// let subscriber = topic.subscriber()?;
+/// topic.publisher()?.publish(b"hello")?;
+/// let stats = topic.stats()?;
+/// assert_eq!((stats.published, stats.subscribers.len()), (1, 1));
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TopicStats {
@@ -367,6 +479,15 @@ pub struct TopicStats {
 }
 
 /// A subscriber of a reliable topic, as seen from outside.
+///
+/// ```
+/// let topic = ipcx::Topic::anonymous(&ipcx::TopicOptions { reliable: true, ..Default::default() })?;
+/// let _subscriber = topic.subscriber()?;
+/// topic.publisher()?.publish(b"hello")?;
+/// let subscriber = topic.stats()?.subscribers.remove(0);
+/// assert!(subscriber.alive && subscriber.unread > 5);
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TopicSubscriber {

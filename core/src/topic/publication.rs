@@ -4,6 +4,18 @@ use super::publisher::Publisher;
 use crate::error::{Error, Result};
 
 /// Room for one record, in place. Dropped without a commit, it vanishes. While it exists, no other publisher publishes.
+///
+/// ```
+/// use std::io::Write;
+/// let topic = ipcx::Topic::anonymous(&Default::default())?;
+/// let mut publisher = topic.publisher()?;
+/// drop(publisher.reserve(64)?); // nothing is published
+/// let mut room = publisher.reserve(64)?;
+/// room.write_all(b"hello").expect("there is room");
+/// room.commit_len(5)?;
+/// assert_eq!(topic.stats()?.published, 1);
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Publication<'a> {
     publisher: &'a mut Publisher,
@@ -29,11 +41,33 @@ impl<'a> Publication<'a> {
 
     /// Address of the bytes, aligned to 8, valid until commit or drop. What is there before it is written is whatever
     /// was there.
+    ///
+    /// ```
+    /// let topic = ipcx::Topic::anonymous(&Default::default())?;
+    /// let (mut publisher, mut subscriber) = (topic.publisher()?, topic.subscriber()?);
+    /// let mut room = publisher.reserve(8)?;
+    /// // SAFETY: 8 bytes are reserved, aligned to 8.
+    /// unsafe { room.as_mut_ptr().cast::<u64>().write(7) };
+    /// room.commit();
+    /// assert_eq!(subscriber.borrow()?.to_vec().unwrap(), 7u64.to_ne_bytes());
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     pub fn as_mut_ptr(&mut self) -> *mut u8 {
         self.publisher.address().as_ptr()
     }
 
     /// The bytes as a slice.
+    ///
+    /// ```
+    /// let topic = ipcx::Topic::anonymous(&Default::default())?;
+    /// let (mut publisher, mut subscriber) = (topic.publisher()?, topic.subscriber()?);
+    /// let mut room = publisher.reserve(4)?;
+    /// // SAFETY: every process that uses the topic keeps to the protocol.
+    /// unsafe { room.as_mut_slice() }.fill(7);
+    /// room.commit();
+    /// assert_eq!(subscriber.borrow()?.to_vec().unwrap(), [7; 4]);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Safety
     /// No other process reads or writes there while the slice is in use. No publisher writes there that keeps to the protocol; a
@@ -44,6 +78,17 @@ impl<'a> Publication<'a> {
     }
 
     /// Copies `data` to `offset`.
+    ///
+    /// ```
+    /// let topic = ipcx::Topic::anonymous(&Default::default())?;
+    /// let mut publisher = topic.publisher()?;
+    /// let mut room = publisher.reserve(8)?;
+    /// room.write_at(4, b"tail")?;
+    /// room.write_at(0, b"head")?;
+    /// assert!(room.write_at(5, b"tail").is_err(), "it ends at 8");
+    /// room.commit();
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `TooBig` if that is not inside the reservation, `Forked`; nothing is written.
@@ -56,12 +101,29 @@ impl<'a> Publication<'a> {
     }
 
     /// Publishes all bytes reserved as one record.
+    ///
+    /// ```
+    /// let topic = ipcx::Topic::anonymous(&Default::default())?;
+    /// topic.publisher()?.reserve(0)?.commit(); // an empty record
+    /// assert_eq!(topic.stats()?.published, 1);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     pub fn commit(self) {
         // Fails only in a child forked while the reservation was open: then nothing is published.
         let _ = self.publisher.commit_raw(self.len);
     }
 
     /// Publishes the first `len` bytes as one record.
+    ///
+    /// ```
+    /// let topic = ipcx::Topic::anonymous(&Default::default())?;
+    /// let (mut publisher, mut subscriber) = (topic.publisher()?, topic.subscriber()?);
+    /// let mut room = publisher.reserve(1000)?;
+    /// room.write_at(0, b"hello")?;
+    /// room.commit_len(5)?;
+    /// assert_eq!(subscriber.recv(&mut [0; 64])?, 5);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Invalid` if that is more than was reserved, `Forked`; nothing is published.

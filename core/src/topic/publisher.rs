@@ -24,6 +24,15 @@ use std::time::Duration;
 ///
 /// One that is *stopped* while it publishes, or while a reservation is open, keeps other publishers waiting, as it lives; it does
 /// not hinder subscribers.
+///
+/// ```
+/// let topic = ipcx::Topic::anonymous(&Default::default())?;
+/// let mut publisher = topic.publisher()?;
+/// let mut subscriber = topic.subscriber()?;
+/// publisher.publish(b"hello")?;
+/// assert_eq!(subscriber.recv(&mut [0; 64])?, 5);
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Publisher {
     watcher: OnDemand, // before what its thread uses: fields are dropped in order
@@ -42,6 +51,14 @@ impl Publisher {
     }
 
     /// Largest record that can be published, in bytes: half of the topic's capacity, less 24.
+    ///
+    /// ```
+    /// let topic = ipcx::Topic::anonymous(&ipcx::TopicOptions { capacity: 4096, ..Default::default() })?;
+    /// let mut publisher = topic.publisher()?;
+    /// let too_long = vec![0; publisher.max_len() + 1];
+    /// assert!(matches!(publisher.publish(&too_long), Err(ipcx::Error::TooBig { .. })));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     pub fn max_len(&self) -> usize {
         self.writer.largest()
     }
@@ -49,6 +66,16 @@ impl Publisher {
     /// Publishes a copy of `data` as one record, if that needs no waiting. Zero bytes are a record too.
     ///
     /// Makes no allocation, and is async-signal-safe if the interrupted code was not inside a call on this publisher.
+    ///
+    /// ```
+    /// let options = ipcx::TopicOptions { capacity: 4096, reliable: true, ..Default::default() };
+    /// let topic = ipcx::Topic::anonymous(&options)?;
+    /// let subscriber = topic.subscriber()?; // does not receive
+    /// let mut publisher = topic.publisher()?;
+    /// while publisher.try_publish(&[7; 1000]).is_ok() {}
+    /// assert!(matches!(publisher.try_publish(&[7; 1000]), Err(ipcx::Error::WouldBlock(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `WouldBlock` if another publishes at this moment, or if the topic is reliable and a subscriber has not released what would
@@ -61,6 +88,13 @@ impl Publisher {
 
     /// As [`Publisher::publish`], giving up after `timeout` with `TimedOut`.
     ///
+    /// ```
+    /// let topic = ipcx::Topic::anonymous(&Default::default())?;
+    /// topic.publisher()?.publish_timeout(b"hello", std::time::Duration::from_secs(1))?;
+    /// assert_eq!(topic.stats()?.published, 1);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Publisher::publish_until`].
     #[inline]
@@ -71,6 +105,14 @@ impl Publisher {
     /// Publishes a copy of `data` as one record, waiting as long as it takes: for other publishers, and in a reliable topic for
     /// the slowest subscriber.
     ///
+    /// ```
+    /// let topic = ipcx::Topic::anonymous(&Default::default())?;
+    /// let mut subscriber = topic.subscriber()?;
+    /// topic.publisher()?.publish(b"hello")?;
+    /// assert_eq!(subscriber.recv(&mut [0; 64])?, 5);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Publisher::publish_until`], less `WouldBlock` and `TimedOut`.
     #[inline]
@@ -80,6 +122,16 @@ impl Publisher {
 
     /// What the three calls above do: publishes a copy of `data` as one record, waiting until `deadline`. Subscribers that died are
     /// dropped meanwhile.
+    ///
+    /// ```
+    /// let topic = ipcx::Topic::anonymous(&Default::default())?;
+    /// let mut publisher = topic.publisher()?;
+    /// let deadline = ipcx::Deadline::after(std::time::Duration::from_secs(1)); // for both together
+    /// publisher.publish_until(b"one", deadline)?;
+    /// publisher.publish_until(b"two", deadline)?;
+    /// assert_eq!(topic.stats()?.published, 2);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`Publisher::try_publish`], `TimedOut`, and `Interrupted` if a signal handler ran while it slept; nothing is
@@ -122,6 +174,16 @@ impl Publisher {
     /// Room for a record of up to `len` bytes, to be written in place and then committed; waits until `deadline`. Until then, no
     /// other publisher publishes.
     ///
+    /// ```
+    /// let topic = ipcx::Topic::anonymous(&Default::default())?;
+    /// let (mut publisher, mut subscriber) = (topic.publisher()?, topic.subscriber()?);
+    /// let mut room = publisher.reserve_until(64, ipcx::Deadline::after(std::time::Duration::from_secs(1)))?;
+    /// room.write_at(0, b"hello")?;
+    /// room.commit_len(5)?;
+    /// assert_eq!(subscriber.recv(&mut [0; 64])?, 5);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Publisher::publish_until`].
     pub fn reserve_until(&mut self, len: usize, deadline: Deadline) -> Result<Publication<'_>> {
@@ -131,6 +193,15 @@ impl Publisher {
 
     /// [`Publisher::reserve_until`] without waiting.
     ///
+    /// ```
+    /// let topic = ipcx::Topic::anonymous(&Default::default())?;
+    /// let (mut one, mut two) = (topic.publisher()?, topic.publisher()?);
+    /// let room = one.try_reserve(64)?;
+    /// assert!(two.try_reserve(64).is_err(), "they publish one at a time");
+    /// room.commit();
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As there.
     pub fn try_reserve(&mut self, len: usize) -> Result<Publication<'_>> {
@@ -138,6 +209,16 @@ impl Publisher {
     }
 
     /// [`Publisher::reserve_until`] as long as it takes.
+    ///
+    /// ```
+    /// let topic = ipcx::Topic::anonymous(&Default::default())?;
+    /// let (mut publisher, mut subscriber) = (topic.publisher()?, topic.subscriber()?);
+    /// let mut room = publisher.reserve(5)?;
+    /// room.write_at(0, b"hello")?;
+    /// room.commit();
+    /// assert_eq!(subscriber.borrow()?.to_vec().unwrap(), b"hello");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As there.
@@ -147,6 +228,17 @@ impl Publisher {
 
     /// [`Publisher::reserve_until`] without a guard, for bindings to other languages: the address of `len` bytes that
     /// stay valid until [`Publisher::commit_raw`], [`Publisher::abort_raw`] or drop.
+    ///
+    /// ```
+    /// let topic = ipcx::Topic::anonymous(&Default::default())?;
+    /// let mut publisher = topic.publisher()?;
+    /// let room = publisher.reserve_raw(5, ipcx::Deadline::NEVER)?;
+    /// // SAFETY: 5 bytes are reserved.
+    /// unsafe { room.copy_from_nonoverlapping(b"hello".as_ptr(), 5) };
+    /// publisher.commit_raw(5)?;
+    /// assert_eq!(topic.stats()?.published, 1);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As there.
@@ -159,6 +251,16 @@ impl Publisher {
     }
 
     /// Commits the first `len` bytes of the open reservation as one record.
+    ///
+    /// ```
+    /// let topic = ipcx::Topic::anonymous(&Default::default())?;
+    /// let mut publisher = topic.publisher()?;
+    /// publisher.reserve_raw(8, ipcx::Deadline::NOW)?;
+    /// assert!(publisher.commit_raw(9).is_err(), "more than was reserved");
+    /// publisher.commit_raw(0)?; // an empty record
+    /// assert_eq!(topic.stats()?.published, 1);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Invalid` if none is open, or `len` is more than was reserved (it stays open then); `Forked`.
@@ -179,6 +281,15 @@ impl Publisher {
 
     /// Gives the open reservation up: nothing is published.
     ///
+    /// ```
+    /// let topic = ipcx::Topic::anonymous(&Default::default())?;
+    /// let mut publisher = topic.publisher()?;
+    /// publisher.reserve_raw(8, ipcx::Deadline::NOW)?;
+    /// publisher.abort_raw()?;
+    /// assert_eq!(topic.stats()?.published, 0);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Invalid` if none is open, `Forked`.
     pub fn abort_raw(&mut self) -> Result<()> {
@@ -191,6 +302,17 @@ impl Publisher {
     /// Publishes up to `len` bytes of a file from its current offset as one record, read straight into the topic, and says
     /// how many: fewer at the end of the file, or if the deadline passed while a pipe or socket had no more. At the
     /// end of the file, 0 and no record. While it waits for a pipe or socket, no other publisher publishes.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::os::fd::AsFd;
+    /// let topic = ipcx::Topic::anonymous(&Default::default())?;
+    /// let (mut publisher, mut subscriber) = (topic.publisher()?, topic.subscriber()?);
+    /// let file = std::fs::File::open("/proc/self/comm")?;
+    /// let published = publisher.publish_file_until(file.as_fd(), 4096, ipcx::Deadline::NEVER)?;
+    /// assert_eq!(subscriber.recv(&mut [0; 4096])?, published);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// As [`Publisher::publish_until`]; what reading gives, and then nothing is published (a pipe's bytes are lost).
@@ -217,6 +339,17 @@ impl Publisher {
     ///
     /// The first call starts a thread of this process that waits on its behalf.
     ///
+    /// ```
+    /// use std::os::fd::AsRawFd;
+    /// let topic = ipcx::Topic::anonymous(&Default::default())?;
+    /// let mut publisher = topic.publisher()?;
+    /// let mut poll = libc::pollfd { fd: publisher.poll_fd()?.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    /// // SAFETY: one pollfd, of a descriptor that lives as long as its owner.
+    /// assert_eq!(unsafe { libc::poll(&mut poll, 1, 10_000) }, 1);
+    /// publisher.try_publish(b"hello")?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Forked`; `Os` if the system has no descriptor or thread left.
     pub fn poll_fd(&mut self) -> Result<BorrowedFd<'_>> {
@@ -228,6 +361,17 @@ impl Publisher {
     /// then does the next one queue a signal.
     ///
     /// The first call starts a thread of this process that waits on its behalf.
+    ///
+    /// ```
+    /// # // SAFETY: ignoring a signal is always allowed; a program would have a handler, or `signalfd`.
+    /// # unsafe { libc::signal(libc::SIGRTMIN(), libc::SIG_IGN) };
+    /// let topic = ipcx::Topic::anonymous(&Default::default())?;
+    /// let mut publisher = topic.publisher()?;
+    /// publisher.signal(Some(libc::SIGRTMIN()))?;
+    /// assert!(publisher.signal(Some(libc::SIGINT)).is_err(), "not a real-time signal");
+    /// publisher.signal(None)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Invalid` if it is not a real-time signal, `Forked`; `Os` if the system has no descriptor or thread left.

@@ -11,6 +11,18 @@ const PATIENCE: u32 = 2;
 const TRIES: u32 = 64;
 
 /// Where a subscriber begins.
+///
+/// ```
+/// let topic = ipcx::Topic::anonymous(&Default::default())?;
+/// let mut publisher = topic.publisher()?;
+/// publisher.publish(b"one")?;
+/// publisher.publish(b"two")?;
+/// let first = |start| topic.subscriber_at(start)?.try_borrow().map(|record| record.number());
+/// assert_eq!(first(ipcx::StartAt::Oldest)?, 0);
+/// assert_eq!(first(ipcx::StartAt::Latest)?, 1);
+/// assert!(first(ipcx::StartAt::Next).is_err(), "nothing was published since");
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartAt {
     /// With what is published from now on.

@@ -25,6 +25,15 @@ const NOTHING: &str = "nobody has published a record that this subscriber has no
 /// the oldest record that is still there, and [`Subscriber::missed`] tells how many it did not get. In a reliable topic it holds
 /// every record until it has *released* it: `recv` copies and releases in one call, a [`TopicRecord`] borrowed in place is released when
 /// you say so. One that is dropped, or dies, holds nothing any more.
+///
+/// ```
+/// let topic = ipcx::Topic::anonymous(&Default::default())?;
+/// let (mut first, mut second) = (topic.subscriber()?, topic.subscriber()?);
+/// topic.publisher()?.publish(b"hello")?;
+/// assert_eq!(first.recv(&mut [0; 64])?, 5);
+/// assert_eq!(second.recv(&mut [0; 64])?, 5);
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Subscriber {
     watcher: OnDemand, // before what its thread uses: fields are dropped in order
@@ -45,6 +54,17 @@ impl Subscriber {
 
     /// How many records were overwritten since this subscriber began, before it had them: as of the last one received, exactly.
     /// Always 0 in a reliable topic.
+    ///
+    /// ```
+    /// let topic = ipcx::Topic::anonymous(&ipcx::TopicOptions { capacity: 4096, ..Default::default() })?;
+    /// let (mut publisher, mut subscriber) = (topic.publisher()?, topic.subscriber()?);
+    /// for _ in 0..10 {
+    ///     publisher.publish(&[7; 1000])?; // there is not room for ten
+    /// }
+    /// subscriber.recv(&mut [0; 1000])?;
+    /// assert!(subscriber.missed() > 0);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     pub fn missed(&self) -> u64 {
         self.reader.missed()
     }
@@ -53,6 +73,15 @@ impl Subscriber {
     ///
     /// Makes no allocation, takes no lock, and is async-signal-safe if the interrupted code was not inside a call on this
     /// subscriber.
+    ///
+    /// ```
+    /// let topic = ipcx::Topic::anonymous(&Default::default())?;
+    /// let (mut publisher, mut subscriber) = (topic.publisher()?, topic.subscriber()?);
+    /// assert!(matches!(subscriber.try_recv(&mut [0; 64]), Err(ipcx::Error::WouldBlock(_))));
+    /// publisher.publish(b"hello")?;
+    /// assert_eq!(subscriber.try_recv(&mut [0; 64])?, 5);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `WouldBlock` if there is none (or publishers overtook it dozens of times in this call), `TooBig` if it does not fit (it stays
@@ -64,6 +93,13 @@ impl Subscriber {
 
     /// As [`Subscriber::recv`], giving up after `timeout` with `TimedOut`.
     ///
+    /// ```
+    /// let topic = ipcx::Topic::anonymous(&Default::default())?;
+    /// let nothing = topic.subscriber()?.recv_timeout(&mut [0; 64], std::time::Duration::from_millis(1));
+    /// assert!(matches!(nothing, Err(ipcx::Error::TimedOut(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Subscriber::recv_until`].
     #[inline(always)]
@@ -73,6 +109,17 @@ impl Subscriber {
 
     /// Copies the next record to `buffer`, waiting for it as long as it takes.
     ///
+    /// ```
+    /// let topic = ipcx::Topic::anonymous(&Default::default())?;
+    /// let mut subscriber = topic.subscriber()?;
+    /// let publishing = std::thread::spawn(move || topic.publisher()?.publish(b"hello"));
+    /// let mut buffer = [0; 64];
+    /// let len = subscriber.recv(&mut buffer)?;
+    /// assert_eq!(&buffer[..len], b"hello");
+    /// publishing.join().unwrap()?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Subscriber::recv_until`], less `WouldBlock` and `TimedOut`.
     #[inline(always)]
@@ -81,6 +128,16 @@ impl Subscriber {
     }
 
     /// What the three calls above do: copies the next record to `buffer`, waiting for it until `deadline`.
+    ///
+    /// ```
+    /// let topic = ipcx::Topic::anonymous(&Default::default())?;
+    /// let mut subscriber = topic.subscriber()?;
+    /// topic.publisher()?.publish(b"hello")?;
+    /// let short = subscriber.recv_until(&mut [0; 2], ipcx::Deadline::NOW);
+    /// assert!(matches!(short, Err(ipcx::Error::TooBig { needed: 5, .. })));
+    /// assert_eq!(subscriber.recv_until(&mut [0; 64], ipcx::Deadline::NOW)?, 5); // it stayed
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`Subscriber::try_recv`], `TimedOut`, and `Interrupted` if a signal handler ran while it slept.
@@ -130,6 +187,16 @@ impl Subscriber {
     /// The next record in place, waiting for it until `deadline`. In a reliable topic it stays until it is released. In a lossy one
     /// it may be overwritten meanwhile: its release says whether it was.
     ///
+    /// ```
+    /// let topic = ipcx::Topic::anonymous(&Default::default())?;
+    /// let mut subscriber = topic.subscriber()?;
+    /// topic.publisher()?.publish(b"hello")?;
+    /// let record = subscriber.borrow_until(ipcx::Deadline::NEVER)?;
+    /// assert_eq!(record.to_vec().unwrap(), b"hello");
+    /// assert!(record.release()?, "it was not overwritten meanwhile");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Subscriber::recv_until`], less `TooBig`.
     pub fn borrow_until(&mut self, deadline: Deadline) -> Result<TopicRecord<'_>> {
@@ -139,6 +206,16 @@ impl Subscriber {
 
     /// [`Subscriber::borrow_until`] without waiting.
     ///
+    /// ```
+    /// let topic = ipcx::Topic::anonymous(&Default::default())?;
+    /// let mut subscriber = topic.subscriber()?;
+    /// topic.publisher()?.publish(b"hello")?;
+    /// assert_eq!(subscriber.try_borrow()?.len(), 5); // not released
+    /// subscriber.try_borrow()?.release()?; // the same again
+    /// assert!(matches!(subscriber.try_borrow(), Err(ipcx::Error::WouldBlock(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As there.
     pub fn try_borrow(&mut self) -> Result<TopicRecord<'_>> {
@@ -146,6 +223,17 @@ impl Subscriber {
     }
 
     /// [`Subscriber::borrow_until`] as long as it takes.
+    ///
+    /// ```
+    /// let topic = ipcx::Topic::anonymous(&Default::default())?;
+    /// let mut subscriber = topic.subscriber()?;
+    /// topic.publisher()?.publish(b"hello")?;
+    /// let (record, mut first) = (subscriber.borrow()?, [0; 1]);
+    /// record.read_at(0, &mut first)?;
+    /// assert!(record.release()?);
+    /// assert_eq!(&first, b"h");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As there.
@@ -155,6 +243,17 @@ impl Subscriber {
 
     /// [`Subscriber::borrow_until`] without a guard, for bindings to other languages: address and length of the record's
     /// bytes, valid until [`Subscriber::release_raw`] or drop. Borrowing again before that is `Invalid`.
+    ///
+    /// ```
+    /// let topic = ipcx::Topic::anonymous(&ipcx::TopicOptions { reliable: true, ..Default::default() })?;
+    /// let mut subscriber = topic.subscriber()?;
+    /// topic.publisher()?.publish(b"hello")?;
+    /// let (bytes, len) = subscriber.borrow_raw(ipcx::Deadline::NEVER)?;
+    /// // SAFETY: borrowed; the topic is reliable, and its publishers keep to the protocol.
+    /// assert_eq!(unsafe { std::slice::from_raw_parts(bytes, len) }, b"hello");
+    /// subscriber.release_raw()?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As there.
@@ -166,6 +265,16 @@ impl Subscriber {
 
     /// Releases what was borrowed: it will not be delivered again. As [`TopicRecord::release`], says whether it was whole.
     ///
+    /// ```
+    /// let topic = ipcx::Topic::anonymous(&Default::default())?;
+    /// let mut subscriber = topic.subscriber()?;
+    /// topic.publisher()?.publish(b"hello")?;
+    /// subscriber.borrow_raw(ipcx::Deadline::NOW)?;
+    /// assert!(subscriber.release_raw()?, "it was whole");
+    /// assert!(subscriber.release_raw().is_err(), "nothing is borrowed");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Invalid` if none is borrowed, `Forked`, `Corrupt`.
     pub fn release_raw(&mut self) -> Result<bool> {
@@ -175,11 +284,30 @@ impl Subscriber {
     }
 
     /// Ends the borrow without a release: the next call finds the same record, if it is still there.
+    ///
+    /// ```
+    /// let topic = ipcx::Topic::anonymous(&Default::default())?;
+    /// let mut subscriber = topic.subscriber()?;
+    /// topic.publisher()?.publish(b"hello")?;
+    /// subscriber.borrow_raw(ipcx::Deadline::NOW)?;
+    /// subscriber.return_raw();
+    /// assert_eq!(subscriber.try_recv(&mut [0; 64])?, 5); // the same record
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     pub fn return_raw(&mut self) {
         self.borrowed = None;
     }
 
     /// [`TopicRecord::number`] of what is borrowed.
+    ///
+    /// ```
+    /// let topic = ipcx::Topic::anonymous(&Default::default())?;
+    /// let mut subscriber = topic.subscriber()?;
+    /// topic.publisher()?.publish(b"hello")?;
+    /// subscriber.borrow_raw(ipcx::Deadline::NOW)?;
+    /// assert_eq!(subscriber.number_raw()?, 0); // the first
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Invalid` if none is borrowed.
@@ -188,6 +316,15 @@ impl Subscriber {
     }
 
     /// [`TopicRecord::is_whole`] of what is borrowed.
+    ///
+    /// ```
+    /// let topic = ipcx::Topic::anonymous(&Default::default())?;
+    /// let mut subscriber = topic.subscriber()?;
+    /// topic.publisher()?.publish(b"hello")?;
+    /// subscriber.borrow_raw(ipcx::Deadline::NOW)?;
+    /// assert!(subscriber.is_whole_raw()?);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Invalid` if none is borrowed, `Forked`.
@@ -242,6 +379,18 @@ impl Subscriber {
     ///
     /// The first call starts a thread of this process that waits on its behalf.
     ///
+    /// ```
+    /// use std::os::fd::AsRawFd;
+    /// let topic = ipcx::Topic::anonymous(&Default::default())?;
+    /// let mut subscriber = topic.subscriber()?;
+    /// topic.publisher()?.publish(b"hello")?;
+    /// let mut poll = libc::pollfd { fd: subscriber.poll_fd()?.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    /// // SAFETY: one pollfd, of a descriptor that lives as long as its owner.
+    /// assert_eq!(unsafe { libc::poll(&mut poll, 1, 10_000) }, 1);
+    /// assert_eq!(subscriber.try_recv(&mut [0; 64])?, 5);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Forked`; `Os` if the system has no descriptor or thread left.
     pub fn poll_fd(&mut self) -> Result<BorrowedFd<'_>> {
@@ -253,6 +402,17 @@ impl Subscriber {
     /// does the next one queue a signal.
     ///
     /// The first call starts a thread of this process that waits on its behalf.
+    ///
+    /// ```
+    /// # // SAFETY: ignoring a signal is always allowed; a program would have a handler, or `signalfd`.
+    /// # unsafe { libc::signal(libc::SIGRTMIN(), libc::SIG_IGN) };
+    /// let topic = ipcx::Topic::anonymous(&Default::default())?;
+    /// let mut subscriber = topic.subscriber()?;
+    /// subscriber.signal(Some(libc::SIGRTMIN()))?;
+    /// assert!(subscriber.signal(Some(libc::SIGINT)).is_err(), "not a real-time signal");
+    /// subscriber.signal(None)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Invalid` if it is not a real-time signal, `Forked`; `Os` if the system has no descriptor or thread left.

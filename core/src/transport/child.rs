@@ -48,6 +48,18 @@ impl ChildPipes {
     /// New pipes, and the child's ends of them for `Command::stdin` and `Command::stdout`. The output ends only when nobody has
     /// the child's end any more, and a `Command` keeps it: drop that after starting the child, or use [`ChildPipes::spawn`].
     ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use {ipcx::{ChildPipes, Deadline}, std::process::Command};
+    /// let (mut pipes, input, output) = ChildPipes::new()?;
+    /// let mut child = Command::new("cat").stdin(input).stdout(output).spawn()?; // the Command is dropped
+    /// pipes.write_until(b"hello", Deadline::NEVER)?;
+    /// assert_eq!(pipes.read_until(&mut [0; 64], Deadline::NEVER)?, 5);
+    /// drop(pipes);
+    /// assert!(child.wait()?.success());
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// `Os`.
     pub fn new() -> Result<(ChildPipes, Stdio, Stdio)> {
@@ -66,6 +78,12 @@ impl ChildPipes {
     }
 
     /// Starts a command with pipes of its own.
+    ///
+    /// ```
+    /// use {ipcx::ChildPipes, std::process::Command};
+    /// let nothing = ChildPipes::spawn(Command::new("no-such-program"));
+    /// assert!(matches!(nothing, Err(ipcx::Error::NotFound(_))));
+    /// ```
     ///
     /// # Errors
     /// `NotFound` or `Permission` for the program; `Os`, also for one that could not be started for another reason.
@@ -109,6 +127,19 @@ impl ChildPipes {
     /// `deadline`, and keeps meanwhile what the child writes, for the next reads: so a child that waits for that does not
     /// wait for ever.
     ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use {ipcx::{ChildPipes, Deadline}, std::process::Command};
+    /// let (mut pipes, mut child) = ChildPipes::spawn(Command::new("cat"))?;
+    /// let mut rest = &b"hello"[..];
+    /// while !rest.is_empty() {
+    ///     rest = &rest[pipes.write_until(rest, Deadline::NEVER)?..];
+    /// }
+    /// drop(pipes);
+    /// assert!(child.wait().is_ok());
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// `WouldBlock` if there is no room and the deadline is [`Deadline::NOW`], `TimedOut`, `Interrupted`, `Closed` if the child
     /// does not read any more or the input was closed, `NoSpace` if there is no room and it keeps 64 MiB: read them; `Os`. Nothing
@@ -133,6 +164,15 @@ impl ChildPipes {
     }
 
     /// Reads some of what the child writes, waiting for it until `deadline`; says how many bytes: 0 at the end.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use {ipcx::{ChildPipes, Deadline}, std::process::Command};
+    /// let (mut pipes, mut child) = ChildPipes::spawn(Command::new("true"))?;
+    /// assert_eq!(pipes.read_until(&mut [0; 64], Deadline::NEVER)?, 0); // the end
+    /// assert!(child.wait()?.success());
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// `WouldBlock` if there is nothing and the deadline is [`Deadline::NOW`], `TimedOut`, `Interrupted`, `Os`.
@@ -164,6 +204,16 @@ impl ChildPipes {
     }
 
     /// Ends what the child reads.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use {ipcx::{ChildPipes, Deadline}, std::process::Command};
+    /// let (mut pipes, mut child) = ChildPipes::spawn(Command::new("cat"))?;
+    /// pipes.close_input();
+    /// assert_eq!(pipes.read_until(&mut [0; 64], Deadline::NEVER)?, 0); // cat has come to the end, too
+    /// assert!(child.wait()?.success());
+    /// # Ok(()) }
+    /// ```
     pub fn close_input(&mut self) {
         self.input = None;
     }
@@ -172,6 +222,17 @@ impl ChildPipes {
     /// other for ever. A child that does not read to the end is no error: the rest is not written.
     ///
     /// `input` moves on, and `output` grows, by what was done: after an error, call again to go on.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use {ipcx::{ChildPipes, Deadline}, std::process::Command};
+    /// let (mut pipes, mut child) = ChildPipes::spawn(Command::new("sort"))?;
+    /// let mut sorted = Vec::new();
+    /// pipes.exchange_until(&mut &b"b\na\n"[..], &mut sorted, Deadline::NEVER)?;
+    /// assert_eq!(sorted, b"a\nb\n");
+    /// assert!(child.wait()?.success());
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// `WouldBlock` if it is not over and the deadline is [`Deadline::NOW`], `TimedOut`, `Interrupted`, `Os`.

@@ -29,6 +29,17 @@ impl Sender {
     /// received may be in it. A ring gets them with one read. If the call ends in the middle of a message, as
     /// [`Sender::send_until`] describes, the same message is meant by the same descriptor, offset and length.
     ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::os::fd::AsFd;
+    /// let (mut tx, mut rx) = ipcx::Transport::Ring.pair(&Default::default())?;
+    /// let program = std::fs::File::open(std::env::current_exe()?)?;
+    /// let sent = tx.send_file_until(program.as_fd(), 1, 3, ipcx::Deadline::NEVER)?;
+    /// let mut bytes = [0; 64];
+    /// assert_eq!((rx.recv(&mut bytes)?, &bytes[..3]), (sent, &b"ELF"[..]));
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// As [`Sender::send_until`]; `Invalid` if it is no regular file; `Corrupt` if the file was shortened meanwhile: a message
     /// that was begun cannot be finished then, and the receiver gets `PeerDead`; what reading gives.

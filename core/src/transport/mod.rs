@@ -90,6 +90,14 @@ pub enum Transport {
 }
 
 /// Options of a transport. Start from the defaults: `TransportOptions { capacity: 1 << 16, ..Default::default() }`.
+///
+/// ```
+/// use ipcx::{Transport, TransportOptions};
+/// let options = TransportOptions { capacity: 1 << 16, ..Default::default() };
+/// let (mut tx, mut rx) = Transport::Ring.pair(&options)?;
+/// assert_eq!(tx.max_len()?, (1 << 16) - 16);
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TransportOptions {
     /// Bytes under way at most; 0 means the mechanism's own default. Of a pipe, FIFO or socket it is asked for from the kernel,
@@ -118,6 +126,11 @@ impl TransportOptions {
 
 impl Transport {
     /// All of them.
+    ///
+    /// ```
+    /// let words: Vec<_> = ipcx::Transport::ALL.map(ipcx::Transport::word).into();
+    /// assert_eq!(words, ["pipe", "fifo", "mqueue", "unix", "ring", "buffer"]);
+    /// ```
     pub const ALL: [Transport; 6] = [
         Transport::Pipe,
         Transport::Fifo,
@@ -128,6 +141,13 @@ impl Transport {
     ];
 
     /// Its word.
+    ///
+    /// ```
+    /// use ipcx::Transport;
+    /// assert_eq!(Transport::MessageQueue.word(), "mqueue");
+    /// assert_eq!("mqueue".parse::<Transport>()?, Transport::MessageQueue);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     pub const fn word(self) -> &'static str {
         match self {
             Transport::Pipe => "pipe",
@@ -145,6 +165,13 @@ impl Transport {
     /// An end of a ring takes its role at the first call that uses it, in whichever process that is. The peer of one that was
     /// never used learns that it went only if no other process may have it: it was not shared, and this process has not forked
     /// since. A process that is killed inside this call leaves a message queue of the name `ipcx.new.` and 16 digits.
+    ///
+    /// ```
+    /// let (mut tx, mut rx) = ipcx::Transport::Unix.pair(&Default::default())?;
+    /// tx.send(b"hello")?;
+    /// assert_eq!(rx.recv(&mut [0; 64])?, 5);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Invalid` for a FIFO, which is a name (use `pipe`), and for options out of range; `NoSpace`; `Os`.
@@ -168,6 +195,17 @@ impl Transport {
     /// receiver's: until there is one, sending waits, or says `WouldBlock`; and again after one that went (which is first told
     /// by `Closed`).
     ///
+    /// ```
+    /// use ipcx::Transport;
+    /// # let name = format!("doc-transport-sender-{}", std::process::id());
+    /// let mut tx = Transport::Ring.sender(&name, &Default::default())?;
+    /// tx.send(b"hello")?; // waits there for a receiver
+    /// let mut rx = Transport::Ring.receiver(&name, &Default::default())?;
+    /// assert_eq!(rx.recv(&mut [0; 64])?, 5);
+    /// Transport::Ring.unlink(&name, &Default::default())?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `RoleTaken` if a living process has it (not of a queue or buffer, which any number may send to), `Mismatch` if something
     /// else has the name or it has other options, `Permission`, `Invalid` for a pipe, which has no name, or a bad name;
@@ -187,6 +225,17 @@ impl Transport {
     /// The receiving end under a name. Either end may be opened first; this does not wait for the other. A FIFO or socket that a
     /// receiver left that closed or died is made anew.
     ///
+    /// ```
+    /// use ipcx::Transport;
+    /// # let name = format!("doc-transport-receiver-{}", std::process::id());
+    /// let mut rx = Transport::Unix.receiver(&name, &Default::default())?;
+    /// let mut tx = Transport::Unix.sender(&name, &Default::default())?;
+    /// tx.send(b"hello")?;
+    /// assert_eq!(rx.recv(&mut [0; 64])?, 5);
+    /// Transport::Unix.unlink(&name, &Default::default())?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As for [`Transport::sender`].
     pub fn receiver(self, name: &str, options: &TransportOptions) -> Result<Receiver> {
@@ -203,6 +252,15 @@ impl Transport {
 
     /// The sending end behind a descriptor that [`Sender::into_fd`] gave, in this process or another. Of a pipe, socket or queue, calls
     /// on it do not wait from now on (`O_NONBLOCK`), nor do those of others who share its open file description.
+    ///
+    /// ```
+    /// use ipcx::Transport;
+    /// let (tx, mut rx) = Transport::Pipe.pair(&Default::default())?;
+    /// let fd = tx.into_fd()?; // for another process
+    /// Transport::Pipe.sender_from_fd(fd)?.send(b"hello")?;
+    /// assert_eq!(rx.recv(&mut [0; 64])?, 5);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Invalid` for a FIFO, which is opened by its name, and a descriptor of something else (of a ring or buffer: from the first call
@@ -221,6 +279,15 @@ impl Transport {
 
     /// The receiving end behind a descriptor that [`Receiver::into_fd`] gave, in this process or another.
     ///
+    /// ```
+    /// use ipcx::Transport;
+    /// let (mut tx, rx) = Transport::Pipe.pair(&Default::default())?;
+    /// tx.send(b"hello")?;
+    /// let fd = rx.into_fd()?; // for another process
+    /// assert_eq!(Transport::Pipe.receiver_from_fd(fd)?.recv(&mut [0; 64])?, 5);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As for [`Transport::sender_from_fd`].
     pub fn receiver_from_fd(self, fd: OwnedFd) -> Result<Receiver> {
@@ -236,6 +303,15 @@ impl Transport {
     }
 
     /// Removes the name. Who has an end open keeps it; what nobody has open any more is gone, with what was under way.
+    ///
+    /// ```
+    /// use ipcx::Transport;
+    /// # let name = format!("doc-transport-unlink-{}", std::process::id());
+    /// let rx = Transport::Fifo.receiver(&name, &Default::default())?;
+    /// Transport::Fifo.unlink(&name, &Default::default())?;
+    /// assert!(Transport::Fifo.unlink(&name, &Default::default()).is_err(), "it is gone");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `NotFound`, `Mismatch` if something else has the name, `Permission`, `Invalid`.

@@ -16,6 +16,15 @@ use std::time::Duration;
 /// It belongs to one thread at a time (`Send`, not shared). Dropping it closes it: a sender gets [`Error::Closed`], where its
 /// transport tells, and what was not received is lost unless it is kept under a name (ring, buffer, message queue). As for `fork`,
 /// see [`Sender`](super::Sender).
+///
+/// ```
+/// let (mut tx, mut rx) = ipcx::Transport::Pipe.pair(&Default::default())?;
+/// tx.send(b"hello")?;
+/// drop(tx);
+/// assert_eq!(rx.recv(&mut [0; 64])?, 5);
+/// assert!(matches!(rx.recv(&mut [0; 64]), Err(ipcx::Error::Closed(_))));
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Receiver {
     transport: Transport,
@@ -45,6 +54,12 @@ impl Receiver {
 
     /// Copies the next message to `buffer`, if there is one now; says how long it is.
     ///
+    /// ```
+    /// let (_tx, mut rx) = ipcx::Transport::Pipe.pair(&Default::default())?;
+    /// assert!(matches!(rx.try_recv(&mut [0; 64]), Err(ipcx::Error::WouldBlock(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Receiver::recv_until`], less `TimedOut` and `Interrupted`.
     pub fn try_recv(&mut self, buffer: &mut [u8]) -> Result<usize> {
@@ -53,6 +68,13 @@ impl Receiver {
 
     /// As [`Receiver::recv`], giving up after `timeout` with `TimedOut`.
     ///
+    /// ```
+    /// let (_tx, mut rx) = ipcx::Transport::Pipe.pair(&Default::default())?;
+    /// let nothing = rx.recv_timeout(&mut [0; 64], std::time::Duration::from_millis(1));
+    /// assert!(matches!(nothing, Err(ipcx::Error::TimedOut(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Receiver::recv_until`].
     pub fn recv_timeout(&mut self, buffer: &mut [u8], timeout: Duration) -> Result<usize> {
@@ -60,6 +82,16 @@ impl Receiver {
     }
 
     /// Copies the next message to `buffer`, waiting for it as long as it takes.
+    ///
+    /// ```
+    /// let (mut tx, mut rx) = ipcx::Transport::Pipe.pair(&Default::default())?;
+    /// let sending = std::thread::spawn(move || tx.send(b"hello"));
+    /// let mut buffer = [0; 64];
+    /// let len = rx.recv(&mut buffer)?;
+    /// assert_eq!(&buffer[..len], b"hello");
+    /// sending.join().unwrap()?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Receiver::recv_until`], less `WouldBlock` and `TimedOut`.
@@ -73,6 +105,15 @@ impl Receiver {
     /// newest message, once; ones before it may have been overwritten unseen.
     ///
     /// Not async-signal-safe, but for rings.
+    ///
+    /// ```
+    /// let (mut tx, mut rx) = ipcx::Transport::Pipe.pair(&Default::default())?;
+    /// tx.send(b"hello")?;
+    /// let short = rx.recv_until(&mut [0; 2], ipcx::Deadline::NOW);
+    /// assert!(matches!(short, Err(ipcx::Error::TooBig { needed: 5, .. })));
+    /// assert_eq!(rx.recv_until(&mut [0; 64], ipcx::Deadline::NOW)?, 5); // it stayed
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `WouldBlock` if there is none and the deadline is [`Deadline::NOW`]; `TimedOut`; `Interrupted` if a signal handler ran
@@ -93,6 +134,13 @@ impl Receiver {
     /// As [`Receiver::recv_until`]; says the message's priority too: 0 but from a message queue, which gives those of a higher one
     /// first.
     ///
+    /// ```
+    /// let (mut tx, mut rx) = ipcx::Transport::Pipe.pair(&Default::default())?;
+    /// tx.send(b"hello")?;
+    /// assert_eq!(rx.recv_with_priority_until(&mut [0; 64], ipcx::Deadline::NEVER)?, (5, 0));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As there.
     pub fn recv_with_priority_until(
@@ -107,6 +155,15 @@ impl Receiver {
     }
 
     /// Receives a descriptor, closed on exec, which is the caller's from now on. Unix sockets only.
+    ///
+    /// ```
+    /// use {ipcx::Deadline, std::io::Write, std::os::fd::AsFd};
+    /// let (mut tx, mut rx) = ipcx::Transport::Unix.pair(&Default::default())?;
+    /// tx.send_fd_until(std::io::stderr().as_fd(), Deadline::NEVER)?;
+    /// let mut theirs = std::fs::File::from(rx.recv_fd_until(Deadline::NEVER)?);
+    /// assert!(theirs.write_all(b"hello\n").is_ok());
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`Receiver::recv_until`]; `Mismatch` if the next message is not a descriptor (it stays); `Invalid` from anything
@@ -123,6 +180,17 @@ impl Receiver {
     ///
     /// Readable does not promise a whole message: of one that is longer than a pipe, the first part may be there. And what this
     /// end keeps itself does not show: after `TooBig`, and while it is readable, receive again.
+    ///
+    /// ```
+    /// use std::os::fd::AsRawFd;
+    /// let (mut tx, mut rx) = ipcx::Transport::Pipe.pair(&Default::default())?;
+    /// tx.send(b"hello")?;
+    /// let mut poll = libc::pollfd { fd: rx.poll_fd()?.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    /// // SAFETY: one pollfd, of a descriptor that lives as long as its owner.
+    /// assert_eq!(unsafe { libc::poll(&mut poll, 1, 10_000) }, 1);
+    /// assert_eq!(rx.try_recv(&mut [0; 64])?, 5);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Forked`, `Os`.
@@ -146,6 +214,16 @@ impl Receiver {
     /// it when that process closes any other descriptor of the same queue: then call this again. A signal may come although the
     /// message has been received already.
     ///
+    /// ```
+    /// # // SAFETY: ignoring a signal is always allowed; a program would have a handler, or `signalfd`.
+    /// # unsafe { libc::signal(libc::SIGRTMIN(), libc::SIG_IGN) };
+    /// let (tx, mut rx) = ipcx::Transport::Ring.pair(&Default::default())?;
+    /// rx.signal(Some(libc::SIGRTMIN()))?;
+    /// assert!(rx.signal(Some(libc::SIGINT)).is_err(), "not a real-time signal");
+    /// rx.signal(None)?;
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Invalid` if it is not a real-time signal, or from anything else; `RoleTaken` if another process is told of this queue's
     /// messages, which receiving may find too, when there is nothing to receive; `NoSpace` if the queue of signals is full (the
@@ -165,6 +243,14 @@ impl Receiver {
     /// A descriptor of an end without a name, to hand to another process, which makes it an end again with
     /// [`Transport::receiver_from_fd`]. This process does not have it any more. It is closed on exec until you say otherwise.
     ///
+    /// ```
+    /// let (mut tx, rx) = ipcx::Transport::Pipe.pair(&Default::default())?;
+    /// let fd = rx.into_fd()?; // for `Transport::receiver_from_fd`
+    /// drop(fd);
+    /// assert!(matches!(tx.send(b"hello"), Err(ipcx::Error::Closed(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Invalid` if it has a name: the other process opens that; or if it keeps a message, or a part of one.
     pub fn into_fd(self) -> Result<OwnedFd> {
@@ -181,6 +267,16 @@ impl Receiver {
 
     /// A descriptor as [`Receiver::into_fd`] gives, while this end stays open: close it when the other process has its own. Only
     /// one of the two may be used; an end that was shared tells its peer nothing if it is closed without having been used.
+    ///
+    /// ```
+    /// use ipcx::Transport;
+    /// let (mut tx, mut rx) = Transport::Pipe.pair(&Default::default())?;
+    /// let mut theirs = Transport::Pipe.receiver_from_fd(rx.share_fd()?)?;
+    /// drop(rx);
+    /// tx.send(b"hello")?;
+    /// assert_eq!(theirs.recv(&mut [0; 64])?, 5);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As for [`Receiver::into_fd`]; `Invalid` of a ring's end that was used, whose role is this process's; `Os`.

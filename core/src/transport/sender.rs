@@ -23,6 +23,14 @@ use std::time::Duration;
 /// `fork`, which gets [`Error::Forked`] and opens its own; one without is for the one process that goes on using it.
 ///
 /// None of its calls raises SIGPIPE, whatever the process does with that signal, and none changes what that is.
+///
+/// ```
+/// let (mut tx, mut rx) = ipcx::Transport::Pipe.pair(&Default::default())?;
+/// tx.send(b"hello")?;
+/// tx.send(b"")?; // also empty ones are kept apart
+/// assert_eq!((rx.recv(&mut [0; 64])?, rx.recv(&mut [0; 64])?), (5, 0));
+/// # Ok::<(), ipcx::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Sender {
     transport: Transport,
@@ -66,6 +74,13 @@ impl Sender {
 
     /// Longest message that it takes, in bytes. Of a socket that is not connected yet: not known, and `usize::MAX`.
     ///
+    /// ```
+    /// let (mut tx, mut rx) = ipcx::Transport::Buffer.pair(&Default::default())?;
+    /// assert_eq!(tx.max_len()?, 4096);
+    /// assert!(matches!(tx.send(&[0; 4097]), Err(ipcx::Error::TooBig { .. })));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Of a ring or buffer without a name, those of taking the role: `RoleTaken`, `Forked`, `Os`.
     pub fn max_len(&mut self) -> Result<usize> {
@@ -88,6 +103,13 @@ impl Sender {
 
     /// Sends a copy of `data` as one message, if there is room now.
     ///
+    /// ```
+    /// let (mut tx, _rx) = ipcx::Transport::Pipe.pair(&Default::default())?;
+    /// while tx.try_send(&[7; 1000]).is_ok() {}
+    /// assert!(matches!(tx.try_send(&[7; 1000]), Err(ipcx::Error::WouldBlock(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Sender::send_until`], less `TimedOut` and `Interrupted`.
     pub fn try_send(&mut self, data: &[u8]) -> Result<()> {
@@ -96,6 +118,13 @@ impl Sender {
 
     /// As [`Sender::send`], giving up after `timeout` with `TimedOut`.
     ///
+    /// ```
+    /// let (mut tx, mut rx) = ipcx::Transport::Pipe.pair(&Default::default())?;
+    /// tx.send_timeout(b"hello", std::time::Duration::from_secs(1))?;
+    /// assert_eq!(rx.recv(&mut [0; 64])?, 5);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Sender::send_until`].
     pub fn send_timeout(&mut self, data: &[u8], timeout: Duration) -> Result<()> {
@@ -103,6 +132,14 @@ impl Sender {
     }
 
     /// Sends a copy of `data` as one message, waiting for room as long as it takes.
+    ///
+    /// ```
+    /// let (mut tx, rx) = ipcx::Transport::Pipe.pair(&Default::default())?;
+    /// tx.send(b"hello")?;
+    /// drop(rx);
+    /// assert!(matches!(tx.send(b"hello"), Err(ipcx::Error::Closed(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Sender::send_until`], less `WouldBlock` and `TimedOut`.
@@ -119,6 +156,15 @@ impl Sender {
     /// instead, the receiver gets `PeerDead`.
     ///
     /// Not async-signal-safe, but for rings.
+    ///
+    /// ```
+    /// let (mut tx, mut rx) = ipcx::Transport::Pipe.pair(&Default::default())?;
+    /// let deadline = ipcx::Deadline::after(std::time::Duration::from_secs(1)); // for both together
+    /// tx.send_until(b"one", deadline)?;
+    /// tx.send_until(b"two", deadline)?;
+    /// assert_eq!((rx.recv(&mut [0; 64])?, rx.recv(&mut [0; 64])?), (3, 3));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `WouldBlock` if there is no room, or no receiver yet, and the deadline is [`Deadline::NOW`]; `TimedOut`; `Interrupted` if
@@ -137,6 +183,13 @@ impl Sender {
     /// As [`Sender::send_until`], before every message of a lower priority: 0, which other calls send with, to 32767. Message
     /// queues only.
     ///
+    /// ```
+    /// let (mut tx, _rx) = ipcx::Transport::Pipe.pair(&Default::default())?;
+    /// let refused = tx.send_with_priority_until(b"hello", 9, ipcx::Deadline::NEVER);
+    /// assert!(matches!(refused, Err(ipcx::Error::Invalid(_))), "message queues have priorities");
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of [`Sender::send_until`]; `Invalid` for a priority out of range, or other than 0 through anything else.
     pub fn send_with_priority_until(&mut self, data: &[u8], priority: u32, deadline: Deadline) -> Result<()> {
@@ -152,6 +205,16 @@ impl Sender {
     /// Sends a descriptor as one message, for [`Receiver::recv_fd_until`](super::Receiver::recv_fd_until): an anonymous segment's
     /// (`share_fd`), or any. It stays open here too. Unix sockets only.
     ///
+    /// ```
+    /// use {ipcx::Deadline, std::os::fd::AsFd};
+    /// let (mut tx, mut rx) = ipcx::Transport::Unix.pair(&Default::default())?;
+    /// let pool = ipcx::Pool::anonymous(&ipcx::PoolOptions { block_size: 64, ..Default::default() })?;
+    /// tx.send_fd_until(pool.share_fd()?.as_fd(), Deadline::NEVER)?;
+    /// let fd = rx.recv_fd_until(Deadline::NEVER)?;
+    /// assert_eq!(ipcx::Pool::from_fd(fd.as_fd())?.block_size(), 64);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of [`Sender::send_until`], less `TooBig`; `Invalid` through anything else.
     pub fn send_fd_until(&mut self, fd: BorrowedFd<'_>, deadline: Deadline) -> Result<()> {
@@ -166,6 +229,16 @@ impl Sender {
     /// receiver went.
     ///
     /// There may be room for a short message and not for the one to be sent: try, without waiting.
+    ///
+    /// ```
+    /// use std::os::fd::AsRawFd;
+    /// let (mut tx, _rx) = ipcx::Transport::Pipe.pair(&Default::default())?;
+    /// let events = tx.poll_events();
+    /// let mut poll = libc::pollfd { fd: tx.poll_fd()?.as_raw_fd(), events, revents: 0 };
+    /// // SAFETY: one pollfd, of a descriptor that lives as long as its owner.
+    /// assert_eq!(unsafe { libc::poll(&mut poll, 1, 10_000) }, 1); // there is room
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `WouldBlock` of a FIFO or socket while there is no receiver; `Forked`, `Os`.
@@ -189,6 +262,13 @@ impl Sender {
     }
 
     /// What to wait for on [`Sender::poll_fd`]: `POLLOUT` of the kernel's mechanisms, `POLLIN` of ipcx's.
+    ///
+    /// ```
+    /// use ipcx::Transport;
+    /// assert_eq!(Transport::Pipe.pair(&Default::default())?.0.poll_events(), libc::POLLOUT);
+    /// assert_eq!(Transport::Ring.pair(&Default::default())?.0.poll_events(), libc::POLLIN);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     pub fn poll_events(&self) -> i16 {
         let what = match self.sending {
             Sending::Ring(_) | Sending::Buffer(_) => For::Reading,
@@ -199,6 +279,14 @@ impl Sender {
 
     /// A descriptor of an end without a name, to hand to another process, which makes it an end again with
     /// [`Transport::sender_from_fd`]. This process does not have it any more. It is closed on exec until you say otherwise.
+    ///
+    /// ```
+    /// let (tx, mut rx) = ipcx::Transport::Pipe.pair(&Default::default())?;
+    /// let fd = tx.into_fd()?; // for `Transport::sender_from_fd`
+    /// drop(fd);
+    /// assert!(matches!(rx.recv(&mut [0; 64]), Err(ipcx::Error::Closed(_))));
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `Invalid` if it has a name: the other process opens that; or if it remembers a part of a message.
@@ -215,6 +303,16 @@ impl Sender {
 
     /// A descriptor as [`Sender::into_fd`] gives, while this end stays open: close it when the other process has its own. Only
     /// one of the two may be used; an end that was shared tells its peer nothing if it is closed without having been used.
+    ///
+    /// ```
+    /// use ipcx::Transport;
+    /// let (mut tx, mut rx) = Transport::Pipe.pair(&Default::default())?;
+    /// let mut theirs = Transport::Pipe.sender_from_fd(tx.share_fd()?)?;
+    /// drop(tx);
+    /// theirs.send(b"hello")?;
+    /// assert_eq!(rx.recv(&mut [0; 64])?, 5);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As for [`Sender::into_fd`]; `Invalid` of a ring's end that was used, whose role is this process's; `Os`.
