@@ -457,6 +457,17 @@ impl Semaphore {
     /// As [`Semaphore::release`]; but where this handle holds no permit and another does, gives back the other's, which then
     /// holds one less. Only if nobody holds any, makes one more. For a semaphore on whose permits nobody calls `consume`.
     ///
+    /// ```
+    /// # use ipcx::{Semaphore, SemaphoreOptions};
+    /// let semaphore = Semaphore::anonymous(&SemaphoreOptions { limit: 1, ..Default::default() })?;
+    /// # use std::os::fd::AsFd;
+    /// let other = Semaphore::from_fd(semaphore.share_fd()?.as_fd())?;
+    /// semaphore.acquire()?.keep();
+    /// other.release_any()?; // As another process may release a lock of multiprocessing.
+    /// assert_eq!(semaphore.value()?, 1);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Invalid` if nobody holds a permit and the limit is reached: nothing changes. `Forked`. Makes no allocation.
     pub fn release_any(&self) -> Result<()> {
@@ -474,6 +485,7 @@ impl Semaphore {
     ///
     /// # Errors
     /// `Forked`.
+    #[doc(hidden)]
     pub fn use_up_held(&self) -> Result<()> {
         self.stock.segment.check_not_inherited()?;
         while self.hold_one_less() {}

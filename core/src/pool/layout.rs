@@ -236,7 +236,7 @@ const _: () = {
 #[cfg(not(loom))]
 pub(crate) const LAYOUT: u64 = fnv1a(
     b"pool 1: control{freed@0}:128 magazine{revoked@0 busy@4 blocks@8*14} channel{key@0 path@8*248}*64 hints cells \
-      cell{state:4 who:24 generation:36} note{pool id len slot channel}",
+      cell{state:4 who:24 generation:36} note{pool id len slot channel} carried{pool id len slot} on_demand",
     FNV_START,
 );
 

@@ -45,6 +45,7 @@ impl Pool {
     ///
     /// # Errors
     /// `Invalid` if this handle does not own it, `TooBig` if it has fewer bytes, `Forked`: nothing changes.
+    #[doc(hidden)]
     pub fn lend(&self, id: BlockId, len: usize) -> Result<BlockNote> {
         self.stock.segment.check_not_inherited()?;
         if len > self.block_size() {
@@ -65,6 +66,7 @@ impl Pool {
 
     /// The message with the note is committed: the block is in flight, and no process's death loses it. It stays so until the
     /// note is accepted: a note that is lost keeps its block as long as the pool lives.
+    #[doc(hidden)]
     pub fn lent(&self, id: BlockId) {
         if !self.stock.segment.is_inherited() {
             self.stock.store.finish_send(id, BY_NOTE);
@@ -72,6 +74,7 @@ impl Pool {
     }
 
     /// The note was not sent: the block is this handle's as before.
+    #[doc(hidden)]
     pub fn keep(&self, id: BlockId) {
         if !self.stock.segment.is_inherited() {
             self.stock.store.cancel_send(id);
@@ -83,6 +86,7 @@ impl Pool {
     ///
     /// # Errors
     /// `Mismatch` if it is a block of another pool, `Corrupt` if the note is none, `Forked`.
+    #[doc(hidden)]
     pub fn accept(&self, note: &BlockNote) -> Result<Option<(BlockId, usize)>> {
         let segment = &self.stock.segment;
         segment.check_not_inherited()?;

@@ -21,6 +21,7 @@ pub(super) struct Obtained([AtomicU64; KEPT]);
 
 impl Pool {
     /// True if the memory of its blocks is obtained when they are used.
+    #[doc(hidden)]
     pub fn is_on_demand(&self) -> bool {
         self.stock.segment.parameters()[ON_DEMAND] != 0
     }
@@ -31,6 +32,7 @@ impl Pool {
     /// # Errors
     /// `NoSpace` if the system has not so much memory, `TooBig` if the block has not so many bytes, `Invalid` if this handle does not
     /// own it, `Forked`, `Os`.
+    #[doc(hidden)]
     pub fn obtain(&self, id: BlockId, len: usize) -> Result<()> {
         self.stock.segment.check_not_inherited()?;
         if len > self.block_size() {
@@ -59,6 +61,7 @@ impl Pool {
     ///
     /// # Errors
     /// `Invalid` if this handle does not own it, `Forked`, `Os`.
+    #[doc(hidden)]
     pub fn let_go(&self, id: BlockId, len: usize) -> Result<()> {
         self.stock.segment.check_not_inherited()?;
         let block =
@@ -74,6 +77,7 @@ impl Pool {
     ///
     /// # Errors
     /// `Forked`.
+    #[doc(hidden)]
     pub fn free(&self) -> Result<u64> {
         self.stock.segment.check_not_inherited()?;
         let free = |state| matches!(state, Some(State::Free | State::Cached));

@@ -735,6 +735,21 @@ impl Queue {
     ///
     /// The first call starts a thread of this process that waits on its behalf, another one than that of [`Queue::poll_fd`].
     ///
+    /// ```
+    /// # use ipcx::{Queue, QueueOptions};
+    /// # use std::os::fd::AsRawFd;
+    /// let queue = Queue::anonymous(&QueueOptions { depth: 1, ..Default::default() })?;
+    /// queue.try_push(b"one", 0)?;
+    /// assert!(queue.try_push(b"two", 0).is_err());
+    /// let mut room = libc::pollfd { fd: queue.room_fd()?.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    /// // SAFETY: one pollfd.
+    /// assert_eq!(unsafe { libc::poll(&mut room, 1, 0) }, 0);
+    /// queue.try_take()?.ack()?;
+    /// // SAFETY: the same.
+    /// assert_eq!(unsafe { libc::poll(&mut room, 1, 10_000) }, 1);
+    /// # Ok::<(), ipcx::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `Forked`; `Os` if the system has no descriptor or thread left.
     pub fn room_fd(&self) -> Result<BorrowedFd<'_>> {

@@ -280,6 +280,7 @@ impl Consumer {
     ///
     /// # Errors
     /// As [`Consumer::recv_until`], less `TooBig`; `Mismatch` if the next record has another length.
+    #[doc(hidden)]
     pub fn count_of_length(&mut self, len: usize, most: usize, deadline: Deadline) -> Result<usize> {
         let first = self.find(deadline)?;
         if first.len != len {
