@@ -84,6 +84,8 @@ mod bytes;
 #[cfg(not(loom))]
 mod error;
 #[cfg(not(loom))]
+mod figures;
+#[cfg(not(loom))]
 mod file;
 #[cfg(not(loom))]
 mod lease;
@@ -118,6 +120,7 @@ pub use crate::{
     any::{wait_any, wait_any_by_descriptors, Waitable},
     buffer::{Buffer, BufferGuard, BufferOptions, BufferStats, NewerThan},
     error::{Context, Error, Result},
+    figures::{figures, figures_in, Figures},
     lease::{Participant, RoleState},
     monitor::{list, list_in, Listed, ListedParticipant, ListedRole, ListedState},
     pool::{Block, BlockId, Pool, PoolHolder, PoolOptions, PoolStats},
