@@ -24,6 +24,7 @@ mod segment;
 mod send;
 mod subscribe;
 mod take;
+mod top;
 mod trace;
 mod worker;
 
@@ -64,6 +65,8 @@ enum Command {
     Push(push::Arguments),
     /// Takes from a work queue, and writes to standard output
     Take(take::Arguments),
+    /// Shows all segments as they move
+    Top(top::Arguments),
     /// Prints how the counters of a segment move
     Trace(trace::Arguments),
     /// Measures which way of communicating is fast on this machine
@@ -88,6 +91,7 @@ fn main() -> Outcome {
         Command::Call(arguments) => call::run(&arguments).into(),
         Command::Push(arguments) => push::run(&arguments).into(),
         Command::Take(arguments) => take::run(&arguments).into(),
+        Command::Top(arguments) => top::run(&arguments).into(),
         Command::Trace(arguments) => trace::run(&arguments).into(),
         Command::Bench(arguments) => bench::run(&arguments).into(),
         Command::Completions(arguments) => completions::run(&arguments).into(),
