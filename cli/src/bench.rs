@@ -91,7 +91,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Outcome> {
     let report = Report { host, request, groups, took: start.elapsed(), notes };
     match arguments.json {
         true => writeln!(out, "{:#}", report.json())?,
-        false => out.write_all(report.plain(columns()).as_bytes())?,
+        false => out.write_all(report.plain(crate::output::columns()).as_bytes())?,
     }
     if let (Some(mut file), Some(path)) = (svg, &arguments.svg) {
         let text = chart::svg(&report.chart())?;
@@ -102,11 +102,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Outcome> {
 
 fn failed(path: &Path, error: &std::io::Error) -> Outcome {
     Outcome::Failed(format!("{}: {error}", path.display()))
-}
-
-/// Columns of the terminal; many, if output goes elsewhere.
-fn columns() -> u16 {
-    console::Term::stdout().size_checked().map_or(u16::MAX, |(_, columns)| columns)
 }
 
 fn list() -> String {

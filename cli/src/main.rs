@@ -4,9 +4,28 @@
 //! not with `NO_COLOR`.
 
 mod bench;
+mod call;
+mod completions;
+mod doctor;
+mod framing;
+mod gc;
+mod inspect;
+mod kernel;
+mod ls;
 #[cfg(test)]
 mod manual;
 mod outcome;
+mod output;
+mod publish;
+mod push;
+mod recv;
+mod rm;
+mod segment;
+mod send;
+mod subscribe;
+mod take;
+mod top;
+mod trace;
 mod worker;
 
 use clap::{Parser, Subcommand};
@@ -22,15 +41,60 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Lists what is in shared memory, how full it is, and who has it
+    Ls(ls::Arguments),
+    /// Shows all that is to be seen of one segment
+    Inspect(inspect::Arguments),
+    /// Removes segments by name
+    Rm(rm::Arguments),
+    /// Shows which segments nobody uses, and removes them with --force
+    Gc(gc::Arguments),
+    /// Says whether this machine has what ipcx needs
+    Doctor(doctor::Arguments),
+    /// Sends standard input through a ring
+    Send(send::Arguments),
+    /// Writes what comes through a ring to standard output
+    Recv(recv::Arguments),
+    /// Publishes standard input on a topic
+    Pub(publish::Arguments),
+    /// Writes what is published on a topic to standard output
+    Sub(subscribe::Arguments),
+    /// Asks a service, and writes its replies to standard output
+    Call(call::Arguments),
+    /// Pushes standard input into a work queue
+    Push(push::Arguments),
+    /// Takes from a work queue, and writes to standard output
+    Take(take::Arguments),
+    /// Shows all segments as they move
+    Top(top::Arguments),
+    /// Prints how the counters of a segment move
+    Trace(trace::Arguments),
     /// Measures which way of communicating is fast on this machine
     Bench(bench::Arguments),
+    /// Writes what makes a shell complete the command line
+    Completions(completions::Arguments),
     #[command(hide = true, name = ipcx_bench::worker::SUBCOMMAND)]
     Worker(worker::Arguments),
 }
 
 fn main() -> Outcome {
     match Arguments::parse().command {
+        Command::Ls(arguments) => ls::run(&arguments).into(),
+        Command::Inspect(arguments) => inspect::run(&arguments).into(),
+        Command::Rm(arguments) => rm::run(&arguments).into(),
+        Command::Gc(arguments) => gc::run(&arguments).into(),
+        Command::Doctor(arguments) => doctor::run(&arguments).into(),
+        Command::Send(arguments) => send::run(&arguments).into(),
+        Command::Recv(arguments) => recv::run(&arguments).into(),
+        Command::Pub(arguments) => publish::run(&arguments).into(),
+        Command::Sub(arguments) => subscribe::run(&arguments).into(),
+        Command::Call(arguments) => call::run(&arguments).into(),
+        Command::Push(arguments) => push::run(&arguments).into(),
+        Command::Take(arguments) => take::run(&arguments).into(),
+        Command::Top(arguments) => top::run(&arguments).into(),
+        Command::Trace(arguments) => trace::run(&arguments).into(),
         Command::Bench(arguments) => bench::run(&arguments).into(),
+        Command::Completions(arguments) => completions::run(&arguments).into(),
         Command::Worker(arguments) => worker::run(&arguments).into(),
     }
 }

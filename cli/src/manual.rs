@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 /// What clap does not know. It ends the first page.
 const MORE: &str = r#".SH "EXIT STATUS"
-0 done, 1 failed, 2 the command line makes no sense, 130 interrupted.
+0 done, 1 failed, 2 the command line makes no sense, 3 not found, 4 timed out or empty, 5 the peer died or memory is not what
+ipcx writes, 130 interrupted.
 .SH ENVIRONMENT
 .TP
 .B NO_COLOR

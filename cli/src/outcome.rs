@@ -1,5 +1,6 @@
 //! What became of a command: its exit code, and what is said on standard error.
 
+use std::io::ErrorKind;
 use std::process::{ExitCode, Termination};
 
 /// 0, or the exit code and what is said.
@@ -11,6 +12,12 @@ pub(crate) enum Outcome {
     Failed(String),
     /// 2: the command line makes no sense.
     Usage(String),
+    /// 3: there is no such thing.
+    NotFound(String),
+    /// 4: the time was over, or there was nothing.
+    TimedOut(String),
+    /// 5: the peer died, or what is in memory is not what ipcx writes.
+    Dead(String),
     /// 130: interrupted.
     Interrupted,
 }
@@ -30,9 +37,29 @@ impl From<ipcx_bench::Error> for Outcome {
     }
 }
 
+impl From<ipcx::Error> for Outcome {
+    fn from(error: ipcx::Error) -> Outcome {
+        use ipcx::Error::{Corrupt, Interrupted, Invalid, NotFound, PeerDead, TimedOut, Version, WouldBlock};
+        let text = error.to_string();
+        match error {
+            Interrupted => Outcome::Interrupted,
+            Invalid(_) => Outcome::Usage(text),
+            NotFound(_) => Outcome::NotFound(text),
+            TimedOut(_) | WouldBlock(_) => Outcome::TimedOut(text),
+            PeerDead(_) | Corrupt(_) | Version(_) => Outcome::Dead(text),
+            _ => Outcome::Failed(text),
+        }
+    }
+}
+
+/// Of standard output and the like: whoever does not read on has seen enough.
 impl From<std::io::Error> for Outcome {
     fn from(error: std::io::Error) -> Outcome {
-        Outcome::Failed(error.to_string())
+        match error.kind() {
+            ErrorKind::BrokenPipe => Outcome::Done,
+            ErrorKind::Interrupted => Outcome::Interrupted,
+            _ => Outcome::Failed(error.to_string()),
+        }
     }
 }
 
@@ -42,6 +69,9 @@ impl Termination for Outcome {
             Outcome::Done => return ExitCode::SUCCESS,
             Outcome::Failed(text) => (1, text),
             Outcome::Usage(text) => (2, text),
+            Outcome::NotFound(text) => (3, text),
+            Outcome::TimedOut(text) => (4, text),
+            Outcome::Dead(text) => (5, text),
             Outcome::Interrupted => (130, "interrupted".to_owned()),
         };
         anstream::eprintln!("ipcx: {text}");

@@ -91,6 +91,8 @@ mod bytes;
 #[cfg(not(loom))]
 mod error;
 #[cfg(not(loom))]
+mod figures;
+#[cfg(not(loom))]
 mod file;
 #[cfg(not(loom))]
 mod lease;
@@ -125,6 +127,7 @@ pub use crate::{
     any::{wait_any, wait_any_by_descriptors, Waitable},
     buffer::{Buffer, BufferGuard, BufferOptions, BufferStats, NewerThan},
     error::{Context, Error, Result},
+    figures::{figures, figures_in, Figures},
     lease::{Participant, RoleState},
     monitor::{list, list_in, Listed, ListedParticipant, ListedRole, ListedState},
     pool::{Block, BlockId, BlockNote, Pool, PoolHolder, PoolOptions, PoolStats, NOTE},

@@ -217,6 +217,26 @@ pub fn list_in(directory: Option<&Path>) -> Result<Vec<Listed>> {
     Ok(files.iter().filter_map(|file| look(at.as_fd(), file)).collect())
 }
 
+/// A kind by its number in the header.
+fn known(kind: u32) -> Option<(Format, Roles)> {
+    KINDS.iter().find(|(format, _)| format.kind as u32 == kind).copied()
+}
+
+/// A look into the segment with this name, whose header was checked.
+pub(crate) fn view(directory: Option<&Path>, name: &str) -> Result<(View, Kind)> {
+    let file = name::file_name(name)?;
+    let name: Arc<str> = Arc::from(name);
+    let at = name::open_directory(&name, &name::directory(directory))?;
+    let file = file::open_at_to_read(at.as_fd(), &file).map_err(|errno| match errno {
+        Errno::ENOENT => {
+            Error::NotFound(Context::new(&name, "no such segment; `ipcx ls` lists those there are"))
+        }
+        errno => from_errno(&name, "open", errno),
+    })?;
+    let (view, format, _) = View::of(&name, file, known)?;
+    Ok((view, format.kind))
+}
+
 /// What is to be said of a file; `None` if there is none any more, or if it is a transport's.
 fn look(directory: BorrowedFd<'_>, file: &str) -> Option<Listed> {
     let name: Arc<str> = Arc::from(file.strip_prefix(PREFIX)?);
@@ -265,7 +285,6 @@ impl Listed {
 
     /// Fills in what the file says: all of it, or nothing.
     fn read(&mut self, name: &Arc<str>, file: OwnedFd) -> Result<()> {
-        let known = |kind| KINDS.iter().find(|(format, _)| format.kind as u32 == kind).copied();
         let (view, format, kind) = View::of(name, file, known)?;
         let mut participants = Vec::new();
         for slot in 0..view.participants() {

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Indices in the header's parameters.
-const LIMIT: usize = 0;
+pub(crate) const LIMIT: usize = 0;
 const INITIAL: usize = 1;
 /// Most permits that a semaphore can have.
 const MOST: u64 = 1 << 20;
