@@ -34,7 +34,7 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 /// Most bytes of a message that is one read.
-const MOST_AT_ONCE: usize = 1 << 16;
+pub(crate) const MOST_AT_ONCE: usize = 1 << 16;
 /// Longest sleep in a call: a signal that came just before it is noticed after it.
 const SLICE: Duration = Duration::from_millis(200);
 

@@ -2,11 +2,11 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Child;
 
 use common::{ended, Directory};
-use ipcx::{Queue, QueueOptions, Ring, Service, ServiceOptions, Topic, TopicOptions};
+use ipcx::{Queue, QueueOptions, Ring, RingOptions, Service, ServiceOptions, Topic, TopicOptions};
 use nix::sys::signal::{kill, Signal};
 use nix::unistd::Pid;
 
@@ -147,6 +147,43 @@ fn a_reader_that_goes_ends_recv_quietly() {
         (0..10_000).map_while(|_| tx.send_timeout(b"more", std::time::Duration::from_secs(5)).err()).next();
     let (code, _, stderr) = ended(&recv.wait_with_output().unwrap());
     assert_eq!((code, stderr.as_str()), (0, ""), "{sent:?}");
+}
+
+/// A record of 1000 digits.
+fn record(number: usize) -> String {
+    format!("{number:01000}")
+}
+
+#[test]
+fn what_a_killed_recv_has_not_written_out_comes_again() {
+    const RECORDS: usize = 200;
+    let directory = Directory::new();
+    let options = RingOptions { capacity: 1 << 20, ..directory.ring() };
+    let ring = Ring::create("feed", &options).unwrap();
+    let mut tx = ring.producer().unwrap();
+    for number in 0..RECORDS {
+        tx.send(record(number).as_bytes()).unwrap();
+    }
+    drop(tx);
+    let mut recv = directory.start(&["recv", "feed"]);
+    // Nobody reads: it sleeps in a write() when the pipe is full.
+    let call = format!("/proc/{}/syscall", recv.id());
+    while !std::fs::read_to_string(&call).unwrap().starts_with("1 ") {
+        std::thread::yield_now();
+    }
+    signal(&recv, Signal::SIGKILL);
+    recv.wait().unwrap();
+    let mut written = String::new();
+    recv.stdout.take().unwrap().read_to_string(&mut written).unwrap();
+    let whole = written.matches('\n').count();
+    let (code, rest, _) = ended(&directory.run(&["recv", "feed"]));
+    assert_eq!(code, 0);
+    let rest: Vec<_> = rest.lines().collect();
+    let first = RECORDS - rest.len();
+    assert!(0 < whole && first <= whole, "{whole} were written, and the next began with {first}");
+    for (line, number) in written.lines().take(whole).zip(0..).chain(rest.into_iter().zip(first..)) {
+        assert_eq!(line, record(number));
+    }
 }
 
 #[test]
