@@ -15,6 +15,8 @@ use ipcx_bench::{chart, signals};
 
 use crate::outcome::Outcome;
 
+/// Measures which way of communicating is fast on this machine
+///
 /// Round trips and rates of ipcx and of the kernel's own mechanisms, each between two processes on two CPUs, against
 /// what no software can beat
 #[derive(Debug, clap::Args)]

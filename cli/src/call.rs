@@ -5,6 +5,8 @@ use ipcx::Service;
 use crate::framing::Flow;
 use crate::outcome::Outcome;
 
+/// Asks a service, and writes its replies to standard output
+///
 /// Asks a service for each message of standard input, and writes the reply to standard output before the next
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: echo 'card 4711' | ipcx call fraud --timeout 1")]

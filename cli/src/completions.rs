@@ -7,6 +7,8 @@ use clap_complete::Shell;
 
 use crate::outcome::Outcome;
 
+/// Writes what makes a shell complete the command line
+///
 /// What makes a shell complete the command line of ipcx
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: ipcx completions bash > ~/.local/share/bash-completion/completions/ipcx")]

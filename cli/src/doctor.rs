@@ -11,6 +11,8 @@ use crate::outcome::Outcome;
 use crate::output;
 use crate::segment::{self, bytes};
 
+/// Says whether this machine has what ipcx needs
+///
 /// Whether this machine, or container, has what ipcx needs: room, limits, kernel features, permissions. Each line is ok, or says
 /// what to do
 #[derive(Debug, clap::Args)]

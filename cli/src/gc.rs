@@ -14,6 +14,8 @@ use crate::outcome::Outcome;
 use crate::output;
 use crate::segment::{self, ago, bytes, Seen};
 
+/// Shows which segments nobody uses, and removes them with --force
+///
 /// Shows which segments no living process is attached to, and what is in them; removes them with --force. A segment that waits for its
 /// next user, such as a queue with messages, is among them: look first
 #[derive(Debug, clap::Args)]

@@ -14,6 +14,8 @@ use crate::outcome::Outcome;
 use crate::output;
 use crate::segment::{self, ago, bytes, printable, role_state, Seen};
 
+/// Shows all that is to be seen of one segment
+///
 /// All that is to be seen of one segment: its header and parameters, who is attached, counters, who holds what and who has the
 /// lock. Nobody is stopped and nothing is changed or taken
 #[derive(Debug, clap::Args)]

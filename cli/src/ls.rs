@@ -12,6 +12,8 @@ use crate::segment::{self, bytes, per_second, Seen};
 /// Between the two looks that give a rate.
 const APART: Duration = Duration::from_millis(200);
 
+/// Lists what is in shared memory, how full it is, and who has it
+///
 /// Every segment: what it is, how full, and who is attached in which role. Looking changes nothing, and takes no lock and no
 /// participant's slot
 #[derive(Debug, clap::Args)]

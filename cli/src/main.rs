@@ -41,37 +41,21 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Lists what is in shared memory, how full it is, and who has it
     Ls(ls::Arguments),
-    /// Shows all that is to be seen of one segment
     Inspect(inspect::Arguments),
-    /// Removes segments by name
     Rm(rm::Arguments),
-    /// Shows which segments nobody uses, and removes them with --force
     Gc(gc::Arguments),
-    /// Says whether this machine has what ipcx needs
     Doctor(doctor::Arguments),
-    /// Sends standard input through a ring
     Send(send::Arguments),
-    /// Writes what comes through a ring to standard output
     Recv(recv::Arguments),
-    /// Publishes standard input on a topic
     Pub(publish::Arguments),
-    /// Writes what is published on a topic to standard output
     Sub(subscribe::Arguments),
-    /// Asks a service, and writes its replies to standard output
     Call(call::Arguments),
-    /// Pushes standard input into a work queue
     Push(push::Arguments),
-    /// Takes from a work queue, and writes to standard output
     Take(take::Arguments),
-    /// Shows all segments as they move
     Top(top::Arguments),
-    /// Prints how the counters of a segment move
     Trace(trace::Arguments),
-    /// Measures which way of communicating is fast on this machine
     Bench(bench::Arguments),
-    /// Writes what makes a shell complete the command line
     Completions(completions::Arguments),
     #[command(hide = true, name = ipcx_bench::worker::SUBCOMMAND)]
     Worker(worker::Arguments),

@@ -5,6 +5,8 @@ use ipcx::{Topic, TopicOptions};
 use crate::framing::Flow;
 use crate::outcome::Outcome;
 
+/// Publishes standard input on a topic
+///
 /// Publishes what comes on standard input to all subscribers of a topic, which is made if there is none and stays
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: vmstat 1 | ipcx pub load")]

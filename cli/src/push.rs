@@ -5,6 +5,8 @@ use ipcx::{Queue, QueueOptions};
 use crate::framing::Flow;
 use crate::outcome::Outcome;
 
+/// Pushes standard input into a work queue
+///
 /// Pushes what comes on standard input into a work queue, which is made if there is none and stays
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: find . -name '*.wav' | ipcx push jobs --priority 3")]

@@ -9,6 +9,8 @@ use crate::outcome::Outcome;
 /// How many records are written out, and then released, together at most.
 const RECORDS_AT_ONCE: usize = 1024;
 
+/// Writes what comes through a ring to standard output
+///
 /// Writes what comes through a ring to standard output, until its producer closes (0) or dies (5). A record is released when it was
 /// written out: the next to receive gets one that was not, even if this command is killed. The ring is made if there is none, and stays
 #[derive(Debug, clap::Args)]

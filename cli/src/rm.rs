@@ -3,6 +3,8 @@
 use crate::outcome::Outcome;
 use crate::segment;
 
+/// Removes segments by name
+///
 /// Removes segments by their names. One that a living process is attached to is kept, unless --force is given: the process then goes
 /// on with memory that nobody else finds
 #[derive(Debug, clap::Args)]

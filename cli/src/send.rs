@@ -5,6 +5,8 @@ use ipcx::{Ring, RingOptions};
 use crate::framing::Flow;
 use crate::outcome::Outcome;
 
+/// Sends standard input through a ring
+///
 /// Sends what comes on standard input through a ring, which is made if there is none. The ring stays; `ipcx rm` removes it
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: zcat log.gz | ipcx send feed --lines")]

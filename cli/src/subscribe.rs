@@ -6,6 +6,8 @@ use ipcx::{StartAt, Topic};
 use crate::framing::Flow;
 use crate::outcome::Outcome;
 
+/// Writes what is published on a topic to standard output
+///
 /// Writes what is published on a topic to standard output, until it is ended, --count is reached or --timeout is over. Says at its end
 /// how many messages it missed
 #[derive(Debug, clap::Args)]

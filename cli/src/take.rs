@@ -6,6 +6,8 @@ use ipcx_bench::signals;
 use crate::framing::{stop, Flow};
 use crate::outcome::Outcome;
 
+/// Takes from a work queue, and writes to standard output
+///
 /// Takes messages from a work queue and writes them to standard output. Each is acknowledged when it was written out: one that is not
 /// comes back to the queue, even if this command is killed
 #[derive(Debug, clap::Args)]

@@ -15,6 +15,8 @@ use crate::framing::{seconds, stop};
 use crate::outcome::Outcome;
 use crate::segment::{self, per_second, Seen};
 
+/// Shows all segments as they move
+///
 /// All segments with their rates, how full they are, and how that was before. Marks what stands still with something in it, and who
 /// died. In a terminal, q ends it; elsewhere it prints a line for each segment and interval
 #[derive(Debug, clap::Args)]

@@ -10,6 +10,8 @@ use crate::framing::{seconds, stop};
 use crate::outcome::Outcome;
 use crate::segment::{self, per_second, Seen};
 
+/// Prints how the counters of a segment move
+///
 /// Prints a line for each interval: how the counters of a segment moved, how full it is, and who came, went or died. It only looks:
 /// nobody is slowed down. Ends when the segment's name is gone (3), or after --count lines
 #[derive(Debug, clap::Args)]
