@@ -15,7 +15,7 @@
  *           without its zero.
  * Undone    A record borrowed or reserved, a lock, a delivery or a request that is destroyed before its `release()`,
  *           `commit()`, `ack()` or `reply()` was not done: the record stays, the delivery comes back, the value is as it was.
- *           So an exception in between loses nothing.
+ *           So an exception in between loses nothing. (A request that was taken is refused then, and its client told.)
  * Lifetime  Classes can be moved and not copied. An object taken from another must not outlive it, except that endpoints
  *           (Producer, Consumer, Publisher, Subscriber, Server, Client) may outlive the handle they were taken from. What a
  *           borrow, a reservation, a lock, a delivery or a block came from must stay where it is, unmoved.
@@ -548,7 +548,7 @@ private:
     }
 };
 
-/** A record in place. Until its release() the ring keeps it, and the next call of its consumer waits for that. */
+/** A record in place. Until it is released or destroyed, other calls of its consumer throw Invalid. */
 class Record : public View {
 public:
     Record(ipcx_consumer *consumer, const void *data, std::size_t size) noexcept : View(data, size), consumer_(consumer) {}

@@ -14,7 +14,8 @@
 //! | 18 | the note of a block with parts: how many, their lengths, and each from the next multiple of 64 on |
 //! | 19 | the note of a block with the bytes of `send_bytes` |
 //!
-//! A block is accepted before its message is acknowledged, so that no death loses it or has two have it.
+//! A block is accepted before its message is acknowledged, so that no death leaks it or has two have it. A receiver that dies in
+//! between takes the object with it: the block comes free, and the message that comes back means nothing.
 
 use crate::block::Block;
 use crate::errors;
